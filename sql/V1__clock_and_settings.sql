@@ -1,0 +1,125 @@
+-- The clock and the settings: what time it is and how much is allowed.
+-- Read by every trigger and view that follows.
+
+-- Time is data. The one row is NULL in peace, and the view `now` then gives the machine's time. The server pins it at the
+-- start of each of its write transactions and frees it before the commit, so that one transaction happens at one instant
+-- and can be replayed; a fixture pins it and steps it, so that thirty seconds pass in no time. Pinning it sweeps what is due.
+CREATE TABLE clock (
+  id        INTEGER PRIMARY KEY                            -- always 1
+            CONSTRAINT clock_has_one_row CHECK (id = 1),
+  pinned_ts REAL                                           -- seconds since the epoch, or NULL: the machine's time
+) STRICT;
+
+INSERT INTO clock (id, pinned_ts) VALUES (1, NULL);
+
+-- The present, in seconds since the epoch, to the millisecond. julianday() stands here because unixepoch('subsec') is NULL
+-- in shells before 3.42, without a word.
+CREATE VIEW now (ts) AS
+  SELECT coalesce((SELECT pinned_ts FROM clock WHERE id = 1),
+                  round((julianday('now') - 2440587.5) * 86400.0, 3));
+
+-- Without its row the clock could not be pinned any more, and nothing would ever be swept.
+CREATE TRIGGER clock_row_stays
+BEFORE DELETE ON clock
+BEGIN
+  SELECT RAISE(ABORT, 'clock_is_needed');
+END;
+
+-- Sweeping: `INSERT INTO sweep (ts) VALUES (...)` does all that is due at that time. Every rule with a time limit hangs a
+-- trigger of its own on this view; it never holds a row.
+CREATE VIEW sweep (ts) AS
+  SELECT CAST(NULL AS REAL) WHERE 0;
+
+-- A transaction that pins the clock sees no timed-out call, no expired session and no stale media.
+CREATE TRIGGER pinning_the_clock_sweeps
+AFTER UPDATE OF pinned_ts ON clock
+WHEN NEW.pinned_ts IS NOT NULL
+BEGIN
+  INSERT INTO sweep (ts) VALUES (NEW.pinned_ts);
+END;
+
+-- Every limit, one row each. `UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'` takes effect with the next
+-- statement of anybody; no restart is needed.
+CREATE TABLE settings (
+  name    TEXT NOT NULL PRIMARY KEY,                       -- what is limited
+  value   ANY  NOT NULL,                                   -- the limit in force, in `unit`
+  unit    TEXT NOT NULL,                                   -- seconds, bytes or a count
+  lowest  REAL NOT NULL,                                   -- the smallest value that makes sense
+  highest REAL NOT NULL,                                   -- the largest value that is safe
+  meaning TEXT NOT NULL,                                   -- what happens at the limit
+  CONSTRAINT setting_is_a_number CHECK (typeof(value) IN ('integer', 'real')),
+  CONSTRAINT setting_is_in_range CHECK (value BETWEEN lowest AND highest)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO settings (name, value, unit, lowest, highest, meaning) VALUES
+  ('ringing_timeout', 30, 'seconds', 0.1, 3600,
+   'an invitation that nobody answers stops ringing after this long'),
+  ('signal_max_bytes', 65536, 'bytes', 256, 1048576,
+   'the payload of one offer, answer or ICE candidate'),
+  ('signals_per_call_max', 1000, 'count', 1, 100000,
+   'signals kept for one recipient of one call or share; the oldest make way for new ones'),
+  ('media_chunk_max_bytes', 4194304, 'bytes', 1, 16777216,
+   'one uploaded media chunk or init segment'),
+  ('media_buffer_seconds', 30, 'seconds', 0.1, 3600,
+   'media chunks older than this are dropped'),
+  ('media_buffer_max_bytes', 16777216, 'bytes', 1, 1073741824,
+   'media kept for one sender, each chunk counted with 1024 bytes for its row; the oldest make way'),
+  ('session_ttl', 2592000, 'seconds', 60, 315360000,
+   'a login lasts this long'),
+  ('login_window', 60, 'seconds', 1, 86400,
+   'the time over which wrong passwords are counted'),
+  ('login_attempts_per_name', 10, 'count', 1, 1000000,
+   'wrong passwords for one name within the window before it has to wait'),
+  ('login_attempts_per_address', 50, 'count', 1, 1000000,
+   'wrong passwords from one address within the window before it has to wait');
+
+-- A rule that looks up a setting which is gone would compare with NULL and hold no longer.
+CREATE TRIGGER setting_stays
+BEFORE DELETE ON settings
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+-- The same for a setting under another name, and its range is ours to know.
+CREATE TRIGGER setting_keeps_its_name_and_range
+BEFORE UPDATE ON settings
+WHEN (NEW.name, NEW.lowest, NEW.highest) IS NOT (OLD.name, OLD.lowest, OLD.highest)
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+-- Replacing a row deletes it without firing the trigger above, and a misspelt name would be a limit that limits nothing.
+CREATE TRIGGER setting_names_are_given
+BEFORE INSERT ON settings
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+-- Legal moves, as data: a row says that a call, a participant or a share may go from one state to the other. 'new' is
+-- where a row comes from that is not there yet. The triggers that refuse the rest look them up here.
+CREATE TABLE legal_moves (
+  subject    TEXT NOT NULL,                                -- call, participant or share
+  from_state TEXT NOT NULL,                                -- the state before, 'new' for an INSERT
+  to_state   TEXT NOT NULL,                                -- the state after
+  meaning    TEXT NOT NULL,                                -- when that happens
+  PRIMARY KEY (subject, from_state, to_state)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO legal_moves (subject, from_state, to_state, meaning) VALUES
+  ('call', 'new', 'ringing', 'somebody calls the channel'),
+  ('call', 'ringing', 'active', 'the first callee answers'),
+  ('call', 'ringing', 'rejected', 'every callee declined, or none answered in time'),
+  ('call', 'ringing', 'ended', 'the caller hangs up before an answer'),
+  ('call', 'active', 'ended', 'somebody hangs up'),
+  ('participant', 'new', 'pending', 'invited'),
+  ('participant', 'new', 'accepted', 'the initiator, or a member who joins late'),
+  ('participant', 'pending', 'accepted', 'answers'),
+  ('participant', 'pending', 'rejected', 'declines, or does not answer in time'),
+  ('participant', 'pending', 'left', 'withdraws, or the call is over'),
+  ('participant', 'accepted', 'left', 'hangs up, or the call is over'),
+  ('participant', 'rejected', 'pending', 'invited again'),
+  ('participant', 'rejected', 'accepted', 'joins after all'),
+  ('participant', 'left', 'pending', 'invited again'),
+  ('participant', 'left', 'accepted', 'comes back'),
+  ('share', 'new', 'active', 'somebody shares a screen'),
+  ('share', 'active', 'ended', 'the sharer stops, or shares anew');

@@ -1,0 +1,129 @@
+-- Calls, who takes part, what they tell each other, and screens shared outside a call: the tables and their indexes.
+-- The rules stand in the files after this one.
+
+-- One row a call, live or finished. A call is ringing until a callee answers, active until somebody hangs up, and then
+-- 'ended'; 'rejected' if no callee answered. A finished call stays as history and never changes again.
+-- To end a live call from the shell: UPDATE calls SET state = 'ended' WHERE call_id = '...'.
+CREATE TABLE calls (
+  call_id          TEXT NOT NULL PRIMARY KEY               -- a UUID, chosen by whoever creates the call
+                   CONSTRAINT calls_call_id_format CHECK (length(CAST(call_id AS BLOB)) BETWEEN 1 AND 64
+                     AND length(call_id) = length(CAST(call_id AS BLOB))
+                     AND call_id NOT GLOB '*[^A-Za-z0-9_-]*'),
+  channel          TEXT NOT NULL,                          -- dm:NAME:NAME... (sorted) or private:<id>
+  initiator        TEXT NOT NULL,                          -- who called
+  state            TEXT NOT NULL                           -- ringing, active, ended or rejected
+                   CONSTRAINT calls_state_known CHECK (state IN ('ringing', 'active', 'ended', 'rejected')),
+  started_ts       REAL NOT NULL,                          -- when it began to ring
+  answered_ts      REAL,                                   -- when the first callee answered; never moves
+  ended_ts         REAL,                                   -- when it was over
+  screenshare_user TEXT,                                   -- the one participant who shares a screen now
+  ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned or admin
+                   CONSTRAINT calls_ended_reason_known CHECK (ended_reason IN
+                     ('hangup', 'rejected', 'timeout', 'restart', 'abandoned', 'admin')),
+  CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL)
+    OR state IN ('ended', 'rejected'))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX calls_live_by_channel ON calls (channel) WHERE state IN ('ringing', 'active');
+CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
+CREATE INDEX calls_by_channel ON calls (channel, started_ts);
+
+-- One row a person who was ever asked on a call, or joined it. A finished call has nobody pending or accepted.
+CREATE TABLE call_participants (
+  call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
+  username   TEXT NOT NULL,                                -- the person
+  role       TEXT NOT NULL                                 -- initiator (who called) or participant
+             CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
+  state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected or left
+             CONSTRAINT call_participants_state_known CHECK (state IN ('pending', 'accepted', 'rejected', 'left')),
+  joined_ts  REAL,                                         -- when this person last came on the call
+  left_ts    REAL,                                         -- when this person last went, NULL while on the call
+  invited_ts REAL,                                         -- when it last began to ring for this person
+  invited_by TEXT,                                         -- who asked a person in who was not called at the start
+  missed_ts  REAL,                                         -- when the last invitation stopped ringing without an answer:
+                                                           -- it timed out, or the call was over; NULL otherwise
+  PRIMARY KEY (call_id, username)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX call_participants_pending_by_user ON call_participants (username) WHERE state = 'pending';
+CREATE INDEX call_participants_pending_by_time ON call_participants (invited_ts) WHERE state = 'pending';
+CREATE INDEX call_participants_live_by_user ON call_participants (username) WHERE state IN ('pending', 'accepted');
+CREATE INDEX call_participants_missed ON call_participants (username, missed_ts) WHERE missed_ts IS NOT NULL;
+
+-- WebRTC signals on their way from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). They
+-- are read by cursor, so an id is never used twice. They go when a call is over, and with whoever leaves it.
+CREATE TABLE call_signals (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,           -- the cursor of GET .../signals?after=
+  call_id     TEXT NOT NULL,                               -- the call, or the standalone share
+  from_user   TEXT NOT NULL,                               -- who sent it
+  to_user     TEXT NOT NULL,                               -- whom it is for
+  signal_type TEXT NOT NULL                                -- offer, answer or ice_candidate
+              CONSTRAINT call_signals_type_known CHECK (signal_type IN ('offer', 'answer', 'ice_candidate')),
+  payload     TEXT NOT NULL                                -- any JSON but null, as the sender wrote it
+              CONSTRAINT call_signals_payload_is_json CHECK (json_valid(payload) AND json_type(payload) IS NOT 'null'),
+  ts          REAL NOT NULL,                               -- when it was stored
+  CONSTRAINT call_signals_between_two CHECK (from_user <> to_user)
+) STRICT;
+
+CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
+
+-- Media that a MediaRecorder in a browser uploaded, for receivers that cannot use WebRTC: the newest init segment of each
+-- sender, and chunks for as long as the settings say.
+CREATE TABLE call_media (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
+  call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
+  sender     TEXT NOT NULL,                                -- who recorded it
+  is_init    INTEGER NOT NULL                              -- 1: the init segment, which a receiver needs first
+             CONSTRAINT call_media_is_init_boolean CHECK (is_init IN (0, 1)),
+  mime_type  TEXT                                          -- of the recording, e.g. video/webm;codecs=vp8,opus
+             CONSTRAINT call_media_mime_type_length CHECK (length(mime_type) BETWEEN 1 AND 255),
+  data       BLOB NOT NULL                                 -- the bytes
+             CONSTRAINT call_media_data_not_empty CHECK (length(data) > 0),
+  ts         REAL NOT NULL,                                -- when it was stored
+  stream_start INTEGER,                                    -- the bytes of this sender's chunks before this one; filled in
+                                                           -- by a rule, which thereby knows how much is buffered
+  CONSTRAINT call_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
+) STRICT;
+
+CREATE INDEX call_media_inits ON call_media (call_id, sender, id) WHERE is_init = 1;
+CREATE INDEX call_media_chunks ON call_media (call_id, sender, id) WHERE is_init = 0;
+CREATE INDEX call_media_by_stream_start ON call_media (call_id, sender, stream_start) WHERE is_init = 0;
+CREATE INDEX call_media_by_time ON call_media (ts) WHERE is_init = 0;
+
+-- One row a screen shared in a channel outside a call. Members watch without being asked.
+CREATE TABLE screenshares (
+  share_id   TEXT NOT NULL PRIMARY KEY                     -- a UUID, chosen by whoever starts it
+             CONSTRAINT screenshares_share_id_format CHECK (length(CAST(share_id AS BLOB)) BETWEEN 1 AND 64
+               AND length(share_id) = length(CAST(share_id AS BLOB))
+               AND share_id NOT GLOB '*[^A-Za-z0-9_-]*'),
+  channel    TEXT NOT NULL,                                -- dm:NAME:NAME... (sorted) or private:<id>
+  sharer     TEXT NOT NULL,                                -- whose screen it is
+  state      TEXT NOT NULL                                 -- active or ended
+             CONSTRAINT screenshares_state_known CHECK (state IN ('active', 'ended')),
+  started_ts REAL NOT NULL,                                -- when it began
+  ended_ts   REAL,                                         -- when it was over
+  CONSTRAINT screenshares_end_once_ended CHECK (ended_ts IS NULL OR state = 'ended')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX screenshares_active_by_channel ON screenshares (channel, sharer) WHERE state = 'active';
+CREATE INDEX screenshares_active_by_sharer ON screenshares (sharer) WHERE state = 'active';
+
+-- The same as call_media, for a standalone share; its one sender is the sharer.
+CREATE TABLE share_media (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
+  share_id   TEXT NOT NULL REFERENCES screenshares (share_id), -- the share
+  is_init    INTEGER NOT NULL                              -- 1: the init segment
+             CONSTRAINT share_media_is_init_boolean CHECK (is_init IN (0, 1)),
+  mime_type  TEXT                                          -- of the recording
+             CONSTRAINT share_media_mime_type_length CHECK (length(mime_type) BETWEEN 1 AND 255),
+  data       BLOB NOT NULL                                 -- the bytes
+             CONSTRAINT share_media_data_not_empty CHECK (length(data) > 0),
+  ts         REAL NOT NULL,                                -- when it was stored
+  stream_start INTEGER,                                    -- as in call_media
+  CONSTRAINT share_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
+) STRICT;
+
+CREATE INDEX share_media_inits ON share_media (share_id, id) WHERE is_init = 1;
+CREATE INDEX share_media_chunks ON share_media (share_id, id) WHERE is_init = 0;
+CREATE INDEX share_media_by_stream_start ON share_media (share_id, stream_start) WHERE is_init = 0;
+CREATE INDEX share_media_by_time ON share_media (ts) WHERE is_init = 0;
