@@ -1,0 +1,63 @@
+//! `demo`: everything there is to see, from one command, in a database that goes with it.
+
+use super::{CommandError, print_line, serve, token, user};
+use crate::command_line::Serve;
+use crate::database::{Database, open_connection};
+use crate::tokens::new_token;
+
+/// The channel and the calls of the day before.
+const DEMO: &str = include_str!("../../fixtures/demo.sql");
+
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+
+pub(super) fn run(listen: String) -> Result<(), CommandError> {
+    let folder = tempfile::Builder::new().prefix("minimost-calls-demo-").tempdir()?;
+    let path = folder.path().join("presence.db");
+    let database = Database::open(&path)?;
+    let mut people = Vec::new();
+    for name in PEOPLE {
+        let mut password = new_token().map_err(|error| CommandError::new(format!("no randomness: {error}")))?;
+        password.truncate(10);
+        user::add(&database, name, &password)?;
+        people.push((name, password, token::add(&database, name, None)?));
+    }
+    open_connection(&path)
+        .and_then(|connection| connection.execute_batch(DEMO))
+        .map_err(|error| CommandError::new(format!("the demo cannot be filled: {error}")))?;
+    drop(database);
+
+    let options = Serve {
+        listen,
+        behind_proxy: false,
+    };
+    serve::serve(&path, &options, |address| {
+        let url = format!("http://{address}");
+        print_line(&format!("minimost-calls demo on {url}"))?;
+        print_line(&format!(
+            "The database is {}; it goes when you stop this with Ctrl-C.\n",
+            path.display()
+        ))?;
+        for (name, password, token) in &people {
+            print_line(&format!("  {name:<6} password {password}   token {token}"))?;
+        }
+        print_line("\nAll three are in private:1, and have called before. To see a call, in another shell:\n")?;
+        for line in next_steps(&url, &people[0].2, &people[1].2, &path.display().to_string()) {
+            print_line(&format!("  {line}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Commands that can be pasted as they are: alice calls bob, bob answers, alice hangs up, and it is history.
+fn next_steps(url: &str, alice: &str, bob: &str, path: &str) -> [String; 8] {
+    [
+        format!("URL={url} ALICE={alice} BOB={bob}"),
+        "curl -sd '{\"channel\":\"dm:alice:bob\"}' -H \"Authorization: Bearer $ALICE\" $URL/calls/initiate".to_owned(),
+        "curl -sH \"Authorization: Bearer $BOB\" $URL/calls/incoming".to_owned(),
+        "CALL=$(curl -sH \"Authorization: Bearer $BOB\" $URL/calls/incoming | grep -o '[0-9a-f-]\\{36\\}')".to_owned(),
+        "curl -sXPOST -H \"Authorization: Bearer $BOB\" $URL/calls/$CALL/accept".to_owned(),
+        "curl -sH \"Authorization: Bearer $ALICE\" $URL/calls/$CALL/state".to_owned(),
+        "curl -sXPOST -H \"Authorization: Bearer $ALICE\" $URL/calls/$CALL/end".to_owned(),
+        format!("sqlite3 -box {path} 'SELECT * FROM call_history'"),
+    ]
+}

@@ -1,0 +1,147 @@
+//! The two doors to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
+//!
+//! No connection and no transaction reaches a caller, so that another engine can stand behind the same doors. Whether
+//! something may happen is never asked here: a write is tried, and the database does it or says which rule refused.
+
+mod error;
+mod open;
+mod readers;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+pub use self::error::{OpenError, ReadError, WriteError};
+pub use self::open::{APPLICATION_ID, ServerLock, migrations, open_connection};
+pub use self::readers::Snapshot;
+pub use self::writer::WRITE_DEADLINE;
+pub use rusqlite::types::Value;
+
+use self::readers::Readers;
+use self::writer::{Job, Writer};
+use crate::statements::{self, Statement};
+
+/// Rows that a statement of a write answered, each a list of columns.
+pub type Rows = Vec<Vec<Value>>;
+
+/// A list of statements that happen together or not at all, in one savepoint, with the clock pinned.
+#[derive(Debug, Default)]
+pub struct Write {
+    statements: Vec<(&'static Statement, Vec<Value>)>,
+    on_refusal: Option<(&'static Statement, Vec<Value>)>,
+}
+
+impl Write {
+    /// A write that does `statement` with `parameters` first.
+    #[must_use]
+    pub fn new<const N: usize>(statement: &'static Statement, parameters: [Value; N]) -> Self {
+        Self::default().then(statement, parameters)
+    }
+
+    /// Adds a statement, which sees what those before it did.
+    #[must_use]
+    pub fn then<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
+        self.statements.push((statement, parameters.into()));
+        self
+    }
+
+    /// A question to ask if a rule refuses: at that instant, when everything of this write is undone. Its rows come with
+    /// [`WriteError::Refused`].
+    #[must_use]
+    pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
+        self.on_refusal = Some((statement, parameters.into()));
+        self
+    }
+}
+
+/// What a refusal code means to a client.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The HTTP status, 400 to 499.
+    pub status: u16,
+    /// A sentence for people.
+    pub sentence: String,
+}
+
+/// A database file with its one writer and its readers. Cloning is cheap and shares them.
+#[derive(Clone)]
+pub struct Database {
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    refusals: Arc<HashMap<String, Refusal>>,
+}
+
+impl Database {
+    /// Opens the file at `path`, creating it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, is not one of this program's, or is of a newer version. A file that is
+    /// refused is left unchanged.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let connection = open::open_and_migrate(path)?;
+        let readers = Readers::new(path);
+        let refusals = readers
+            .read(|snapshot| {
+                snapshot.rows(&statements::REFUSALS, [], |row| {
+                    let refusal = Refusal {
+                        status: row.get(1)?,
+                        sentence: row.get(2)?,
+                    };
+                    Ok((row.get::<_, String>(0)?, refusal))
+                })
+            })
+            .map_err(|error| OpenError::unusable(path, error))?;
+        let writer = Writer::start(connection).map_err(|error| OpenError::unusable(path, error))?;
+        Ok(Self {
+            writer: Arc::new(writer),
+            readers: Arc::new(readers),
+            refusals: Arc::new(refusals.into_iter().collect()),
+        })
+    }
+
+    /// Does `write` and answers the rows of each of its statements, after they are durably on the disk.
+    ///
+    /// # Errors
+    /// [`WriteError::Refused`] with a code when a rule refused it, and nothing has changed; the others when it could not be
+    /// done within [`WRITE_DEADLINE`], or the disk would not take it, and nothing has changed either.
+    pub async fn write(&self, write: Write) -> Result<Vec<Rows>, WriteError> {
+        self.send(write)?.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// The same for a caller without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Database::write`].
+    pub fn write_blocking(&self, write: Write) -> Result<Vec<Rows>, WriteError> {
+        self.send(write)?.blocking_recv().unwrap_or(Err(WriteError::Closed))
+    }
+
+    fn send(&self, write: Write) -> Result<oneshot::Receiver<Result<Vec<Rows>, WriteError>>, WriteError> {
+        let (job, answer) = Job::new(write.statements, write.on_refusal);
+        self.writer.send(job)?;
+        Ok(answer)
+    }
+
+    /// Calls `questions` with a snapshot: all it asks sees the file at one instant. It runs on the calling thread, for the few
+    /// microseconds that searches in an index take, and never waits for a writer.
+    ///
+    /// # Errors
+    /// What `questions` returned, or that the file cannot be read.
+    pub fn read<T>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        self.readers.read(questions)
+    }
+
+    /// What `code` means, if it is one of the codes that rules refuse with.
+    #[must_use]
+    pub fn refusal(&self, code: &str) -> Option<&Refusal> {
+        self.refusals.get(code)
+    }
+
+    /// Lets the writer finish what it was given, and waits for it. Later writes answer [`WriteError::Closed`].
+    pub fn close(&self) {
+        self.writer.close();
+    }
+}

@@ -1,0 +1,325 @@
+//! The one writer: a thread that takes writes from a queue, runs each in a savepoint, commits what has queued up as one
+//! transaction (group commit), and answers each only when the commit is on the disk.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use tokio::sync::oneshot;
+
+use super::{Rows, WriteError};
+use crate::statements::{self, Statement};
+
+/// A write that has not begun this long after it was handed over, because somebody else holds the file's write lock, answers
+/// [`WriteError::Busy`] and is not done.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// So many writes at most share a commit: it bounds how long the first of them waits for the last.
+const BATCH_MAX: usize = 256;
+
+/// How often the writer looks for what is due, and gives freed pages back. Rules with a time limit promise a second.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Free pages that are worth keeping for the next rows, 1 MiB, and how many go back to the file system at a time.
+const FREE_PAGES_KEPT: i64 = 256;
+const FREE_PAGES_STEP: i64 = 2048;
+
+type Call = (&'static Statement, Vec<Value>);
+type Answer = Result<Vec<Rows>, WriteError>;
+
+/// A write on its way.
+pub(super) struct Job {
+    statements: Vec<Call>,
+    on_refusal: Option<Call>,
+    deadline: Instant,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Job {
+    pub(super) fn new(statements: Vec<Call>, on_refusal: Option<Call>) -> (Self, oneshot::Receiver<Answer>) {
+        let (answer, receiver) = oneshot::channel();
+        let deadline = Instant::now() + WRITE_DEADLINE;
+        (
+            Self {
+                statements,
+                on_refusal,
+                deadline,
+                answer,
+            },
+            receiver,
+        )
+    }
+
+    /// Whoever asked may have hung up; then there is nobody to answer.
+    fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The handle of the writer thread.
+pub(super) struct Writer {
+    queue: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread, which owns `connection` from now on.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (queue, jobs) = channel();
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let run = std::panic::AssertUnwindSafe(|| {
+                Thread {
+                    connection,
+                    jobs,
+                    waiting: VecDeque::new(),
+                }
+                .run()
+            });
+            if std::panic::catch_unwind(run).is_err() {
+                // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
+                // nothing that was answered is lost.
+                tracing::error!("the writer thread failed; stopping");
+                std::process::exit(70);
+            }
+        })?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
+        match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(queue) => queue.send(job).map_err(|_| WriteError::Closed),
+            None => Err(WriteError::Closed),
+        }
+    }
+
+    /// Takes no more jobs, and returns when those that were sent are answered.
+    pub(super) fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic in the thread has ended the process already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Thread {
+    connection: Connection,
+    jobs: Receiver<Job>,
+    /// Taken from the queue but not begun.
+    waiting: VecDeque<Job>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
+        loop {
+            if self.waiting.is_empty() {
+                match self
+                    .jobs
+                    .recv_timeout(housekeeping.saturating_duration_since(Instant::now()))
+                {
+                    Ok(job) => self.waiting.push_back(job),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            self.take_what_has_queued_up();
+            if !self.waiting.is_empty() {
+                self.write_batch();
+            }
+            if Instant::now() >= housekeeping {
+                if let Err(error) = self.keep_house() {
+                    tracing::warn!(%error, "housekeeping has to wait");
+                }
+                housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
+            }
+        }
+    }
+
+    fn take_what_has_queued_up(&mut self) {
+        while self.waiting.len() < BATCH_MAX {
+            match self.jobs.try_recv() {
+                Ok(job) => self.waiting.push_back(job),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Runs what is waiting in one transaction, commits, and answers.
+    fn write_batch(&mut self) {
+        match self.begin() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return answer_all(self.waiting.drain(..), &error),
+        }
+        let mut done = Vec::with_capacity(self.waiting.len());
+        while let Some(job) = self.waiting.pop_front() {
+            let outcome = run_job(&self.connection, &job);
+            done.push((job, outcome));
+            if self.connection.is_autocommit() {
+                break;
+            }
+        }
+        let committed = if self.connection.is_autocommit() {
+            // An error such as a full disk rolled the whole transaction back, and with it what went well before.
+            Err(done
+                .last()
+                .and_then(|(_, outcome)| outcome.as_ref().err().cloned())
+                .unwrap_or(WriteError::Full))
+        } else {
+            execute(&self.connection, &statements::FREE_CLOCK, &[])
+                .and_then(|_| self.connection.execute_batch("COMMIT"))
+                .map_err(WriteError::from)
+        };
+        match committed {
+            Ok(()) => done.into_iter().for_each(|(job, outcome)| job.answer(outcome)),
+            Err(error) => {
+                tracing::error!(%error, writes = done.len(), "a transaction could not be committed");
+                self.roll_back();
+                answer_all(done.into_iter().map(|(job, _)| job), &error);
+            }
+        }
+    }
+
+    /// Begins a transaction and pins the clock. While somebody else holds the write lock it goes on trying, and answers the
+    /// writes whose deadline passes; false if none is left.
+    fn begin(&mut self) -> Result<bool, WriteError> {
+        loop {
+            match self
+                .connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .map_err(WriteError::from)
+            {
+                Ok(()) => break,
+                Err(WriteError::Busy) => {
+                    self.take_what_has_queued_up();
+                    let now = Instant::now();
+                    let (expired, rest) = self.waiting.drain(..).partition(|job: &Job| job.deadline <= now);
+                    self.waiting = rest;
+                    let expired: VecDeque<Job> = expired;
+                    answer_all(expired.into_iter(), &WriteError::Busy);
+                    if self.waiting.is_empty() {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Err(error) = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())]) {
+            self.roll_back();
+            return Err(error.into());
+        }
+        Ok(true)
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+                tracing::error!(%error, "a transaction could not be rolled back");
+            }
+        }
+    }
+
+    /// Sweeps if anything is due, and gives free pages back to the file system.
+    fn keep_house(&mut self) -> Result<(), WriteError> {
+        let due: bool = self
+            .connection
+            .prepare_cached(statements::ANYTHING_DUE.sql())?
+            .query_row([], |row| row.get(0))?;
+        if due {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let swept = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())])
+                .and_then(|_| execute(&self.connection, &statements::FREE_CLOCK, &[]))
+                .and_then(|_| self.connection.execute_batch("COMMIT"));
+            if swept.is_err() {
+                self.roll_back();
+            }
+            swept?;
+        }
+        let free: i64 = self
+            .connection
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free > FREE_PAGES_KEPT {
+            // Each step of this statement frees one page, so it has to be stepped to its end.
+            let pages = (free - FREE_PAGES_KEPT).min(FREE_PAGES_STEP);
+            let mut statement = self
+                .connection
+                .prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(())
+    }
+}
+
+fn answer_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
+    jobs.for_each(|job| job.answer(Err(error.clone())));
+}
+
+/// Runs the statements of `job` in a savepoint, which is rolled back if one of them is refused.
+fn run_job(connection: &Connection, job: &Job) -> Answer {
+    let run = || -> rusqlite::Result<Vec<Rows>> {
+        connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+        let answers = job
+            .statements
+            .iter()
+            .map(|(statement, parameters)| execute(connection, statement, parameters))
+            .collect::<rusqlite::Result<Vec<Rows>>>()?;
+        connection.prepare_cached("RELEASE one_write")?.execute([])?;
+        Ok(answers)
+    };
+    let mut error = match run() {
+        Ok(answers) => return Ok(answers),
+        Err(error) => WriteError::from(error),
+    };
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")?;
+        if let (WriteError::Refused { rows, .. }, Some((statement, parameters))) = (&mut error, &job.on_refusal) {
+            *rows = execute(connection, statement, parameters)?;
+        }
+    }
+    if let WriteError::Unexpected(what) = &error {
+        let names: Vec<_> = job.statements.iter().map(|(statement, _)| statement.name()).collect();
+        tracing::error!(?names, %what, "a write failed for a reason that no rule gives");
+    }
+    Err(error)
+}
+
+/// Runs one statement to its end and collects its rows.
+fn execute(connection: &Connection, statement: &'static Statement, parameters: &[Value]) -> rusqlite::Result<Rows> {
+    let mut prepared = connection.prepare_cached(statement.sql())?;
+    let columns = prepared.column_count();
+    let mut rows = prepared.query(params_from_iter(parameters))?;
+    let mut collected = Rows::new();
+    while let Some(row) = rows.next()? {
+        collected.push(
+            (0..columns)
+                .map(|column| row.get(column))
+                .collect::<rusqlite::Result<_>>()?,
+        );
+    }
+    Ok(collected)
+}
+
+/// The machine's time in seconds since the epoch, to the millisecond, as the view `now` gives it.
+fn machine_time() -> f64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Milliseconds fit an f64 exactly for the next 285,000 years.
+    #[allow(clippy::cast_precision_loss)]
+    let milliseconds = since_epoch.as_millis() as f64;
+    milliseconds / 1000.0
+}

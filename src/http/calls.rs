@@ -1,0 +1,176 @@
+//! `/calls`: ringing, answering, hanging up, inviting, who shares a screen, and the state of it all.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+use warp::{Filter, Reply};
+
+use super::body::JSON_MAX_BYTES;
+use super::request::{integer, text, texts};
+use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refused, route, signals, status};
+use crate::database::{Value, Write};
+use crate::statements::{self, Statement};
+
+pub(super) fn routes(app: &App) -> Routes {
+    let calls = || warp::path("calls");
+    let of_call = |what| calls().and(warp::path::param::<String>()).and(warp::path(what));
+    one_of![
+        route!(GET app, calls().and(warp::path("incoming")) => incoming),
+        route!(GET app, of_call("signals") => signals::of_call),
+        route!(GET app, of_call("state") => state),
+        route!(POST app, of_call("signal") => signals::send_in_call),
+        route!(GET app, of_call("media") => media::of_call),
+        route!(POST app, of_call("media") => media::upload_to_call),
+        route!(GET app, calls().and(warp::path("active")) => active),
+        route!(POST app, calls().and(warp::path("initiate")) => initiate),
+        route!(POST app, of_call("accept") => accept),
+        route!(POST app, of_call("reject") => reject),
+        route!(POST app, of_call("end") => end),
+        route!(POST app, of_call("leave") => leave),
+        route!(POST app, of_call("invite") => invite),
+        route!(POST app, of_call("screenshare") => share_screen),
+    ]
+}
+
+/// A body that names a channel.
+#[derive(Deserialize)]
+pub(super) struct InChannel {
+    pub(super) channel: String,
+}
+
+async fn initiate(mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let InChannel { channel } = request.json(JSON_MAX_BYTES).await?;
+    let call_id = Uuid::new_v4().to_string();
+    let write = Write::new(
+        &statements::INITIATE_CALL,
+        [text(&call_id), text(&channel), text(caller)],
+    )
+    .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
+    .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
+    let answers = request.app.write(write).await.map_err(|error| match error.code() {
+        "channel_has_live_call" => {
+            let live = texts(error.rows()).first().map(|call_id| Json::from(*call_id));
+            error.detail("call_id", live.unwrap_or_default())
+        }
+        _ => error,
+    })?;
+    Ok(warp::reply::json(
+        &json!({ "call_id": call_id, "participants": texts(&answers[1]) }),
+    ))
+}
+
+async fn incoming(request: Request) -> Answer {
+    let caller = request.caller()?;
+    let calls = request.app.database.read(|snapshot| {
+        snapshot.rows(&statements::INCOMING_CALLS, [&caller], |row| {
+            Ok(json!({
+                "call_id": row.get::<_, String>(0)?,
+                "channel": row.get::<_, String>(1)?,
+                "initiator": row.get::<_, String>(2)?,
+                "started_ts": row.get::<_, f64>(3)?,
+            }))
+        })
+    })?;
+    Ok(warp::reply::json(&calls))
+}
+
+async fn accept(call_id: String, request: Request) -> Answer {
+    let caller = request.caller()?;
+    let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller)])
+        .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
+        .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller)]);
+    let answers = request.app.write(write).await?;
+    Ok(warp::reply::json(&json!({
+        "status": "accepted",
+        "participants": texts(&answers[1]),
+        "last_signal_id": integer(&answers[2]).unwrap_or(0),
+    })))
+}
+
+/// An action that takes the call and the caller, and has no more to say than that it is done.
+async fn act(request: Request, call_id: String, action: &'static Statement, done: &str) -> Answer {
+    let caller = request.caller()?;
+    request
+        .app
+        .write(Write::new(action, [text(call_id), text(caller)]))
+        .await?;
+    Ok(status(done))
+}
+
+async fn reject(call_id: String, request: Request) -> Answer {
+    act(request, call_id, &statements::REJECT_CALL, "rejected").await
+}
+
+async fn end(call_id: String, request: Request) -> Answer {
+    act(request, call_id, &statements::END_CALL, "ended").await
+}
+
+async fn leave(call_id: String, request: Request) -> Answer {
+    act(request, call_id, &statements::LEAVE_CALL, "left").await
+}
+
+#[derive(Deserialize)]
+struct Invitation {
+    username: String,
+}
+
+async fn invite(call_id: String, mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let Invitation { username } = request.json(JSON_MAX_BYTES).await?;
+    if username.is_empty() {
+        return Err(Error::bad_request(
+            "bad_body",
+            "The body is not what this takes: username is empty.",
+        ));
+    }
+    request
+        .app
+        .write(Write::new(
+            &statements::INVITE_TO_CALL,
+            [text(call_id), text(username), text(caller)],
+        ))
+        .await?;
+    Ok(status("invited"))
+}
+
+#[derive(Deserialize)]
+struct Screen {
+    on: bool,
+}
+
+async fn share_screen(call_id: String, mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let Screen { on } = request.json(JSON_MAX_BYTES).await?;
+    let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
+    request
+        .app
+        .write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters))
+        .await?;
+    Ok(status(if on { "sharing" } else { "stopped" }))
+}
+
+async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
+    let caller = request.caller()?;
+    let (refusal, state) = request.app.database.read(|snapshot| {
+        let refusal = snapshot.row(&statements::WHY_NOT_READ_CALL, [&call_id, &caller], |row| row.get(0))?;
+        let state: Option<String> = snapshot.row(&statements::CALL_STATE, [&call_id], |row| row.get(0))?;
+        Ok((refusal, state))
+    })?;
+    refused(&request.app, refusal)?;
+    state
+        .map(json_text)
+        .ok_or_else(|| Error::refused(&request.app, "call_not_found"))
+}
+
+async fn active(request: Request) -> Answer<impl Reply> {
+    let caller = request.caller()?;
+    let channel = request.required_query("channel")?;
+    let (refusal, call) = request.app.database.read(|snapshot| {
+        let refusal = snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, &caller], |row| row.get(0))?;
+        let call: Option<String> = snapshot.row(&statements::ACTIVE_CALL, [&channel, &caller], |row| row.get(0))?;
+        Ok((refusal, call))
+    })?;
+    refused(&request.app, refusal)?;
+    Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))
+}

@@ -1,0 +1,86 @@
+//! The REST API: warp filters for the routes, a file of handlers a resource, and one error type.
+
+mod body;
+mod calls;
+mod error;
+mod listener;
+mod media;
+mod request;
+mod screenshares;
+mod sessions;
+mod signals;
+
+use std::convert::Infallible;
+
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
+use warp::{Filter, Rejection, Reply};
+
+pub use self::error::Error;
+pub use self::listener::{bind, serve};
+pub use self::request::{App, PeerAddress};
+
+use self::request::Request;
+
+/// A handler's answer.
+type Answer<T = warp::reply::Json> = Result<T, Error>;
+
+/// All routes of the API, with JSON for every error.
+pub fn routes(
+    app: &App,
+) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + Send + Sync + 'static {
+    // What clients poll comes first: filters are tried in this order.
+    calls::routes(app)
+        .or(screenshares::routes(app))
+        .unify()
+        .or(sessions::routes(app))
+        .unify()
+        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
+        .map(Reply::into_response)
+}
+
+/// `{"status": WHAT}`, the answer of what has nothing else to say.
+fn status(what: &str) -> warp::reply::Json {
+    warp::reply::json(&serde_json::json!({ "status": what }))
+}
+
+/// A JSON text that SQLite made, as a reply.
+fn json_text(text: String) -> warp::reply::Response {
+    warp::reply::with_header(text, "content-type", "application/json").into_response()
+}
+
+/// Joins a resource's routes into one filter.
+macro_rules! one_of {
+    ($first:expr $(, $next:expr)* $(,)?) => { $first$(.or($next).unify())*.boxed() };
+}
+use one_of;
+
+/// What a resource's `routes` returns: replies, or the rejection that no route of it matched.
+type Routes = BoxedFilter<(warp::reply::Response,)>;
+
+/// `GET /a/ID/b` and the like: a filter for a path and a method, and the handler it calls.
+macro_rules! route {
+    (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
+    (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };
+    (@ $method:expr, $app:expr, $path:expr => $handler:expr) => {
+        $path
+            .and(warp::path::end())
+            .and($method)
+            .and($crate::http::request::request($app))
+            .then($handler)
+            .map(warp::Reply::into_response)
+            .boxed()
+    };
+}
+use route;
+
+/// 404 with a code, for what a read found to be refused.
+fn refused(app: &App, code: Option<Option<String>>) -> Result<(), Error> {
+    match code.flatten() {
+        None => Ok(()),
+        Some(code) => Err(Error::refused(app, &code)),
+    }
+}
+
+/// The status that a stopping or overloaded server answers with.
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

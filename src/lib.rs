@@ -1,0 +1,13 @@
+//! minimost-calls: voice and video calling, screen sharing and WebRTC signalling as one binary and one SQLite file.
+//!
+//! What may happen in a call is decided by the triggers, views and constraints in `sql/`. This crate is the shell around
+//! them: [`database`] has the two doors to the file, [`statements`] every SQL statement that goes through them, [`http`] the
+//! REST API and [`commands`] the command line.
+
+pub mod command_line;
+pub mod commands;
+pub mod database;
+pub mod http;
+pub mod passwords;
+pub mod statements;
+pub mod tokens;

@@ -1,0 +1,218 @@
+//! Every SQL statement that the server and the commands run, in one place: a test explains the plan of each, and the doors of
+//! [`crate::database`] take nothing else.
+//!
+//! The statements do not decide anything; they say what somebody wants, or ask a view. Parameters are numbered.
+
+/// A statement of this module, the only thing that the doors of the database run.
+#[derive(Debug)]
+pub struct Statement {
+    name: &'static str,
+    sql: &'static str,
+}
+
+impl Statement {
+    /// The statement's name in this module, for logs and tests.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its SQL text.
+    #[must_use]
+    pub fn sql(&self) -> &'static str {
+        self.sql
+    }
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub static $name: Statement = Statement { name: stringify!($name), sql: $sql };)*
+
+        /// All of them, in the order of this file.
+        pub static ALL: &[&Statement] = &[$(&$name),*];
+    };
+}
+
+/// The name of the channel that `?1` spells: a DM's sorted, every other as it is. The same as the rule
+/// `one_live_call_a_channel` stores, for questions about channels that nobody has used yet.
+macro_rules! named_channel {
+    () => {
+        "(SELECT CASE WHEN ?1 GLOB 'dm:*' \
+           THEN (SELECT 'dm:' || group_concat(username, ':') \
+                 FROM (SELECT DISTINCT value AS username \
+                       FROM json_each('[' || replace(json_quote(substr(?1, 4)), ':', '\",\"') || ']') ORDER BY value)) \
+           ELSE ?1 END)"
+    };
+}
+
+statements! {
+    // ---- the clock
+
+    /// Pins the clock at `?1` seconds and thereby sweeps what is due.
+    PIN_CLOCK = "UPDATE clock SET pinned_ts = ?1 WHERE id = 1";
+    /// Gives the clock back to the machine.
+    FREE_CLOCK = "UPDATE clock SET pinned_ts = NULL WHERE id = 1";
+    /// One row, whether a sweep would find anything.
+    ANYTHING_DUE = "SELECT is_due FROM due";
+    /// What a run before this one left live is over.
+    START_SERVER = "INSERT INTO start_server (ts) SELECT ts FROM now";
+
+    // ---- people and sessions
+
+    /// Adds user `?1` with password hash `?2`.
+    ADD_USER = "INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now";
+    /// Name and time of creation of every user.
+    LIST_USERS = "SELECT username, datetime(created_ts, 'unixepoch') FROM users ORDER BY username";
+    /// The password hash of user `?1`, if there is one.
+    PASSWORD_HASH = "SELECT password_hash FROM users WHERE username = ?1";
+    /// Sets the password hash of user `?1` to `?2`; answers the name if there is such a user.
+    SET_PASSWORD = "UPDATE users SET password_hash = ?2 WHERE username = ?1 RETURNING username";
+    /// Removes user `?1`; answers the name if there was one.
+    REMOVE_USER = "DELETE FROM users WHERE username = ?1 RETURNING username";
+    /// A session for user `?2` with token hash `?1`, for `?3` seconds, or as long as the settings say if that is NULL.
+    ADD_SESSION = "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) \
+        SELECT ?1, ?2, ts, ts + coalesce(?3, (SELECT value FROM settings WHERE name = 'session_ttl')) FROM now";
+    /// The same after a login, if the password hash is still `?3`: it may have been changed while it was verified.
+    ADD_SESSION_AFTER_LOGIN = "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) \
+        SELECT ?1, username, now.ts, now.ts + (SELECT value FROM settings WHERE name = 'session_ttl') \
+        FROM users, now WHERE username = ?2 AND password_hash = ?3";
+    /// User and expiry of the session with token hash `?1`, if it is valid now.
+    FIND_SESSION = "SELECT username, expires_ts, created_ts FROM live_sessions WHERE token_hash = ?1";
+    /// Ends the session with token hash `?1`.
+    END_SESSION = "DELETE FROM sessions WHERE token_hash = ?1";
+    /// Notes that somebody at address `?2` tries to log in as `?1`; answers the attempt's id.
+    NOTE_LOGIN_ATTEMPT = "INSERT INTO login_attempts (username, address, ts) SELECT ?1, ?2, ts FROM now RETURNING id";
+    /// Forgets attempt `?1`, which succeeded.
+    FORGET_LOGIN_ATTEMPT = "DELETE FROM login_attempts WHERE id = ?1";
+    /// The seconds until name `?1` and address `?2` may try again.
+    LOGIN_RETRY_AFTER = "SELECT max( \
+          coalesce((SELECT ts FROM login_attempts WHERE username = ?1 ORDER BY ts DESC \
+                    LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings WHERE name = 'login_attempts_per_name')), 0), \
+          coalesce((SELECT ts FROM login_attempts WHERE address = ?2 ORDER BY ts DESC \
+                    LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings WHERE name = 'login_attempts_per_address')), 0)) \
+        + (SELECT value FROM settings WHERE name = 'login_window') - (SELECT ts FROM now)";
+
+    // ---- private channels
+
+    /// Adds a private channel with title `?1`, made by `?2`; answers its id.
+    ADD_CHANNEL = "INSERT INTO private_channels (name, created_by, created_ts) SELECT ?1, ?2, ts FROM now RETURNING id";
+    /// Makes `?1` a member of the channel that was added last.
+    JOIN_NEWEST_CHANNEL = "INSERT INTO private_channel_members (channel_id, username, joined_ts) \
+        SELECT (SELECT max(id) FROM private_channels), ?1, ts FROM now";
+    /// Makes `?2` a member of channel `?1`.
+    JOIN_CHANNEL = "INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT ?1, ?2, ts FROM now";
+    /// Takes `?2` off channel `?1`; answers the name if it was on it.
+    LEAVE_CHANNEL = "DELETE FROM private_channel_members WHERE channel_id = ?1 AND username = ?2 RETURNING username";
+    /// Name, title and members of every private channel.
+    LIST_CHANNELS = "SELECT 'private:' || id, name, \
+          (SELECT group_concat(username, ', ') FROM (SELECT username FROM private_channel_members \
+                                                     WHERE channel_id = private_channels.id ORDER BY username)) \
+        FROM private_channels ORDER BY id";
+
+    // ---- calls
+
+    /// `?3` calls channel `?2`; the call's id is `?1`.
+    INITIATE_CALL = "INSERT INTO initiate_call (call_id, channel, initiator) VALUES (?1, ?2, ?3)";
+    /// Everybody who was called or is calling in call `?1`.
+    ALL_PARTICIPANTS = "SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username";
+    /// The live call of channel `?1`.
+    LIVE_CALL_ID = concat!("SELECT call_id FROM calls WHERE channel = ", named_channel!(), " AND state IN ('ringing', 'active')");
+    /// What rings for `?1` now.
+    INCOMING_CALLS = "SELECT call_id, channel, initiator, started_ts FROM incoming_calls WHERE username = ?1 \
+        ORDER BY started_ts, call_id";
+    /// `?2` answers or joins call `?1`.
+    ACCEPT_CALL = "INSERT INTO accept_call (call_id, username) VALUES (?1, ?2)";
+    /// Who is on call `?1`.
+    ACCEPTED_PARTICIPANTS = "SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username";
+    /// The newest signal of call `?1` to `?2`, 0 if there is none.
+    LAST_SIGNAL_ID = "SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2";
+    /// `?2` declines call `?1`.
+    REJECT_CALL = "INSERT INTO reject_call (call_id, username) VALUES (?1, ?2)";
+    /// `?2` hangs up call `?1` for everyone.
+    END_CALL = "INSERT INTO end_call (call_id, username) VALUES (?1, ?2)";
+    /// `?2` goes from call `?1`.
+    LEAVE_CALL = "INSERT INTO leave_call (call_id, username) VALUES (?1, ?2)";
+    /// `?3` asks `?2` to call `?1`.
+    INVITE_TO_CALL = "INSERT INTO invite_to_call (call_id, username, invited_by) VALUES (?1, ?2, ?3)";
+    /// `?2` claims (`?3` = 1) or releases (0) the screen in call `?1`.
+    SHARE_SCREEN_IN_CALL = "INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3)";
+    /// Why `?2` may not read the state of call `?1`: a code, or NULL.
+    WHY_NOT_READ_CALL = "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM calls WHERE call_id = ?1) THEN 'call_not_found' \
+          WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END";
+    /// Why `?2` may not read signals and media of call `?1`: a code, or NULL.
+    WHY_NOT_TAKE_PART = "SELECT CASE \
+          WHEN EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2) THEN NULL \
+          WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1) THEN 'not_a_participant' ELSE 'call_not_found' END";
+    /// The state of call `?1`, as JSON.
+    CALL_STATE = "SELECT json FROM call_state_json WHERE call_id = ?1";
+    /// Why `?2` may not look at channel `?1`: a code, or NULL.
+    WHY_NOT_READ_CHANNEL = "SELECT CASE \
+          WHEN NOT (?1 GLOB 'dm:*' OR ?1 GLOB 'private:*') THEN 'channel_not_callable' \
+          WHEN ?1 GLOB 'dm:*' AND instr(':' || substr(?1, 4) || ':', ':' || ?2 || ':') = 0 THEN 'not_a_member' \
+          WHEN ?1 GLOB 'private:*' AND NOT EXISTS (SELECT 1 FROM private_channel_members WHERE channel = ?1 AND username = ?2) \
+            THEN 'not_a_member' END";
+    /// The live call of channel `?1` for `?2`, as JSON.
+    ACTIVE_CALL = concat!("SELECT json_object('call_id', call_id, 'initiator', initiator, 'state', state, 'started_ts', started_ts, \
+          'participants', json((SELECT json_group_array(username) FROM (SELECT username FROM call_participants \
+             WHERE call_id = call.call_id AND state = 'accepted' ORDER BY username))), \
+          'joined', json(CASE WHEN EXISTS (SELECT 1 FROM call_participants \
+             WHERE call_id = call.call_id AND username = ?2 AND state = 'accepted') THEN 'true' ELSE 'false' END)) \
+        FROM current_calls AS call \
+        WHERE call_id = (SELECT call_id FROM calls WHERE channel = ", named_channel!(), " AND state IN ('ringing', 'active')) \
+          AND state IN ('ringing', 'active')");
+
+    // ---- signals
+
+    /// `?2` sends `?3` a signal of type `?4` with payload `?5` in call `?1`.
+    SEND_CALL_SIGNAL = "INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    /// The same in share `?1`.
+    SEND_SHARE_SIGNAL = "INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    /// The signals of call or share `?1` to `?2` after id `?3`.
+    SIGNALS_AFTER = "SELECT id, from_user, signal_type, payload, ts FROM call_signals \
+        WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id";
+
+    // ---- media of calls
+
+    /// The largest chunk that may be uploaded, in bytes.
+    MEDIA_CHUNK_MAX_BYTES = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'media_chunk_max_bytes'";
+    /// `?2` uploads a chunk to call `?1`: init segment or not `?3`, MIME type `?4`, bytes `?5`; answers its id.
+    UPLOAD_CALL_MEDIA = "INSERT INTO call_media (call_id, sender, is_init, mime_type, data, ts) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ts FROM now RETURNING id";
+    /// MIME type and bytes of the newest init segment of `?2` in call `?1`.
+    CALL_INIT_SEGMENT = "SELECT mime_type, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 1 \
+        ORDER BY id DESC LIMIT 1";
+    /// The chunks of `?2` in call `?1` after id `?3`.
+    CALL_CHUNKS_AFTER = "SELECT id, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 AND id > ?3 ORDER BY id";
+
+    // ---- standalone shares
+
+    /// `?3` shares a screen in channel `?2`; the share's id is `?1`.
+    START_SCREENSHARE = "INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3)";
+    /// `?2` stops share `?1`.
+    STOP_SCREENSHARE = "INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2)";
+    /// The active shares of channel `?1`.
+    ACTIVE_SCREENSHARES = concat!("SELECT share_id, channel, sharer, started_ts FROM screenshares WHERE channel = ",
+        named_channel!(), " AND state = 'active' ORDER BY started_ts, share_id");
+    /// Why `?2` may not watch share `?1`: a code, or NULL.
+    WHY_NOT_WATCH_SHARE = "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1) THEN 'share_not_found' \
+          WHEN NOT EXISTS (SELECT 1 FROM channel_members \
+                           WHERE channel = (SELECT channel FROM screenshares WHERE share_id = ?1) AND username = ?2) \
+            THEN 'not_a_member' END";
+    /// Whether share `?1` is active.
+    SHARE_IS_ACTIVE = "SELECT state = 'active' FROM screenshares WHERE share_id = ?1";
+    /// `?2` uploads a chunk to share `?1`: init segment or not `?3`, MIME type `?4`, bytes `?5`.
+    UPLOAD_SHARE_MEDIA = "INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data) VALUES (?1, ?2, ?3, ?4, ?5)";
+    /// The id of the newest chunk of share `?1`.
+    NEWEST_SHARE_CHUNK = "SELECT max(id) FROM share_media WHERE share_id = ?1 AND is_init = 0";
+    /// MIME type and bytes of the newest init segment of share `?1`.
+    SHARE_INIT_SEGMENT = "SELECT mime_type, data FROM share_media WHERE share_id = ?1 AND is_init = 1 ORDER BY id DESC LIMIT 1";
+    /// The chunks of share `?1` after id `?2`.
+    SHARE_CHUNKS_AFTER = "SELECT id, data FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2 ORDER BY id";
+
+    // ---- what the codes mean
+
+    /// Every code with its HTTP status and sentence.
+    REFUSALS = "SELECT code, status, sentence FROM refusals ORDER BY code";
+    /// Whether the server answers: reads one row of the file.
+    HEALTH = "SELECT ts FROM now";
+}
