@@ -1,0 +1,3 @@
+//! Runs every `fixtures/*.slt`.
+
+fn main() {}

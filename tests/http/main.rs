@@ -1,0 +1,6 @@
+//! The REST API, on a real socket and a real file.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod two_people;
