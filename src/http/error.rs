@@ -12,7 +12,11 @@ use crate::database::{ReadError, Rows, WriteError};
 
 /// An answer with a status of 400 or more: `{"error": SENTENCE, "code": CODE}` and perhaps another member.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// What an error consists of. It is boxed because answers that are none should not carry its size around.
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: Cow<'static, str>,
     sentence: Cow<'static, str>,
@@ -26,14 +30,18 @@ impl Error {
     /// An error of the HTTP shell's own.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self::with(status, code.into(), sentence.into())
+    }
+
+    fn with(status: StatusCode, code: Cow<'static, str>, sentence: Cow<'static, str>) -> Self {
+        Self(Box::new(Parts {
             status,
-            code: code.into(),
-            sentence: sentence.into(),
+            code,
+            sentence,
             detail: None,
             retry_after: None,
             rows: Rows::new(),
-        }
+        }))
     }
 
     /// 400 with a code and a sentence.
@@ -56,14 +64,11 @@ impl Error {
     #[must_use]
     pub fn refused(app: &App, code: &str) -> Self {
         match app.database.refusal(code) {
-            Some(refusal) => Self {
-                status: StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST),
-                code: code.to_owned().into(),
-                sentence: refusal.sentence.clone().into(),
-                detail: None,
-                retry_after: None,
-                rows: Rows::new(),
-            },
+            Some(refusal) => Self::with(
+                StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST),
+                code.to_owned().into(),
+                refusal.sentence.clone().into(),
+            ),
             None => Self::internal(&format!("the rules have no code {code}")),
         }
     }
@@ -72,10 +77,11 @@ impl Error {
     #[must_use]
     pub fn from_write(app: &App, error: WriteError) -> Self {
         match error {
-            WriteError::Refused { code, rows } => Self {
-                rows,
-                ..Self::refused(app, &code)
-            },
+            WriteError::Refused { code, rows } => {
+                let mut error = Self::refused(app, &code);
+                error.0.rows = rows;
+                error
+            }
             WriteError::Busy => Self::new(
                 UNAVAILABLE,
                 "database_busy",
@@ -120,27 +126,27 @@ impl Error {
     /// Adds a member to the JSON.
     #[must_use]
     pub fn detail(mut self, name: &'static str, value: Json) -> Self {
-        self.detail = Some((name, value));
+        self.0.detail = Some((name, value));
         self
     }
 
     /// Asks the client to wait so many seconds, at least one (RFC 9110, section 10.2.3).
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds.max(1));
+        self.0.retry_after = Some(seconds.max(1));
         self
     }
 
     /// The code.
     #[must_use]
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// The rows that came with a refusal.
     #[must_use]
     pub fn rows(&self) -> &Rows {
-        &self.rows
+        &self.0.rows
     }
 }
 
@@ -173,20 +179,21 @@ impl From<&Rejection> for Error {
 
 impl Reply for Error {
     fn into_response(self) -> warp::reply::Response {
+        let parts = *self.0;
         let mut json = Map::new();
-        json.insert("error".to_owned(), Json::from(self.sentence));
-        json.insert("code".to_owned(), Json::from(self.code));
-        if let Some((name, value)) = self.detail {
+        json.insert("error".to_owned(), Json::from(parts.sentence));
+        json.insert("code".to_owned(), Json::from(parts.code));
+        if let Some((name, value)) = parts.detail {
             json.insert(name.to_owned(), value);
         }
         let mut response = Response::new(Json::Object(json).to_string().into());
-        *response.status_mut() = self.status;
+        *response.status_mut() = parts.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = parts.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if parts.status == StatusCode::UNAUTHORIZED {
             headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));
         }
         response
