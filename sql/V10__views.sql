@@ -57,10 +57,10 @@ CREATE VIEW call_state_json AS
              FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username)))) AS json
   FROM current_calls AS call;
 
--- Who may look at a call: its participants and the members of its channel.
+-- Who may look at a call: its participants and the members of its channel. Most are both, and stand here twice.
 CREATE VIEW call_readers AS
   SELECT call_id, username FROM call_participants
-  UNION
+  UNION ALL
   SELECT call.call_id, member.username
   FROM calls AS call JOIN channel_members AS member ON member.channel = call.channel;
 

@@ -85,8 +85,7 @@ CREATE TABLE call_media (
   CONSTRAINT call_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
 ) STRICT;
 
-CREATE INDEX call_media_inits ON call_media (call_id, sender, id) WHERE is_init = 1;
-CREATE INDEX call_media_chunks ON call_media (call_id, sender, id) WHERE is_init = 0;
+CREATE INDEX call_media_by_sender ON call_media (call_id, sender, is_init);
 CREATE INDEX call_media_by_stream_start ON call_media (call_id, sender, stream_start) WHERE is_init = 0;
 CREATE INDEX call_media_by_time ON call_media (ts) WHERE is_init = 0;
 
@@ -123,7 +122,6 @@ CREATE TABLE share_media (
   CONSTRAINT share_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
 ) STRICT;
 
-CREATE INDEX share_media_inits ON share_media (share_id, id) WHERE is_init = 1;
-CREATE INDEX share_media_chunks ON share_media (share_id, id) WHERE is_init = 0;
+CREATE INDEX share_media_by_share ON share_media (share_id, is_init);
 CREATE INDEX share_media_by_stream_start ON share_media (share_id, stream_start) WHERE is_init = 0;
 CREATE INDEX share_media_by_time ON share_media (ts) WHERE is_init = 0;

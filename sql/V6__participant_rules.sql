@@ -118,23 +118,6 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username;
 END;
 
--- Times of a move: now, unless the writer gave another with the move. Whoever is invited anew has missed nothing yet.
-CREATE TRIGGER participant_move_is_stamped
-AFTER UPDATE OF state ON call_participants
-WHEN NEW.state IS NOT OLD.state
-BEGIN
-  UPDATE call_participants
-  SET joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
-                       THEN (SELECT ts FROM now) ELSE joined_ts END,
-      left_ts = CASE WHEN NEW.state = 'accepted' THEN NULL
-                     WHEN NEW.state = 'left' AND OLD.state = 'accepted' AND NEW.left_ts IS OLD.left_ts
-                       THEN (SELECT ts FROM now) ELSE left_ts END,
-      invited_ts = CASE WHEN NEW.state = 'pending' AND NEW.invited_ts IS OLD.invited_ts
-                        THEN (SELECT ts FROM now) ELSE invited_ts END,
-      missed_ts = CASE WHEN NEW.state IN ('pending', 'accepted') THEN NULL ELSE missed_ts END
-  WHERE call_id = NEW.call_id AND username = NEW.username;
-END;
-
 -- A callee's answer makes the call active.
 CREATE TRIGGER answer_makes_call_active
 AFTER UPDATE OF state ON call_participants
@@ -167,13 +150,28 @@ END;
 CREATE VIEW departures (call_id, username, state, missed_ts) AS
   SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS REAL) WHERE 0;
 
--- Leaving, declining and timing out.
-CREATE TRIGGER participant_departs
+-- A move gets its times: now, unless the writer gave another with the move. Whoever is invited anew has missed nothing yet.
+-- Leaving, declining and timing out are departures, and come after the times: a departure may end the call, and nothing can
+-- be written into a finished one.
+CREATE TRIGGER participant_move_is_stamped_then_departs
 AFTER UPDATE OF state ON call_participants
-WHEN OLD.state IN ('pending', 'accepted') AND NEW.state IN ('rejected', 'left')
+WHEN NEW.state IS NOT OLD.state
 BEGIN
+  UPDATE call_participants
+  SET joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
+                       THEN (SELECT ts FROM now) ELSE joined_ts END,
+      left_ts = CASE WHEN NEW.state = 'accepted' THEN NULL
+                     WHEN NEW.state = 'left' AND OLD.state = 'accepted' AND NEW.left_ts IS OLD.left_ts
+                       THEN (SELECT ts FROM now) ELSE left_ts END,
+      invited_ts = CASE WHEN NEW.state = 'pending' AND NEW.invited_ts IS OLD.invited_ts
+                        THEN (SELECT ts FROM now) ELSE invited_ts END,
+      missed_ts = CASE WHEN NEW.state IN ('pending', 'accepted') THEN NULL ELSE missed_ts END
+  WHERE call_id = NEW.call_id AND username = NEW.username
+    AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active'));
+
   INSERT INTO departures (call_id, username, state, missed_ts)
-  VALUES (NEW.call_id, NEW.username, NEW.state, NEW.missed_ts);
+  SELECT NEW.call_id, NEW.username, NEW.state, NEW.missed_ts
+  WHERE OLD.state IN ('pending', 'accepted') AND NEW.state IN ('rejected', 'left');
 END;
 
 -- Being taken off the list in a shell.

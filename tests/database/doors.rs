@@ -1,0 +1,131 @@
+//! The doors: a write is done whole or not at all, is answered after it is on the disk, and waits no longer than its deadline.
+
+use std::time::{Duration, Instant};
+
+use minimost_calls::database::{Database, Value, WRITE_DEADLINE, Write, WriteError};
+use minimost_calls::statements;
+
+use crate::new_file;
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+fn add(name: &str) -> Write {
+    Write::new(&statements::ADD_USER, [text(name), text("x")])
+}
+
+fn names(database: &Database) -> Vec<String> {
+    database
+        .read(|snapshot| snapshot.rows(&statements::LIST_USERS, [], |row| row.get(0)))
+        .unwrap()
+}
+
+#[test]
+fn a_refused_write_leaves_nothing_and_says_which_rule() {
+    let (_folder, path, _) = new_file();
+    let database = Database::open(&path).unwrap();
+    database.write_blocking(add("alice")).unwrap();
+    let write = add("bob")
+        .then(&statements::ADD_USER, [text("alice"), text("y")])
+        .on_refusal(&statements::PASSWORD_HASH, [text("alice")]);
+    match database.write_blocking(write) {
+        Err(WriteError::Refused { code, rows }) => {
+            assert_eq!((code.as_str(), rows), ("user_exists", vec![vec![text("x")]]));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(names(&database), ["alice"]);
+    match database.write_blocking(add("no good")) {
+        Err(WriteError::Refused { code, .. }) => assert_eq!(code, "users_username_format"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn writes_that_share_a_commit_succeed_and_fail_each_for_itself() {
+    let (_folder, path, _) = new_file();
+    let database = Database::open(&path).unwrap();
+    let threads: Vec<_> = (0..40)
+        .map(|number| {
+            let database = database.clone();
+            // Every name twice.
+            std::thread::spawn(move || database.write_blocking(add(&format!("user{}", number / 2))).is_ok())
+        })
+        .collect();
+    let done = threads
+        .into_iter()
+        .filter(|_| true)
+        .map(|thread| thread.join().unwrap())
+        .filter(|done| *done)
+        .count();
+    assert_eq!(done, 20);
+    assert_eq!(names(&database).len(), 20);
+}
+
+#[test]
+fn the_clock_is_pinned_inside_a_write_and_free_outside() {
+    let (_folder, path, connection) = new_file();
+    let database = Database::open(&path).unwrap();
+    let answers = database
+        .write_blocking(add("alice").then(&statements::HEALTH, []))
+        .unwrap();
+    let created: f64 = connection
+        .query_row("SELECT created_ts FROM users", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(answers[1], vec![vec![Value::Real(created)]]);
+    let pinned: Option<f64> = connection
+        .query_row("SELECT pinned_ts FROM clock", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(pinned, None);
+}
+
+/// Another program holds the write lock: a write waits for it, readers do not; at its deadline a write is answered and not
+/// done later.
+#[test]
+fn a_held_lock_delays_writes_until_their_deadline_and_readers_not_at_all() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    let writer = {
+        let database = database.clone();
+        std::thread::spawn(move || database.write_blocking(add("late")))
+    };
+    while begun.elapsed() < Duration::from_millis(300) {
+        let asked = Instant::now();
+        assert_eq!(names(&database).len(), 0);
+        assert!(asked.elapsed() < Duration::from_millis(250));
+    }
+    let answer = writer.join().unwrap();
+    assert!(matches!(answer, Err(WriteError::Busy)), "{answer:?}");
+    let waited = begun.elapsed();
+    assert!(
+        waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE + Duration::from_secs(2),
+        "{waited:?}"
+    );
+    other.execute_batch("COMMIT").unwrap();
+    database.write_blocking(add("next")).unwrap();
+    assert_eq!(names(&database), ["next"]);
+}
+
+#[test]
+fn a_closed_database_finishes_what_it_was_given_and_takes_no_more() {
+    let (_folder, path, _) = new_file();
+    let database = Database::open(&path).unwrap();
+    let threads: Vec<_> = (0..20)
+        .map(|number| {
+            let database = database.clone();
+            std::thread::spawn(move || database.write_blocking(add(&format!("user{number}"))))
+        })
+        .collect();
+    database.close();
+    let done = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .inspect(|answer| assert!(matches!(answer, Ok(_) | Err(WriteError::Closed)), "{answer:?}"))
+        .filter(Result::is_ok)
+        .count();
+    assert_eq!(names(&database).len(), done);
+    assert!(matches!(database.write_blocking(add("more")), Err(WriteError::Closed)));
+}

@@ -1,0 +1,135 @@
+//! Every statement of the server, and every statement of the triggers that it fires, is a search: a file with a million
+//! finished calls is as fast as an empty one.
+
+use minimost_calls::statements::{self, Statement};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::new_file;
+
+/// Tables that grow with use. A scan of the others, such as settings and legal_moves, or of the names in a DM's name, is short.
+const GROWING: [&str; 11] = [
+    "calls",
+    "call_participants",
+    "call_signals",
+    "call_media",
+    "screenshares",
+    "share_media",
+    "sessions",
+    "login_attempts",
+    "users",
+    "private_channel_members",
+    "dm_members",
+];
+
+/// Indexes that hold only what goes on now, not what has been: going through one of them is no scan of history.
+const LIVE_INDEXES: [&str; 4] = [
+    "calls_live_by_channel",
+    "calls_ringing_by_start",
+    "screenshares_active_by_channel",
+    "screenshares_active_by_sharer",
+];
+
+/// Statements whose work it is to list everything.
+const LISTS: [&str; 2] = ["LIST_USERS", "LIST_CHANNELS"];
+
+/// The lines of a statement's plan, its triggers' included, that scan a table which grows.
+fn scans(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let parameters = plan.parameter_count();
+    let lines = plan
+        .query_map(
+            rusqlite::params_from_iter(vec![rusqlite::types::Null; parameters]),
+            |row| row.get::<_, String>(3),
+        )
+        .unwrap()
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
+    lines
+        .into_iter()
+        .filter(|line| {
+            let mut words = line.split(' ');
+            let scanned = words.next() == Some("SCAN");
+            let table = words.next().unwrap_or_default();
+            // An alias hides the table's name, so whatever is not known to be short counts as long.
+            let short = [
+                "json_each",
+                "clock",
+                "settings",
+                "legal_moves",
+                "refusals",
+                "now",
+                "CONSTANT",
+                "due",
+            ]
+            .iter()
+            .any(|name| {
+                table.starts_with(name)
+                    || line.starts_with("SCAN (subquery")
+                    || table == "member" && !line.contains("USING")
+            });
+            let live = LIVE_INDEXES
+                .iter()
+                .any(|index| line.ends_with(index) || line.contains(&format!("{index} ")));
+            scanned && !short && !live
+        })
+        .collect()
+}
+
+fn connection_that_explains_triggers() -> (tempfile::TempDir, Connection) {
+    let (folder, _, connection) = new_file();
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_TRIGGER_EQP, true)
+        .unwrap();
+    (folder, connection)
+}
+
+#[test]
+fn every_statement_is_a_search() {
+    let (_folder, connection) = connection_that_explains_triggers();
+    let slow: Vec<(&str, Vec<String>)> = statements::ALL
+        .iter()
+        .filter(|statement| !LISTS.contains(&statement.name()))
+        .map(|statement: &&Statement| (statement.name(), scans(&connection, statement.sql())))
+        .filter(|(_, scans)| !scans.is_empty())
+        .collect();
+    assert!(slow.is_empty(), "{slow:#?}");
+}
+
+/// The test above would see nothing if plans did not show triggers, or the words of a plan changed.
+#[test]
+fn a_scan_would_be_noticed_in_a_statement_and_in_a_trigger() {
+    let (_folder, connection) = connection_that_explains_triggers();
+    for table in GROWING {
+        assert!(
+            !scans(&connection, &format!("SELECT * FROM {table}")).is_empty(),
+            "{table}"
+        );
+    }
+    connection
+        .execute_batch(
+            "CREATE TRIGGER slow AFTER UPDATE ON clock BEGIN DELETE FROM call_participants WHERE role = 'x'; END",
+        )
+        .unwrap();
+    assert!(!scans(&connection, statements::PIN_CLOCK.sql()).is_empty());
+}
+
+/// What an admin asks every day stays a search, too.
+#[test]
+fn the_everyday_questions_of_an_admin_are_searches() {
+    let (_folder, connection) = connection_that_explains_triggers();
+    for question in [
+        "SELECT * FROM live_calls",
+        "SELECT * FROM incoming_calls WHERE username = 'bob'",
+        "SELECT * FROM missed_calls WHERE username = 'bob'",
+        "SELECT * FROM call_history WHERE channel = 'dm:alice:bob' ORDER BY started_ts DESC LIMIT 20",
+        "UPDATE calls SET state = 'ended' WHERE call_id = 'x'",
+        "UPDATE call_participants SET state = 'left' WHERE call_id = 'x' AND username = 'bob'",
+        "DELETE FROM users WHERE username = 'bob'",
+        "DELETE FROM private_channels WHERE id = 1",
+        "DELETE FROM private_channel_members WHERE channel_id = 1 AND username = 'bob'",
+        "DELETE FROM calls WHERE call_id = 'x'",
+    ] {
+        assert_eq!(scans(&connection, question), Vec::<String>::new(), "{question}");
+    }
+}
