@@ -21,7 +21,7 @@ CREATE VIEW current_calls AS
                          + (SELECT value FROM settings WHERE name = 'ringing_timeout'), 3)
               ELSE ended_ts END AS ended_ts,
          screenshare_user,
-         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason
+         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version
   FROM (SELECT *, state = 'ringing'
                AND started_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'ringing_timeout')
                AND NOT EXISTS (SELECT 1 FROM call_participants
@@ -50,7 +50,7 @@ CREATE VIEW call_state_json AS
          json_object(
            'call_id', call_id, 'channel', channel, 'initiator', initiator, 'state', state, 'started_ts', started_ts,
            'answered_ts', answered_ts, 'ended_ts', ended_ts, 'screenshare_user', screenshare_user,
-           'ended_reason', ended_reason,
+           'ended_reason', ended_reason, 'version', version,
            'participants', json((
              SELECT json_group_array(json_object('username', username, 'role', role, 'state', state,
                                                  'joined_ts', joined_ts, 'left_ts', left_ts))
@@ -104,7 +104,7 @@ CREATE VIEW missed_calls AS
   SELECT participant.username, call.call_id, call.channel, call.initiator,
          coalesce(participant.invited_by, call.initiator) AS called_by,
          datetime(participant.missed_ts, 'unixepoch') AS missed_utc,
-         participant.missed_ts
+         participant.missed_ts, participant.missed_seen_ts IS NOT NULL AS seen
   FROM call_participants AS participant
   JOIN calls AS call ON call.call_id = participant.call_id
   WHERE participant.missed_ts IS NOT NULL;
@@ -218,4 +218,16 @@ CREATE VIEW due (is_due) AS
                    AND ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'media_buffer_seconds'))
       OR EXISTS (SELECT 1 FROM sessions WHERE expires_ts <= (SELECT ts FROM now))
       OR EXISTS (SELECT 1 FROM login_attempts
-                 WHERE ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'login_window'));
+                 WHERE ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'login_window'))
+      OR EXISTS (SELECT 1 FROM call_participants
+                 WHERE state = 'accepted'
+                   AND last_seen_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'presence_timeout')
+                   AND EXISTS (SELECT 1 FROM calls WHERE call_id = call_participants.call_id AND state = 'active'))
+      OR EXISTS (SELECT 1 FROM calls
+                 WHERE state = 'active'
+                   AND answered_ts <= (SELECT ts FROM now)
+                                      - (SELECT value FROM settings WHERE name = 'call_max_seconds' AND value > 0))
+      OR (SELECT max(id) FROM events) - (SELECT min(id) FROM events)
+         >= (SELECT value FROM settings WHERE name = 'events_max_count')
+      OR (SELECT ts FROM events WHERE id = (SELECT min(id) FROM events))
+         <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age');

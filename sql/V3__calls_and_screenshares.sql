@@ -17,15 +17,18 @@ CREATE TABLE calls (
   answered_ts      REAL,                                   -- when the first callee answered; never moves
   ended_ts         REAL,                                   -- when it was over
   screenshare_user TEXT,                                   -- the one participant who shares a screen now
-  ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned or admin
+  ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned, admin or
+                                                           -- max_duration
                    CONSTRAINT calls_ended_reason_known CHECK (ended_reason IN
-                     ('hangup', 'rejected', 'timeout', 'restart', 'abandoned', 'admin')),
+                     ('hangup', 'rejected', 'timeout', 'restart', 'abandoned', 'admin', 'max_duration')),
+  version          INTEGER NOT NULL DEFAULT 0,             -- the newest event that changed what a client sees of the call
   CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL)
     OR state IN ('ended', 'rejected'))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX calls_live_by_channel ON calls (channel) WHERE state IN ('ringing', 'active');
+CREATE INDEX calls_live_by_channel ON calls (channel, state) WHERE state IN ('ringing', 'active');
 CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
+CREATE INDEX calls_active_by_answer ON calls (answered_ts) WHERE state = 'active';
 CREATE INDEX calls_by_channel ON calls (channel, started_ts);
 
 -- One row a person who was ever asked on a call, or joined it. A finished call has nobody pending or accepted.
@@ -42,12 +45,19 @@ CREATE TABLE call_participants (
   invited_by TEXT,                                         -- who asked a person in who was not called at the start
   missed_ts  REAL,                                         -- when the last invitation stopped ringing without an answer:
                                                            -- it timed out, or the call was over; NULL otherwise
+  missed_seen_ts REAL,                                     -- when this person took note of having missed it
+  last_seen_ts REAL,                                       -- the newest proof that this person was there: an open event
+                                                           -- stream, or a look at the call's state
+  events_after INTEGER,                                    -- for who is no member of the channel: events up to this one lie
+                                                           -- before the invitation; NULL: sees none as a participant
   PRIMARY KEY (call_id, username)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_participants_pending_by_user ON call_participants (username) WHERE state = 'pending';
 CREATE INDEX call_participants_pending_by_time ON call_participants (invited_ts) WHERE state = 'pending';
 CREATE INDEX call_participants_live_by_user ON call_participants (username) WHERE state IN ('pending', 'accepted');
+CREATE INDEX call_participants_accepted_by_seen ON call_participants (last_seen_ts) WHERE state = 'accepted';
+CREATE INDEX call_participants_from_outside ON call_participants (username) WHERE events_after IS NOT NULL;
 CREATE INDEX call_participants_missed ON call_participants (username, missed_ts) WHERE missed_ts IS NOT NULL;
 
 -- WebRTC signals on their way from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). They
@@ -125,3 +135,42 @@ CREATE TABLE share_media (
 CREATE INDEX share_media_by_share ON share_media (share_id, is_init);
 CREATE INDEX share_media_by_stream_start ON share_media (share_id, stream_start) WHERE is_init = 0;
 CREATE INDEX share_media_by_time ON share_media (ts) WHERE is_init = 0;
+
+-- What clients must hear, in the order in which it happened: whoever writes to the tables above causes a row here, by their
+-- rules. Push, resuming after a lost connection and long polls read it. It is bounded by age and number, and what matters for
+-- ever is in the tables themselves.
+CREATE TABLE events (
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- ever-growing; the `id:` of a server-sent event
+  ts       REAL NOT NULL,                                  -- when
+  kind     TEXT NOT NULL                                   -- what; 'ringing', 'signal' and 'session_ended' are for `username`
+                                                           -- alone, the others for all who may see the call or share
+           CONSTRAINT events_kind_known CHECK (kind IN ('started', 'ringing', 'invited', 'accepted', 'rejected', 'timed_out',
+             'left', 'ended', 'sharer_changed', 'share_started', 'share_stopped', 'signal', 'session_ended')),
+  call_id  TEXT,                                           -- the call or share
+  channel  TEXT,                                           -- its channel
+  username TEXT,                                           -- whom it is about, or for
+  detail   TEXT                                            -- what else there is to say, as JSON: the number of a signal, who
+           CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)) -- invited, an end's reason
+) STRICT;
+
+CREATE INDEX events_for_one ON events (username, id) WHERE kind IN ('ringing', 'signal', 'session_ended');
+CREATE INDEX events_for_all ON events (channel, id) WHERE kind NOT IN ('ringing', 'signal', 'session_ended');
+
+-- `INSERT INTO announce (...)` is how a rule makes an event: the time and the channel are filled in. It never holds a row.
+CREATE VIEW announce (kind, call_id, username, detail) AS
+  SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE 0;
+
+-- What changes what a client sees of a call also moves the call's version, which long polls compare.
+CREATE TRIGGER announcement_is_an_event_and_a_version
+INSTEAD OF INSERT ON announce
+BEGIN
+  INSERT INTO events (ts, kind, call_id, channel, username, detail)
+  SELECT ts, NEW.kind, NEW.call_id,
+         coalesce((SELECT channel FROM calls WHERE call_id = NEW.call_id),
+                  (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)),
+         NEW.username, NEW.detail
+  FROM now;
+
+  UPDATE calls SET version = (SELECT max(id) FROM events)
+  WHERE call_id = NEW.call_id AND NEW.kind NOT IN ('ringing', 'signal');
+END;

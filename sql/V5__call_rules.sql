@@ -47,6 +47,8 @@ BEGIN
   WHERE EXISTS (SELECT 1 FROM calls
                 WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
                   AND state IN ('ringing', 'active') AND call_id <> NEW.call_id);
+
+  INSERT INTO announce (kind, call_id, username) VALUES ('started', NEW.call_id, NEW.initiator);
 END;
 
 -- Which call it is, whose and where never changes. Sorting a DM's name, above, happens before anybody is noted as a member
@@ -60,7 +62,7 @@ BEGIN
   SELECT RAISE(ABORT, 'call_identity_is_fixed');
 END;
 
--- History does not change. Until its end is stamped (see ended_call_is_stamped) a finished call is still being finished.
+-- History does not change. Until its end is stamped (see ended_call_is_stamped_and_announced) a finished call is still being finished.
 CREATE TRIGGER finished_call_is_final
 BEFORE UPDATE ON calls
 WHEN OLD.state IN ('ended', 'rejected')
@@ -169,8 +171,9 @@ BEGIN
   DELETE FROM call_media WHERE call_id = NEW.call_id;
 END;
 
--- Every finished call says when and why. Whoever ends one by hand need not: then it was an admin, now.
-CREATE TRIGGER ended_call_is_stamped
+-- Every finished call says when and why. Whoever ends one by hand need not: then it was an admin, now. It is announced when
+-- that is known.
+CREATE TRIGGER ended_call_is_stamped_and_announced
 AFTER UPDATE OF state ON calls
 WHEN OLD.state IN ('ringing', 'active') AND NEW.state IN ('ended', 'rejected')
 BEGIN
@@ -179,6 +182,27 @@ BEGIN
       ended_reason = coalesce(ended_reason, CASE NEW.state WHEN 'ended' THEN 'admin' ELSE 'rejected' END),
       screenshare_user = NULL
   WHERE call_id = NEW.call_id;
+
+  INSERT INTO announce (kind, call_id, detail)
+  SELECT 'ended', call_id, json_object('state', state, 'reason', ended_reason) FROM calls WHERE call_id = NEW.call_id;
+END;
+
+-- Everybody on a call sees whose screen it is.
+CREATE TRIGGER changed_sharer_is_announced
+AFTER UPDATE OF screenshare_user ON calls
+WHEN NEW.screenshare_user IS NOT OLD.screenshare_user AND NEW.state = 'active'
+BEGIN
+  INSERT INTO announce (kind, call_id, username) VALUES ('sharer_changed', NEW.call_id, NEW.screenshare_user);
+END;
+
+-- Nobody forgets a call for days: where an admin sets a limit, it ends there.
+CREATE TRIGGER call_ends_at_its_longest
+INSTEAD OF INSERT ON sweep
+WHEN (SELECT value FROM settings WHERE name = 'call_max_seconds') > 0
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'max_duration'
+  WHERE state = 'active'
+    AND answered_ts <= NEW.ts - (SELECT value FROM settings WHERE name = 'call_max_seconds');
 END;
 
 -- Deleting a live call would leave its people with nothing to hang up.

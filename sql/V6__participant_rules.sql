@@ -107,15 +107,30 @@ BEGIN
   SELECT RAISE(ABORT, 'call_finished');
 END;
 
--- Times that the writer left out of a new row.
-CREATE TRIGGER participant_entry_is_stamped
+-- Times that the writer left out of a new row; somebody from outside the channel sees what happens from here on. Then it is
+-- announced: it rings for whoever is asked, and everybody hears of who comes to a call that goes on already.
+CREATE TRIGGER participant_entry_is_stamped_and_announced
 AFTER INSERT ON call_participants
-WHEN (NEW.state = 'pending' AND NEW.invited_ts IS NULL) OR (NEW.state = 'accepted' AND NEW.joined_ts IS NULL)
 BEGIN
   UPDATE call_participants
   SET invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
-      joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END
+      joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
+      last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
+      events_after = CASE WHEN NOT EXISTS (SELECT 1 FROM channel_members
+                                           WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                                             AND username = NEW.username)
+                          THEN coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) END
   WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO announce (kind, call_id, username)
+  SELECT 'ringing', NEW.call_id, NEW.username WHERE NEW.state = 'pending';
+
+  INSERT INTO announce (kind, call_id, username, detail)
+  SELECT 'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by)
+  WHERE NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active');
+
+  INSERT INTO announce (kind, call_id, username)
+  SELECT 'accepted', NEW.call_id, NEW.username WHERE NEW.state = 'accepted' AND NEW.role = 'participant';
 END;
 
 -- A callee's answer makes the call active.
@@ -151,9 +166,9 @@ CREATE VIEW departures (call_id, username, state, missed_ts) AS
   SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS REAL) WHERE 0;
 
 -- A move gets its times: now, unless the writer gave another with the move. Whoever is invited anew has missed nothing yet.
--- Leaving, declining and timing out are departures, and come after the times: a departure may end the call, and nothing can
--- be written into a finished one.
-CREATE TRIGGER participant_move_is_stamped_then_departs
+-- Then it is announced. Leaving, declining and timing out are departures, and come last: a departure may end the call, and
+-- nothing can be written into a finished one, nor is there more to say of it than its end.
+CREATE TRIGGER participant_move_is_stamped_announced_and_departs
 AFTER UPDATE OF state ON call_participants
 WHEN NEW.state IS NOT OLD.state
 BEGIN
@@ -165,9 +180,28 @@ BEGIN
                        THEN (SELECT ts FROM now) ELSE left_ts END,
       invited_ts = CASE WHEN NEW.state = 'pending' AND NEW.invited_ts IS OLD.invited_ts
                         THEN (SELECT ts FROM now) ELSE invited_ts END,
-      missed_ts = CASE WHEN NEW.state IN ('pending', 'accepted') THEN NULL ELSE missed_ts END
+      missed_ts = CASE WHEN NEW.state IN ('pending', 'accepted') THEN NULL ELSE missed_ts END,
+      missed_seen_ts = CASE WHEN NEW.state IN ('pending', 'accepted') THEN NULL ELSE missed_seen_ts END,
+      last_seen_ts = CASE WHEN NEW.state = 'accepted' THEN (SELECT ts FROM now) ELSE last_seen_ts END,
+      events_after = CASE WHEN NEW.state = 'pending'
+                            AND NOT EXISTS (SELECT 1 FROM channel_members
+                                            WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                                              AND username = NEW.username)
+                          THEN coalesce(events_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+                          ELSE events_after END
   WHERE call_id = NEW.call_id AND username = NEW.username
     AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active'));
+
+  INSERT INTO announce (kind, call_id, username, detail)
+  SELECT CASE WHEN NEW.state = 'pending' THEN 'invited'
+              WHEN NEW.state = 'rejected' AND NEW.missed_ts IS NOT NULL THEN 'timed_out'
+              ELSE NEW.state END,
+         NEW.call_id, NEW.username,
+         CASE WHEN NEW.state = 'pending' THEN json_object('by', NEW.invited_by) END
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active'));
+
+  INSERT INTO announce (kind, call_id, username)
+  SELECT 'ringing', NEW.call_id, NEW.username WHERE NEW.state = 'pending';
 
   INSERT INTO departures (call_id, username, state, missed_ts)
   SELECT NEW.call_id, NEW.username, NEW.state, NEW.missed_ts
@@ -247,7 +281,7 @@ AFTER DELETE ON private_channel_members
 BEGIN
   UPDATE call_participants
   SET state = CASE WHEN state IN ('pending', 'accepted') THEN 'left' ELSE state END,
-      invited_by = NULL
+      invited_by = NULL, events_after = NULL
   WHERE username = OLD.username
     AND call_id IN (SELECT call_id FROM calls WHERE channel = OLD.channel AND state IN ('ringing', 'active'));
 END;

@@ -62,6 +62,14 @@ BEGIN
                LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max'));
 END;
 
+-- The event is a pointer: the payload stays where it goes away with the call.
+CREATE TRIGGER stored_signal_is_announced
+AFTER INSERT ON call_signals
+BEGIN
+  INSERT INTO announce (kind, call_id, username, detail)
+  VALUES ('signal', NEW.call_id, NEW.to_user, json_object('signal_id', NEW.id));
+END;
+
 -- A signal that changed after its recipient's cursor has passed it would never be read.
 CREATE TRIGGER signal_is_final
 BEFORE UPDATE ON call_signals

@@ -42,6 +42,8 @@ BEGIN
   UPDATE screenshares SET state = 'ended'
   WHERE channel = (SELECT channel FROM screenshares WHERE share_id = NEW.share_id)
     AND sharer = NEW.sharer AND state = 'active' AND share_id <> NEW.share_id;
+
+  INSERT INTO announce (kind, call_id, username) VALUES ('share_started', NEW.share_id, NEW.sharer);
 END;
 
 -- Which share it is, whose and where never changes, but for the sorting above.
@@ -63,12 +65,13 @@ BEGIN
   SELECT RAISE(ABORT, 'share_ended');
 END;
 
--- What ends takes its signals and media with it, and says when.
-CREATE TRIGGER ended_share_is_stamped
+-- Every ended share says when, and viewers hear of it.
+CREATE TRIGGER ended_share_is_stamped_and_announced
 AFTER UPDATE OF state ON screenshares
-WHEN OLD.state = 'active' AND NEW.state = 'ended' AND NEW.ended_ts IS NULL
+WHEN OLD.state = 'active' AND NEW.state = 'ended'
 BEGIN
-  UPDATE screenshares SET ended_ts = (SELECT ts FROM now) WHERE share_id = NEW.share_id;
+  UPDATE screenshares SET ended_ts = coalesce(ended_ts, (SELECT ts FROM now)) WHERE share_id = NEW.share_id;
+  INSERT INTO announce (kind, call_id, username) VALUES ('share_stopped', NEW.share_id, NEW.sharer);
 END;
 
 -- What ends takes its signals with it.

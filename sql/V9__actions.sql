@@ -141,6 +141,52 @@ BEGIN
   WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
+-- POST /calls/ID/remove: the initiator takes somebody off the call, or takes an invitation back.
+CREATE VIEW remove_from_call (call_id, username, removed_by) AS
+  SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE 0;
+
+CREATE TRIGGER removing_is_the_initiators
+INSTEAD OF INSERT ON remove_from_call
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+  SELECT RAISE(ABORT, 'not_a_participant')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.removed_by);
+  SELECT RAISE(ABORT, 'not_the_initiator')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND initiator = NEW.removed_by);
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ended', 'rejected'));
+  SELECT RAISE(ABORT, 'not_in_call')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND username = NEW.username AND state IN ('pending', 'accepted'));
+
+  UPDATE call_participants SET state = 'left'
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+END;
+
+-- POST /calls/ID/gone: somebody on the call says that the connection to another broke. Only if the server has not seen that
+-- person either for some time do they leave; otherwise the report changes nothing.
+CREATE VIEW report_gone (call_id, username, reported_by) AS
+  SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE 0;
+
+CREATE TRIGGER reported_participant_leaves_if_unseen
+INSTEAD OF INSERT ON report_gone
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+  SELECT RAISE(ABORT, 'not_a_participant')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.reported_by);
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ended', 'rejected'));
+  SELECT RAISE(ABORT, 'not_accepted')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND username = NEW.reported_by AND state = 'accepted');
+
+  UPDATE call_participants SET state = 'left'
+  WHERE call_id = NEW.call_id AND username = NEW.username AND username <> NEW.reported_by AND state = 'accepted'
+    AND last_seen_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'gone_after');
+END;
+
 -- POST /calls/ID/screenshare: the last to claim is the one sharer; releasing touches only one's own claim.
 CREATE VIEW share_screen_in_call (call_id, username, sharing) AS
   SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS INTEGER) WHERE 0;

@@ -10,13 +10,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "minimost-calls", version, about, propagate_version = true)]
 pub struct CommandLine {
     /// The database file; it is created if it is not there
-    #[arg(
-        long,
-        global = true,
-        env = "MINIMOST_DB",
-        default_value = "presence.db",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "MINIMOST_DB", default_value = "presence.db", value_name = "FILE")]
     pub db: PathBuf,
 
     /// What to do.

@@ -2,12 +2,13 @@
 //!
 //! What may happen in a call is decided by the triggers, views and constraints in `sql/`. This crate is the shell around
 //! them: [`database`] has the two doors to the file, [`statements`] every SQL statement that goes through them, [`http`] the
-//! REST API and [`commands`] the command line.
+//! REST API, [`push`] what tells clients of the event log, and [`commands`] the command line.
 
 pub mod command_line;
 pub mod commands;
 pub mod database;
 pub mod http;
 pub mod passwords;
+pub mod push;
 pub mod statements;
 pub mod tokens;

@@ -161,6 +161,96 @@ statements! {
         WHERE call_id = (SELECT call_id FROM calls WHERE channel = ", named_channel!(), " AND state IN ('ringing', 'active')) \
           AND state IN ('ringing', 'active')");
 
+    /// `?3` takes `?2` off call `?1`.
+    REMOVE_FROM_CALL = "INSERT INTO remove_from_call (call_id, username, removed_by) VALUES (?1, ?2, ?3)";
+    /// `?3` says that the connection to `?2` in call `?1` broke.
+    REPORT_GONE = "INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3)";
+    /// Whether `?2` is on call `?1`.
+    IS_ACCEPTED = "SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted')";
+    /// The version of call `?1`.
+    CALL_VERSION = "SELECT version FROM calls WHERE call_id = ?1";
+
+    // ---- presence
+
+    /// `?1` is there: on call `?2`, or, if that is NULL, on all of theirs.
+    SEEN = "INSERT INTO seen (username, call_id) VALUES (?1, ?2)";
+    /// Whether it is time to note that `?1` is there on call `?2`.
+    IS_UNNOTED = "SELECT EXISTS (SELECT 1 FROM unnoted_participants WHERE username = ?1 AND call_id = ?2)";
+    /// For whom it is time to note that they are there.
+    UNNOTED_PARTICIPANTS = "SELECT DISTINCT username FROM unnoted_participants";
+
+    // ---- history
+
+    /// The `?5` newest finished calls of `?1` before the one at time `?3` with id `?4`, in channel `?2` or, if that is NULL,
+    /// in all. Of each channel just as many are looked at, however long its history is.
+    HISTORY = "WITH mine (channel) AS ( \
+          SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2) \
+          UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)), \
+        candidates (call_id) AS ( \
+          SELECT call.call_id FROM mine CROSS JOIN calls AS call \
+          WHERE call.call_id IN (SELECT call_id FROM calls \
+                                 WHERE channel = mine.channel AND state IN ('ended', 'rejected') \
+                                   AND (started_ts, call_id) < (?3, ?4) \
+                                 ORDER BY started_ts DESC, call_id DESC LIMIT ?5) \
+          UNION SELECT call_id FROM call_participants WHERE username = ?1 AND events_after IS NOT NULL) \
+        SELECT json_object('call_id', past.call_id, 'channel', channel, 'initiator', initiator, 'outcome', outcome, \
+          'reason', ended_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts, \
+          'ended_ts', ended_ts, 'participants', json(took_part)) \
+        FROM candidates CROSS JOIN personal_history AS past ON past.call_id = candidates.call_id AND past.username = ?1 \
+        WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4) \
+        ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5";
+    /// The name of the channel that `?1` spells.
+    NAMED_CHANNEL = concat!("SELECT ", named_channel!());
+    /// When call `?1` began.
+    CALL_STARTED_TS = "SELECT started_ts FROM calls WHERE call_id = ?1";
+    /// The calls that `?1` missed since `?2`, newest first.
+    MISSED_CALLS = "SELECT call_id, channel, initiator, called_by, missed_ts, seen FROM missed_calls \
+        WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500";
+    /// `?1` has taken note of what they missed up to `?2`, or, if that is NULL, of all.
+    MISSED_CALLS_SEEN = "UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now) \
+        WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL";
+
+    // ---- events
+
+    /// The number of the newest event there ever was.
+    NEWEST_EVENT = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+    /// The number of the oldest event that is still there.
+    OLDEST_EVENT = "SELECT min(id) FROM events";
+    /// The events after `?1`, a page of them.
+    EVENTS_AFTER = "SELECT id, kind, call_id, username, detail FROM events WHERE id > ?1 ORDER BY id LIMIT 500";
+    /// Who may see event `?1`.
+    EVENT_RECIPIENTS = "SELECT DISTINCT username FROM event_recipients WHERE id = ?1";
+    /// The events after `?2` that `?1` may see, at most `?3`.
+    EVENTS_FOR = "SELECT id, kind, call_id, about, detail FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+    /// Call `?1` as it rings for `?2`, if it still does.
+    INCOMING_CALL = "SELECT json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'started_ts', started_ts) \
+        FROM incoming_calls WHERE username = ?2 AND call_id = ?1";
+    /// Signal `?1` to `?2`, if it is still there.
+    SIGNAL = "SELECT call_id, json_object('id', id, 'from', from_user, 'type', signal_type, 'payload', json(payload), 'ts', ts) \
+        FROM call_signals WHERE id = ?1 AND to_user = ?2";
+    /// Share `?1` as JSON.
+    SHARE = "SELECT json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'state', state, \
+          'started_ts', started_ts, 'ended_ts', ended_ts) FROM screenshares WHERE share_id = ?1";
+    /// The states of the calls that go on now for `?1`, as JSON.
+    LIVE_CALLS_OF = "SELECT json FROM call_state_json \
+        WHERE call_id IN (SELECT call_id FROM live_calls_of WHERE username = ?1) ORDER BY call_id";
+    /// The active shares in the channels of `?1`.
+    ACTIVE_SCREENSHARES_OF = "SELECT json_object('share_id', share_id, 'channel', screenshares.channel, 'sharer', sharer, \
+          'state', state, 'started_ts', started_ts, 'ended_ts', ended_ts) \
+        FROM channel_members AS member JOIN screenshares ON screenshares.channel = member.channel AND state = 'active' \
+        WHERE member.username = ?1 ORDER BY started_ts, share_id";
+
+    // ---- what a client's first screen needs
+
+    /// The channels of `?1` with title and members, as JSON.
+    CHANNELS_OF = "SELECT json_object('channel', mine.channel, \
+          'title', (SELECT name FROM private_channels WHERE 'private:' || id = mine.channel AND id = CAST(substr(mine.channel, 9) AS INTEGER)), \
+          'members', json((SELECT json_group_array(username) FROM (SELECT username FROM channel_members \
+                           WHERE channel = mine.channel ORDER BY username)))) \
+        FROM channel_members AS mine WHERE mine.username = ?1 ORDER BY mine.channel";
+    /// Everybody but `?1`, whom they can call.
+    OTHER_USERS = "SELECT username FROM users WHERE username <> ?1 ORDER BY username";
+
     // ---- signals
 
     /// `?2` sends `?3` a signal of type `?4` with payload `?5` in call `?1`.

@@ -18,10 +18,7 @@ pub fn new_token() -> Result<String, getrandom::Error> {
 /// be guessed, so it needs no salt and no slow hash.
 #[must_use]
 pub fn token_hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -38,9 +35,6 @@ mod tests {
     #[test]
     fn hash_is_sha256_in_hex() {
         // The test vector of FIPS 180-2 for "abc".
-        assert_eq!(
-            token_hash("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(token_hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -11,12 +11,7 @@ pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandEr
         Channel::List => list(database),
         Channel::Join { id, name } => {
             let about = format!("private:{id}, {name}");
-            write(
-                database,
-                &about,
-                Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)]),
-            )
-            .map(drop)
+            write(database, &about, Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)])).map(drop)
         }
         Channel::Leave { id, name } => {
             let about = format!("private:{id}, {name}");
@@ -36,9 +31,9 @@ pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) ->
     members.dedup();
     let about = format!("{title} with {}", members.join(", "));
     let channel = Write::new(&statements::ADD_CHANNEL, [text(title), text(creator)]);
-    let channel = members.into_iter().fold(channel, |channel, member| {
-        channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)])
-    });
+    let channel = members
+        .into_iter()
+        .fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
     match write(database, &about, channel)?[0].first().map(Vec::as_slice) {
         Some([Value::Integer(id)]) => Ok(format!("private:{id}")),
         _ => Err(CommandError::new(format!("{about}: the new channel has no id"))),

@@ -26,17 +26,11 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
         .map_err(|error| CommandError::new(format!("the demo cannot be filled: {error}")))?;
     drop(database);
 
-    let options = Serve {
-        listen,
-        behind_proxy: false,
-    };
+    let options = Serve { listen, behind_proxy: false };
     serve::serve(&path, &options, |address| {
         let url = format!("http://{address}");
         print_line(&format!("minimost-calls demo on {url}"))?;
-        print_line(&format!(
-            "The database is {}; it goes when you stop this with Ctrl-C.\n",
-            path.display()
-        ))?;
+        print_line(&format!("The database is {}; it goes when you stop this with Ctrl-C.\n", path.display()))?;
         for (name, password, token) in &people {
             print_line(&format!("  {name:<6} password {password}   token {token}"))?;
         }

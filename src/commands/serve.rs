@@ -11,12 +11,11 @@ use super::{CommandError, print_line};
 use crate::command_line::Serve;
 use crate::database::{Database, ServerLock, Write};
 use crate::http::{self, App};
+use crate::push::Hub;
 use crate::statements;
 
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
-    serve(path, options, |address| {
-        print_line(&format!("minimost-calls serves {} on http://{address}", path.display()))
-    })
+    serve(path, options, |address| print_line(&format!("minimost-calls serves {} on http://{address}", path.display())))
 }
 
 /// Serves the database at `path`; `started` is called with the address when the first request can come.
@@ -35,22 +34,23 @@ pub(super) fn serve(
     let address = listener.local_addr()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let database = Database::open(path)?;
+    let _lock = ServerLock::take(path)?;
+    super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
+    let (watcher, hints) = database.watch()?;
+    let hub = Hub::start(database.clone(), watcher, hints).map_err(|error| CommandError::new(error.to_string()))?;
+    let app = App { hub: hub.clone(), database: database.clone(), behind_proxy: options.behind_proxy };
+    let routes = http::routes(&app);
+
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        // Streams have no end of their own to wait for.
+        hub.close();
     };
-
-    let database = Database::open(path)?;
-    let _lock = ServerLock::take(path)?;
-    super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
-    let app = App {
-        database: database.clone(),
-        behind_proxy: options.behind_proxy,
-    };
-    let routes = http::routes(&app);
 
     started(address)?;
     runtime.block_on(http::serve(listener, routes, stop));

@@ -14,24 +14,12 @@ pub(super) fn run(database: &Database, command: User) -> Result<(), CommandError
         User::List => list(database),
         User::Passwd { name } => {
             let hash = hash(&read_password(&name)?)?;
-            let answers = write(
-                database,
-                &name,
-                Write::new(&statements::SET_PASSWORD, [text(&name), text(hash)]),
-            )?;
-            if answers[0].is_empty() {
-                Err(no_such_user(&name))
-            } else {
-                Ok(())
-            }
+            let answers = write(database, &name, Write::new(&statements::SET_PASSWORD, [text(&name), text(hash)]))?;
+            if answers[0].is_empty() { Err(no_such_user(&name)) } else { Ok(()) }
         }
         User::Remove { name } => {
             let answers = write(database, &name, Write::new(&statements::REMOVE_USER, [text(&name)]))?;
-            if answers[0].is_empty() {
-                Err(no_such_user(&name))
-            } else {
-                Ok(())
-            }
+            if answers[0].is_empty() { Err(no_such_user(&name)) } else { Ok(()) }
         }
     }
 }
@@ -52,13 +40,9 @@ fn no_such_user(name: &str) -> CommandError {
 
 fn list(database: &Database) -> Result<(), CommandError> {
     let users = database.read(|snapshot| {
-        snapshot.rows(&statements::LIST_USERS, [], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
+        snapshot.rows(&statements::LIST_USERS, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
     })?;
-    users
-        .iter()
-        .try_for_each(|(name, created)| print_line(&format!("{name}\tsince {created} UTC")))
+    users.iter().try_for_each(|(name, created)| print_line(&format!("{name}\tsince {created} UTC")))
 }
 
 /// The password from a prompt on a terminal, else the first line of standard input.
@@ -75,9 +59,7 @@ fn read_password(name: &str) -> Result<String, CommandError> {
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
     if password.is_empty() {
-        return Err(CommandError::new(
-            "the password is empty; it is the first line of standard input",
-        ));
+        return Err(CommandError::new("the password is empty; it is the first line of standard input"));
     }
     Ok(password)
 }

@@ -92,10 +92,7 @@ impl From<rusqlite::Error> for WriteError {
         };
         match (failure.code, message) {
             (ErrorCode::ConstraintViolation, Some(message)) => match refusal_code(failure.extended_code, message) {
-                Some(code) => Self::Refused {
-                    code: code.to_owned(),
-                    rows: Vec::new(),
-                },
+                Some(code) => Self::Refused { code: code.to_owned(), rows: Vec::new() },
                 None => Self::Unexpected(message.clone()),
             },
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,

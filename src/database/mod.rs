@@ -6,17 +6,20 @@
 mod error;
 mod open;
 mod readers;
+mod watcher;
 mod writer;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::oneshot;
 
 pub use self::error::{OpenError, ReadError, WriteError};
 pub use self::open::{APPLICATION_ID, ServerLock, migrations, open_connection};
 pub use self::readers::Snapshot;
+pub use self::watcher::Watcher;
 pub use self::writer::WRITE_DEADLINE;
 pub use rusqlite::types::Value;
 
@@ -69,6 +72,7 @@ pub struct Refusal {
 /// A database file with its one writer and its readers. Cloning is cheap and shares them.
 #[derive(Clone)]
 pub struct Database {
+    path: Arc<PathBuf>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     refusals: Arc<HashMap<String, Refusal>>,
@@ -86,16 +90,14 @@ impl Database {
         let refusals = readers
             .read(|snapshot| {
                 snapshot.rows(&statements::REFUSALS, [], |row| {
-                    let refusal = Refusal {
-                        status: row.get(1)?,
-                        sentence: row.get(2)?,
-                    };
+                    let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
                     Ok((row.get::<_, String>(0)?, refusal))
                 })
             })
             .map_err(|error| OpenError::unusable(path, error))?;
         let writer = Writer::start(connection).map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self {
+            path: Arc::new(path.to_owned()),
             writer: Arc::new(writer),
             readers: Arc::new(readers),
             refusals: Arc::new(refusals.into_iter().collect()),
@@ -117,6 +119,25 @@ impl Database {
     /// As [`Database::write`].
     pub fn write_blocking(&self, write: Write) -> Result<Vec<Rows>, WriteError> {
         self.send(write)?.blocking_recv().unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Hands `write` over without waiting for what becomes of it: for what does not matter much, and is said again.
+    pub fn write_and_forget(&self, write: Write) {
+        if !write.statements.is_empty() {
+            // A closed database needs nothing any more.
+            let _ = self.send(write);
+        }
+    }
+
+    /// A way to notice that the file has changed, by whomever, and hints of when our own writer has committed. There is one
+    /// receiver of hints: a second call takes them from the first.
+    ///
+    /// # Errors
+    /// When the file cannot be opened again.
+    pub fn watch(&self) -> Result<(Watcher, Receiver<()>), ReadError> {
+        let (hint, hints) = sync_channel(1);
+        self.writer.set_hint(hint);
+        Ok((Watcher::open(&self.path)?, hints))
     }
 
     fn send(&self, write: Write) -> Result<oneshot::Receiver<Result<Vec<Rows>, WriteError>>, WriteError> {

@@ -45,9 +45,7 @@ fn kind_of_file(path: &Path) -> Result<Kind, OpenError> {
     let mut header = Vec::new();
     match File::open(path) {
         Ok(file) => {
-            file.take(100)
-                .read_to_end(&mut header)
-                .map_err(|error| OpenError::unusable(path, error))?;
+            file.take(100).read_to_end(&mut header).map_err(|error| OpenError::unusable(path, error))?;
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kind::New),
         Err(error) => return Err(OpenError::unusable(path, error)),

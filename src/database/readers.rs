@@ -18,10 +18,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            idle: Mutex::new(Vec::new()),
-        }
+        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
     }
 
     pub(super) fn read<T>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, ReadError>) -> Result<T, ReadError> {
@@ -39,10 +36,7 @@ impl Readers {
         let answer = questions(&snapshot);
         // A connection whose transaction cannot be closed is not used again.
         snapshot.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(snapshot.connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot.connection);
         answer
     }
 }

@@ -2,8 +2,8 @@
 //! transaction (group commit), and answers each only when the commit is on the disk.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,15 +43,7 @@ impl Job {
     pub(super) fn new(statements: Vec<Call>, on_refusal: Option<Call>) -> (Self, oneshot::Receiver<Answer>) {
         let (answer, receiver) = oneshot::channel();
         let deadline = Instant::now() + WRITE_DEADLINE;
-        (
-            Self {
-                statements,
-                on_refusal,
-                deadline,
-                answer,
-            },
-            receiver,
-        )
+        (Self { statements, on_refusal, deadline, answer }, receiver)
     }
 
     /// Whoever asked may have hung up; then there is nobody to answer.
@@ -60,8 +52,12 @@ impl Job {
     }
 }
 
+/// Where to say that something was committed.
+type Hint = Arc<Mutex<Option<SyncSender<()>>>>;
+
 /// The handle of the writer thread.
 pub(super) struct Writer {
+    hint: Hint,
     queue: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -70,15 +66,11 @@ impl Writer {
     /// Starts the thread, which owns `connection` from now on.
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (queue, jobs) = channel();
+        let hint = Hint::default();
+        let committed = Arc::clone(&hint);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let run = std::panic::AssertUnwindSafe(|| {
-                Thread {
-                    connection,
-                    jobs,
-                    waiting: VecDeque::new(),
-                }
-                .run()
-            });
+            let run =
+                std::panic::AssertUnwindSafe(|| Thread { connection, jobs, waiting: VecDeque::new(), committed }.run());
             if std::panic::catch_unwind(run).is_err() {
                 // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
                 // nothing that was answered is lost.
@@ -86,10 +78,7 @@ impl Writer {
                 std::process::exit(70);
             }
         })?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { hint, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
@@ -97,6 +86,11 @@ impl Writer {
             Some(queue) => queue.send(job).map_err(|_| WriteError::Closed),
             None => Err(WriteError::Closed),
         }
+    }
+
+    /// From now on `hint` is told when something was committed.
+    pub(super) fn set_hint(&self, hint: SyncSender<()>) {
+        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
     }
 
     /// Takes no more jobs, and returns when those that were sent are answered.
@@ -121,17 +115,22 @@ struct Thread {
     jobs: Receiver<Job>,
     /// Taken from the queue but not begun.
     waiting: VecDeque<Job>,
+    committed: Hint,
 }
 
 impl Thread {
+    /// A hint that waits already will do for this commit, too.
+    fn hint(&self) {
+        if let Some(hint) = &*self.committed.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = hint.try_send(());
+        }
+    }
+
     fn run(mut self) {
         let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
         loop {
             if self.waiting.is_empty() {
-                match self
-                    .jobs
-                    .recv_timeout(housekeeping.saturating_duration_since(Instant::now()))
-                {
+                match self.jobs.recv_timeout(housekeeping.saturating_duration_since(Instant::now())) {
                     Ok(job) => self.waiting.push_back(job),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -176,17 +175,17 @@ impl Thread {
         }
         let committed = if self.connection.is_autocommit() {
             // An error such as a full disk rolled the whole transaction back, and with it what went well before.
-            Err(done
-                .last()
-                .and_then(|(_, outcome)| outcome.as_ref().err().cloned())
-                .unwrap_or(WriteError::Full))
+            Err(done.last().and_then(|(_, outcome)| outcome.as_ref().err().cloned()).unwrap_or(WriteError::Full))
         } else {
             execute(&self.connection, &statements::FREE_CLOCK, &[])
                 .and_then(|_| self.connection.execute_batch("COMMIT"))
                 .map_err(WriteError::from)
         };
         match committed {
-            Ok(()) => done.into_iter().for_each(|(job, outcome)| job.answer(outcome)),
+            Ok(()) => {
+                self.hint();
+                done.into_iter().for_each(|(job, outcome)| job.answer(outcome));
+            }
             Err(error) => {
                 tracing::error!(%error, writes = done.len(), "a transaction could not be committed");
                 self.roll_back();
@@ -199,11 +198,7 @@ impl Thread {
     /// writes whose deadline passes; false if none is left.
     fn begin(&mut self) -> Result<bool, WriteError> {
         loop {
-            match self
-                .connection
-                .execute_batch("BEGIN IMMEDIATE")
-                .map_err(WriteError::from)
-            {
+            match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(WriteError::from) {
                 Ok(()) => break,
                 Err(WriteError::Busy) => {
                     self.take_what_has_queued_up();
@@ -236,10 +231,8 @@ impl Thread {
 
     /// Sweeps if anything is due, and gives free pages back to the file system.
     fn keep_house(&mut self) -> Result<(), WriteError> {
-        let due: bool = self
-            .connection
-            .prepare_cached(statements::ANYTHING_DUE.sql())?
-            .query_row([], |row| row.get(0))?;
+        let due: bool =
+            self.connection.prepare_cached(statements::ANYTHING_DUE.sql())?.query_row([], |row| row.get(0))?;
         if due {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             let swept = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())])
@@ -249,16 +242,13 @@ impl Thread {
                 self.roll_back();
             }
             swept?;
+            self.hint();
         }
-        let free: i64 = self
-            .connection
-            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free > FREE_PAGES_KEPT {
             // Each step of this statement frees one page, so it has to be stepped to its end.
             let pages = (free - FREE_PAGES_KEPT).min(FREE_PAGES_STEP);
-            let mut statement = self
-                .connection
-                .prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+            let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
@@ -306,11 +296,7 @@ fn execute(connection: &Connection, statement: &'static Statement, parameters: &
     let mut rows = prepared.query(params_from_iter(parameters))?;
     let mut collected = Rows::new();
     while let Some(row) = rows.next()? {
-        collected.push(
-            (0..columns)
-                .map(|column| row.get(column))
-                .collect::<rusqlite::Result<_>>()?,
-        );
+        collected.push((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?);
     }
     Ok(collected)
 }

@@ -31,13 +31,8 @@ pub(super) async fn collect(
     limit: usize,
     code: &'static str,
 ) -> Result<Vec<u8>, Error> {
-    let too_large = || {
-        Error::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            code,
-            format!("The body is larger than {limit} bytes."),
-        )
-    };
+    let too_large =
+        || Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The body is larger than {limit} bytes."));
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
@@ -55,11 +50,7 @@ pub(super) async fn collect(
     let seconds_for_size = announced.unwrap_or(0) / SLOWEST_BYTES_PER_SECOND;
     let timeout = BODY_TIMEOUT + Duration::from_secs(seconds_for_size as u64);
     tokio::time::timeout(timeout, collecting).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_too_slow",
-            "The body did not arrive in time.",
-        ))
+        Err(Error::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time."))
     })
 }
 

@@ -6,9 +6,11 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
+use super::events::{look_until, wait_of};
 use super::request::{integer, text, texts};
 use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refused, route, signals, status};
 use crate::database::{Value, Write};
+use crate::push::Purpose;
 use crate::statements::{self, Statement};
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -29,6 +31,8 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, of_call("leave") => leave),
         route!(POST app, of_call("invite") => invite),
         route!(POST app, of_call("screenshare") => share_screen),
+        route!(POST app, of_call("remove") => remove),
+        route!(POST app, of_call("gone") => gone),
     ]
 }
 
@@ -42,12 +46,9 @@ async fn initiate(mut request: Request) -> Answer {
     let caller = request.caller()?;
     let InChannel { channel } = request.json(JSON_MAX_BYTES).await?;
     let call_id = Uuid::new_v4().to_string();
-    let write = Write::new(
-        &statements::INITIATE_CALL,
-        [text(&call_id), text(&channel), text(caller)],
-    )
-    .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
-    .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
+    let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
+        .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
+        .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
     let answers = request.app.write(write).await.map_err(|error| match error.code() {
         "channel_has_live_call" => {
             let live = texts(error.rows()).first().map(|call_id| Json::from(*call_id));
@@ -55,14 +56,19 @@ async fn initiate(mut request: Request) -> Answer {
         }
         _ => error,
     })?;
-    Ok(warp::reply::json(
-        &json!({ "call_id": call_id, "participants": texts(&answers[1]) }),
-    ))
+    Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": texts(&answers[1]) })))
 }
 
 async fn incoming(request: Request) -> Answer {
-    let caller = request.caller()?;
-    let calls = request.app.database.read(|snapshot| {
+    let caller = request.session()?;
+    let (app, wait) = (&request.app, wait_of(&request)?);
+    let rings = |calls: &Vec<Json>| !calls.is_empty();
+    let calls = look_until(app, &caller, wait, Purpose::Other, || incoming_now(app, &caller.name), rings).await?;
+    Ok(warp::reply::json(&calls))
+}
+
+fn incoming_now(app: &App, caller: &str) -> Result<Vec<Json>, Error> {
+    Ok(app.database.read(|snapshot| {
         snapshot.rows(&statements::INCOMING_CALLS, [&caller], |row| {
             Ok(json!({
                 "call_id": row.get::<_, String>(0)?,
@@ -71,8 +77,7 @@ async fn incoming(request: Request) -> Answer {
                 "started_ts": row.get::<_, f64>(3)?,
             }))
         })
-    })?;
-    Ok(warp::reply::json(&calls))
+    })?)
 }
 
 async fn accept(call_id: String, request: Request) -> Answer {
@@ -91,10 +96,7 @@ async fn accept(call_id: String, request: Request) -> Answer {
 /// An action that takes the call and the caller, and has no more to say than that it is done.
 async fn act(request: Request, call_id: String, action: &'static Statement, done: &str) -> Answer {
     let caller = request.caller()?;
-    request
-        .app
-        .write(Write::new(action, [text(call_id), text(caller)]))
-        .await?;
+    request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;
     Ok(status(done))
 }
 
@@ -111,26 +113,42 @@ async fn leave(call_id: String, request: Request) -> Answer {
 }
 
 #[derive(Deserialize)]
-struct Invitation {
+struct Somebody {
     username: String,
+}
+
+/// The name in a body that is about somebody else.
+async fn somebody(request: &mut Request) -> Result<String, Error> {
+    let Somebody { username } = request.json(JSON_MAX_BYTES).await?;
+    if username.is_empty() {
+        return Err(Error::bad_request("bad_body", "The body is not what this takes: username is empty."));
+    }
+    Ok(username)
+}
+
+async fn remove(call_id: String, mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let username = somebody(&mut request).await?;
+    request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
+    Ok(status("removed"))
+}
+
+async fn gone(call_id: String, mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let username = somebody(&mut request).await?;
+    // Whether somebody is there before and after the report is what the report has come to.
+    let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
+        .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
+        .then(&statements::IS_ACCEPTED, [text(call_id), text(username)]);
+    let answers = request.app.write(report).await?;
+    let removed = integer(&answers[0]) == Some(1) && integer(&answers[2]) == Some(0);
+    Ok(status(if removed { "removed" } else { "ignored" }))
 }
 
 async fn invite(call_id: String, mut request: Request) -> Answer {
     let caller = request.caller()?;
-    let Invitation { username } = request.json(JSON_MAX_BYTES).await?;
-    if username.is_empty() {
-        return Err(Error::bad_request(
-            "bad_body",
-            "The body is not what this takes: username is empty.",
-        ));
-    }
-    request
-        .app
-        .write(Write::new(
-            &statements::INVITE_TO_CALL,
-            [text(call_id), text(username), text(caller)],
-        ))
-        .await?;
+    let username = somebody(&mut request).await?;
+    request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("invited"))
 }
 
@@ -143,24 +161,43 @@ async fn share_screen(call_id: String, mut request: Request) -> Answer {
     let caller = request.caller()?;
     let Screen { on } = request.json(JSON_MAX_BYTES).await?;
     let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
-    request
-        .app
-        .write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters))
-        .await?;
+    request.app.write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters)).await?;
     Ok(status(if on { "sharing" } else { "stopped" }))
 }
 
+/// A look at the state proves that whoever looks is there; it is written down now and then.
 async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
-    let caller = request.caller()?;
-    let (refusal, state) = request.app.database.read(|snapshot| {
+    let caller = request.session()?;
+    let (app, wait) = (&request.app, wait_of(&request)?);
+    let seen = match request.query("seen").map(str::parse::<i64>) {
+        None => None,
+        Some(Ok(seen)) => Some(seen),
+        Some(Err(_)) => {
+            return Err(Error::bad_request("bad_cursor", "?seen= is a whole number, the version you have."));
+        }
+    };
+    let look = || state_now(app, &call_id, &caller.name);
+    let is_news = |(version, _): &(i64, String)| seen != Some(*version);
+    let (_, state) = look_until(app, &caller, wait, Purpose::State, look, is_news).await?;
+    Ok(json_text(state))
+}
+
+fn state_now(app: &App, call_id: &str, caller: &str) -> Result<(i64, String), Error> {
+    let (refusal, unnoted, version, state) = app.database.read(|snapshot| {
         let refusal = snapshot.row(&statements::WHY_NOT_READ_CALL, [&call_id, &caller], |row| row.get(0))?;
+        let unnoted = snapshot.row(&statements::IS_UNNOTED, [&caller, &call_id], |row| row.get::<_, bool>(0))?;
+        let version = snapshot.row(&statements::CALL_VERSION, [&call_id], |row| row.get(0))?;
         let state: Option<String> = snapshot.row(&statements::CALL_STATE, [&call_id], |row| row.get(0))?;
-        Ok((refusal, state))
+        Ok((refusal, unnoted, version, state))
     })?;
-    refused(&request.app, refusal)?;
-    state
-        .map(json_text)
-        .ok_or_else(|| Error::refused(&request.app, "call_not_found"))
+    refused(app, refusal)?;
+    if unnoted == Some(true) {
+        app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
+    }
+    match (version, state) {
+        (Some(version), Some(state)) => Ok((version, state)),
+        _ => Err(Error::refused(app, "call_not_found")),
+    }
 }
 
 async fn active(request: Request) -> Answer<impl Reply> {

@@ -34,14 +34,7 @@ impl Error {
     }
 
     fn with(status: StatusCode, code: Cow<'static, str>, sentence: Cow<'static, str>) -> Self {
-        Self(Box::new(Parts {
-            status,
-            code,
-            sentence,
-            detail: None,
-            retry_after: None,
-            rows: Rows::new(),
-        }))
+        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: Rows::new() }))
     }
 
     /// 400 with a code and a sentence.
@@ -82,18 +75,13 @@ impl Error {
                 error.0.rows = rows;
                 error
             }
-            WriteError::Busy => Self::new(
-                UNAVAILABLE,
-                "database_busy",
-                "Another program is writing to the database; try again.",
-            )
-            .retry_after(1),
-            WriteError::Closed => Self::new(
-                UNAVAILABLE,
-                "stopping",
-                "The server is stopping; try again when it is back.",
-            )
-            .retry_after(2),
+            WriteError::Busy => {
+                Self::new(UNAVAILABLE, "database_busy", "Another program is writing to the database; try again.")
+                    .retry_after(1)
+            }
+            WriteError::Closed => {
+                Self::new(UNAVAILABLE, "stopping", "The server is stopping; try again when it is back.").retry_after(2)
+            }
             WriteError::Full => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",
@@ -116,11 +104,7 @@ impl Error {
     #[must_use]
     pub fn internal(what: &str) -> Self {
         tracing::error!(what, "internal error");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The server made a mistake, which it has noted.",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server made a mistake, which it has noted.")
     }
 
     /// Adds a member to the JSON.
@@ -161,11 +145,7 @@ impl From<ReadError> for Error {
 impl From<&Rejection> for Error {
     fn from(rejection: &Rejection) -> Self {
         if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-            return Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "That path takes another method.",
-            );
+            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "That path takes another method.");
         }
         if rejection.find::<warp::reject::InvalidQuery>().is_some() {
             return Self::bad_request("bad_query", "The query string cannot be read.");

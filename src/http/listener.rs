@@ -114,9 +114,7 @@ where
 fn places_for_connections() -> usize {
     let wanted = CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
     let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(1024);
-    usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS))
-        .unwrap_or(CONNECTIONS_MAX)
-        .clamp(16, CONNECTIONS_MAX)
+    usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(CONNECTIONS_MAX).clamp(16, CONNECTIONS_MAX)
 }
 
 /// Small answers go out at once, and a peer that vanished is noticed.

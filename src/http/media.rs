@@ -44,10 +44,7 @@ impl Upload {
         let limit = usize::try_from(limit).unwrap_or_default();
         let data = request.bytes(limit, "media_chunk_too_large").await?;
         if data.is_empty() {
-            return Err(Error::bad_request(
-                "chunk_empty",
-                "The body has no bytes; a chunk is the raw body.",
-            ));
+            return Err(Error::bad_request("chunk_empty", "The body has no bytes; a chunk is the raw body."));
         }
         Ok(Self { init_mime, data })
     }
@@ -67,32 +64,18 @@ fn stored(seq: i64) -> warp::reply::Json {
 pub(super) async fn upload_to_call(call_id: String, mut request: Request) -> Answer {
     let caller = request.caller()?;
     let (is_init, [init, mime, data]) = Upload::of(&mut request).await?.parameters();
-    let write = Write::new(
-        &statements::UPLOAD_CALL_MEDIA,
-        [text(call_id), text(caller), init, mime, data],
-    );
+    let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
     let answers = request.app.write(write).await?;
-    Ok(stored(if is_init {
-        INIT_SEQ
-    } else {
-        integer(&answers[0]).unwrap_or(INIT_SEQ)
-    }))
+    Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[0]).unwrap_or(INIT_SEQ) }))
 }
 
 pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> Answer {
     let caller = request.caller()?;
     let (is_init, [init, mime, data]) = Upload::of(&mut request).await?.parameters();
-    let write = Write::new(
-        &statements::UPLOAD_SHARE_MEDIA,
-        [text(&share_id), text(caller), init, mime, data],
-    )
-    .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
+    let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
+        .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
     let answers = request.app.write(write).await?;
-    Ok(stored(if is_init {
-        INIT_SEQ
-    } else {
-        integer(&answers[1]).unwrap_or(INIT_SEQ)
-    }))
+    Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[1]).unwrap_or(INIT_SEQ) }))
 }
 
 #[derive(Serialize)]
@@ -117,10 +100,7 @@ fn base64(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
 }
 
 fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
-    Ok(Chunk {
-        seq: row.get(0)?,
-        data: base64(row, 1)?,
-    })
+    Ok(Chunk { seq: row.get(0)?, data: base64(row, 1)? })
 }
 
 fn init(row: &Row<'_>) -> rusqlite::Result<(Option<String>, Option<String>)> {
@@ -135,19 +115,10 @@ pub(super) async fn of_call(call_id: String, request: Request) -> Answer {
     let after = request.after(-1)?;
     let read = |snapshot: &Snapshot| -> Result<(Refusal, Buffered), ReadError> {
         let refusal = snapshot.row(&statements::WHY_NOT_TAKE_PART, [&call_id, &caller], |row| row.get(0))?;
-        let (mime_type, init) = snapshot
-            .row(&statements::CALL_INIT_SEGMENT, [&call_id, &sender], init)?
-            .unwrap_or_default();
+        let (mime_type, init) =
+            snapshot.row(&statements::CALL_INIT_SEGMENT, [&call_id, &sender], init)?.unwrap_or_default();
         let chunks = snapshot.rows(&statements::CALL_CHUNKS_AFTER, [&call_id, &sender, &after], chunk)?;
-        Ok((
-            refusal,
-            Buffered {
-                mime_type,
-                init,
-                chunks,
-                active: None,
-            },
-        ))
+        Ok((refusal, Buffered { mime_type, init, chunks, active: None }))
     };
     let (refusal, buffered) = request.app.database.read(read)?;
     refused(&request.app, refusal)?;
@@ -159,20 +130,10 @@ pub(super) async fn of_share(share_id: String, request: Request) -> Answer {
     let after = request.after(-1)?;
     let read = |snapshot: &Snapshot| -> Result<(Refusal, Buffered), ReadError> {
         let refusal = snapshot.row(&statements::WHY_NOT_WATCH_SHARE, [&share_id, &caller], |row| row.get(0))?;
-        let (mime_type, init) = snapshot
-            .row(&statements::SHARE_INIT_SEGMENT, [&share_id], init)?
-            .unwrap_or_default();
+        let (mime_type, init) = snapshot.row(&statements::SHARE_INIT_SEGMENT, [&share_id], init)?.unwrap_or_default();
         let chunks = snapshot.rows(&statements::SHARE_CHUNKS_AFTER, [&share_id, &after], chunk)?;
         let active = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
-        Ok((
-            refusal,
-            Buffered {
-                mime_type,
-                init,
-                chunks,
-                active,
-            },
-        ))
+        Ok((refusal, Buffered { mime_type, init, chunks, active }))
     };
     let (refusal, buffered) = request.app.database.read(read)?;
     refused(&request.app, refusal)?;

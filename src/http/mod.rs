@@ -3,6 +3,8 @@
 mod body;
 mod calls;
 mod error;
+mod events;
+mod history;
 mod listener;
 mod media;
 mod request;
@@ -34,6 +36,10 @@ pub fn routes(
         .or(screenshares::routes(app))
         .unify()
         .or(sessions::routes(app))
+        .unify()
+        .or(events::routes(app))
+        .unify()
+        .or(history::routes(app))
         .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
         .map(Reply::into_response)

@@ -14,6 +14,7 @@ use warp::http::{Method, StatusCode, Uri};
 
 use super::{Error, body};
 use crate::database::{Database, Rows, Value, Write};
+use crate::push::Hub;
 use crate::statements;
 use crate::tokens::token_hash;
 
@@ -22,15 +23,15 @@ use crate::tokens::token_hash;
 pub struct App {
     /// The database.
     pub database: Database,
+    /// Who listens to the event log.
+    pub hub: Hub,
     /// Whether a reverse proxy in front terminates TLS and adds `X-Forwarded-For`, which is then believed.
     pub behind_proxy: bool,
 }
 
 /// A body whose buffers are bytes, which hyper's are already.
 fn boxed(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> BodyStream {
-    Box::pin(StreamExt::map(body, |chunk| {
-        chunk.map(|mut buffer| buffer.copy_to_bytes(buffer.remaining()))
-    }))
+    Box::pin(StreamExt::map(body, |chunk| chunk.map(|mut buffer| buffer.copy_to_bytes(buffer.remaining()))))
 }
 
 impl App {
@@ -39,10 +40,7 @@ impl App {
     /// # Errors
     /// What the database refused, or why it could not write.
     pub(super) async fn write(&self, write: Write) -> Result<Vec<Rows>, Error> {
-        self.database
-            .write(write)
-            .await
-            .map_err(|error| Error::from_write(self, error))
+        self.database.write(write).await.map_err(|error| Error::from_write(self, error))
     }
 }
 
@@ -51,6 +49,13 @@ impl App {
 pub struct PeerAddress(pub SocketAddr);
 
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+
+/// Who asks.
+pub(super) struct Caller {
+    pub(super) name: String,
+    /// Of the session that the request came with.
+    pub(super) token_hash: String,
+}
 
 /// One request.
 pub struct Request {
@@ -74,14 +79,7 @@ pub(super) fn request(
         .and(warp::query::<HashMap<String, String>>())
         .and(warp::ext::optional::<PeerAddress>())
         .and(warp::body::stream().map(boxed))
-        .map(|app, method, headers, query, peer, body| Request {
-            app,
-            method,
-            headers,
-            query,
-            peer,
-            body,
-        })
+        .map(|app, method, headers, query, peer, body| Request { app, method, headers, query, peer, body })
 }
 
 impl Request {
@@ -90,24 +88,32 @@ impl Request {
     /// # Errors
     /// 401 without a valid token; 403 if a page of another site may have sent the request with the user's cookie.
     pub(super) fn caller(&self) -> Result<String, Error> {
+        self.session().map(|caller| caller.name)
+    }
+
+    /// The name of the caller, and the hash of the token that they came with.
+    ///
+    /// # Errors
+    /// As [`Request::caller`].
+    pub(super) fn session(&self) -> Result<Caller, Error> {
         let (token, by_cookie) = self.token().ok_or_else(Error::unauthorized)?;
         if by_cookie && self.method != Method::GET {
             self.refuse_forgery()?;
         }
-        let hash = token_hash(&token);
-        self.app
+        let token_hash = token_hash(&token);
+        let name = self
+            .app
             .database
-            .read(|snapshot| snapshot.row(&statements::FIND_SESSION, [&hash], |row| row.get(0)))?
-            .ok_or_else(Error::unauthorized)
+            .read(|snapshot| snapshot.row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0)))?
+            .ok_or_else(Error::unauthorized)?;
+        Ok(Caller { name, token_hash })
     }
 
     /// The token that came with the request, and whether the browser added it by itself.
     pub(super) fn token(&self) -> Option<(String, bool)> {
         if let Some(header) = self.headers.get(AUTHORIZATION) {
             let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-            return scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| (token.trim().to_owned(), false));
+            return scheme.eq_ignore_ascii_case("bearer").then(|| (token.trim().to_owned(), false));
         }
         self.headers
             .get_all(COOKIE)
@@ -124,9 +130,7 @@ impl Request {
     fn refuse_forgery(&self) -> Result<(), Error> {
         let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !["application/json", "application/octet-stream"]
-            .iter()
-            .any(|known| media_type.eq_ignore_ascii_case(known))
+        if !["application/json", "application/octet-stream"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
         {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,
@@ -139,25 +143,16 @@ impl Request {
 
     /// Refuses what a browser says was sent by a page of another site (`Sec-Fetch-Site` and `Origin` of the Fetch standard).
     pub(super) fn refuse_other_sites(&self) -> Result<(), Error> {
-        let fetched_here = self
-            .headers
-            .get("sec-fetch-site")
-            .is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+        let fetched_here =
+            self.headers.get("sec-fetch-site").is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
         let origin_is_here = self.header(&ORIGIN).is_none_or(|origin| {
-            let host = origin
-                .parse::<Uri>()
-                .ok()
-                .and_then(|uri| uri.authority().map(ToString::to_string));
+            let host = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
             host.is_some_and(|host| self.header(&HOST).is_some_and(|here| here.eq_ignore_ascii_case(&host)))
         });
         if fetched_here && origin_is_here {
             Ok(())
         } else {
-            Err(Error::new(
-                StatusCode::FORBIDDEN,
-                "cross_site",
-                "A page of another site cannot do that.",
-            ))
+            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "A page of another site cannot do that."))
         }
     }
 
@@ -223,10 +218,7 @@ impl Request {
     /// # Errors
     /// 413 with `code` if it is larger than `limit` bytes, 408 if it is too slow.
     pub(super) async fn bytes(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
-        let announced = self
-            .headers
-            .get("content-length")
-            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = self.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
         body::collect(&mut self.body, announced, limit, code).await
     }
 }

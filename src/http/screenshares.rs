@@ -31,23 +31,14 @@ async fn start(mut request: Request) -> Answer {
     let share_id = Uuid::new_v4().to_string();
     request
         .app
-        .write(Write::new(
-            &statements::START_SCREENSHARE,
-            [text(&share_id), text(channel), text(caller)],
-        ))
+        .write(Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(channel), text(caller)]))
         .await?;
     Ok(warp::reply::json(&json!({ "share_id": share_id })))
 }
 
 async fn stop(share_id: String, request: Request) -> Answer {
     let caller = request.caller()?;
-    request
-        .app
-        .write(Write::new(
-            &statements::STOP_SCREENSHARE,
-            [text(share_id), text(caller)],
-        ))
-        .await?;
+    request.app.write(Write::new(&statements::STOP_SCREENSHARE, [text(share_id), text(caller)])).await?;
     Ok(status("stopped"))
 }
 

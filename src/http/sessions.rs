@@ -29,11 +29,7 @@ struct Credentials {
 }
 
 fn wrong_credentials() -> Error {
-    Error::new(
-        StatusCode::UNAUTHORIZED,
-        "wrong_credentials",
-        "The name or the password is wrong.",
-    )
+    Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "The name or the password is wrong.")
 }
 
 /// Every attempt is noted before the password is looked at, so that many at once count as many; one that succeeds is
@@ -103,18 +99,12 @@ fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> St
 async fn logout(request: Request) -> Answer<impl Reply> {
     request.caller()?;
     let (token, _) = request.token().ok_or_else(Error::unauthorized)?;
-    request
-        .app
-        .write(Write::new(&statements::END_SESSION, [text(token_hash(&token))]))
-        .await?;
+    request.app.write(Write::new(&statements::END_SESSION, [text(token_hash(&token))])).await?;
     let cookie = session_cookie(&request.app, "", cookie::time::Duration::ZERO);
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
 }
 
 async fn health(request: Request) -> Answer {
-    request
-        .app
-        .database
-        .read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
+    request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
     Ok(status("ok"))
 }

@@ -1,13 +1,14 @@
 //! Offers, answers and ICE candidates, in calls and in shares.
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::SIGNAL_BODY_MAX_BYTES;
+use super::events::{look_until, wait_of};
 use super::request::text;
-use super::{Answer, Request, refused, status};
+use super::{Answer, App, Error, Request, refused, status};
 use crate::database::Write;
+use crate::push::Purpose;
 use crate::statements::{self, Statement};
 
 #[derive(Deserialize)]
@@ -21,11 +22,7 @@ struct Signal {
 
 async fn send(mut request: Request, id: String, statement: &'static Statement) -> Answer {
     let caller = request.caller()?;
-    let Signal {
-        to,
-        signal_type,
-        payload,
-    } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
+    let Signal { to, signal_type, payload } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
     let parameters = [text(id), text(caller), text(to), text(signal_type), text(payload.get())];
     request.app.write(Write::new(statement, parameters)).await?;
     Ok(status("sent"))
@@ -39,25 +36,45 @@ pub(super) async fn send_in_share(share_id: String, request: Request) -> Answer 
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 
+/// A signal as its recipient gets it.
+#[derive(Serialize)]
+struct Received {
+    id: i64,
+    from: String,
+    #[serde(rename = "type")]
+    signal_type: String,
+    payload: Box<RawValue>,
+    ts: f64,
+}
+
 async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
-    let caller = request.caller()?;
-    let after = request.after(0)?;
-    let (refusal, signals) = request.app.database.read(|snapshot| {
+    let caller = request.session()?;
+    let (app, after, wait) = (&request.app, request.after(0)?, wait_of(&request)?);
+    let look = || stored(app, &id, &caller.name, after, why_not);
+    let arrived = |signals: &Vec<Received>| !signals.is_empty();
+    let signals = look_until(app, &caller, wait, Purpose::Other, look, arrived).await?;
+    Ok(warp::reply::json(&signals))
+}
+
+fn stored(app: &App, id: &str, caller: &str, after: i64, why_not: &'static Statement) -> Result<Vec<Received>, Error> {
+    let (refusal, signals) = app.database.read(|snapshot| {
         let refusal = snapshot.row(why_not, [&id, &caller], |row| row.get(0))?;
         let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, &caller, &after], |row| {
+            // What is stored is JSON, by the rules; whoever switches those off gets a string.
             let payload: String = row.get(3)?;
-            Ok(json!({
-                "id": row.get::<_, i64>(0)?,
-                "from": row.get::<_, String>(1)?,
-                "type": row.get::<_, String>(2)?,
-                "payload": serde_json::from_str::<serde_json::Value>(&payload).unwrap_or_default(),
-                "ts": row.get::<_, f64>(4)?,
-            }))
+            let payload = RawValue::from_string(payload).or_else(|_| serde_json::value::to_raw_value("not JSON"));
+            Ok(Received {
+                id: row.get(0)?,
+                from: row.get(1)?,
+                signal_type: row.get(2)?,
+                payload: payload.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?,
+                ts: row.get(4)?,
+            })
         })?;
         Ok((refusal, signals))
     })?;
-    refused(&request.app, refusal)?;
-    Ok(warp::reply::json(&signals))
+    refused(app, refusal)?;
+    Ok(signals)
 }
 
 pub(super) async fn of_call(call_id: String, request: Request) -> Answer {

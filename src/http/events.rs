@@ -1,0 +1,96 @@
+//! `GET /events`: server-sent events (the HTML standard, section 9.2), and waiting for them in ordinary requests.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
+use warp::sse::Event;
+use warp::{Filter, Reply};
+
+use super::request::Caller;
+use super::{Answer, App, Error, Request, Routes, one_of, route};
+use crate::push::{Listener, Message, Purpose, opening};
+
+/// A comment this often keeps proxies from closing an idle stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The longest that a request may wait, in seconds.
+const WAIT_MAX: f64 = 60.0;
+
+pub(super) fn routes(app: &App) -> Routes {
+    one_of![route!(GET app, warp::path("events") => events)]
+}
+
+async fn events(request: Request) -> Answer<impl Reply> {
+    let caller = request.session()?;
+    let after = match request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after")) {
+        Some(after) => Some(after.parse().map_err(|_| {
+            Error::bad_request("bad_cursor", "Last-Event-ID and ?after= are whole numbers, the last id you have.")
+        })?),
+        None => None,
+    };
+    // Listening begins before the log is read, so that nothing falls in between; what comes twice is left out.
+    let listener = request.app.hub.listen(&caller.name, caller.token_hash, Purpose::Stream);
+    let opening = request.app.database.read(|snapshot| opening(snapshot, &caller.name, after))?;
+    let newest = opening.newest;
+    let first = stream::iter(opening.messages.into_iter().map(Arc::new));
+    let rest = messages(listener).filter(move |message| std::future::ready(message.id > newest));
+    let stream = first.chain(rest).map(|message| Ok::<_, Infallible>(server_sent(&message)));
+    let reply = warp::sse::reply(warp::sse::keep_alive().interval(KEEP_ALIVE).stream(stream));
+    // nginx would collect the answer before it passes it on.
+    Ok(warp::reply::with_header(reply, "x-accel-buffering", "no"))
+}
+
+fn messages(listener: Listener) -> impl Stream<Item = Arc<Message>> + Send {
+    stream::unfold(listener, |mut listener| async move { listener.next().await.map(|message| (message, listener)) })
+}
+
+fn server_sent(message: &Message) -> Event {
+    Event::default().id(message.id.to_string()).event(message.name).data(message.data.as_str())
+}
+
+/// How long the request wants to wait, from `?wait=SECONDS`.
+///
+/// # Errors
+/// 400 if it is no number from 0 to 60.
+pub(super) fn wait_of(request: &Request) -> Result<Duration, Error> {
+    let Some(wait) = request.query("wait") else {
+        return Ok(Duration::ZERO);
+    };
+    match wait.parse::<f64>() {
+        Ok(seconds) if (0.0..=WAIT_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(Error::bad_request("bad_wait", "?wait= is a number of seconds from 0 to 60.")),
+    }
+}
+
+/// Looks until `is_news` likes what it sees, at each change that the caller may hear of, for as long as `wait`;
+/// then it answers what there is.
+///
+/// # Errors
+/// What `look` returned.
+pub(super) async fn look_until<T>(
+    app: &App,
+    caller: &Caller,
+    wait: Duration,
+    purpose: Purpose,
+    look: impl Fn() -> Result<T, Error>,
+    is_news: impl Fn(&T) -> bool,
+) -> Result<T, Error> {
+    if wait.is_zero() {
+        return look();
+    }
+    let deadline = Instant::now() + wait;
+    let mut listener = app.hub.listen(&caller.name, caller.token_hash.clone(), purpose);
+    loop {
+        let seen = look()?;
+        if is_news(&seen) {
+            return Ok(seen);
+        }
+        // An ended session, a stopping server and the end of the wait all end it with one more look.
+        if !matches!(timeout_at(deadline, listener.next()).await, Ok(Some(_))) {
+            return look();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What was: `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`; and `GET /me`, what a first screen needs.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use warp::{Filter, Reply};
+
+use super::body::JSON_MAX_BYTES;
+use super::request::text;
+use super::{Answer, App, Error, Request, Routes, json_text, one_of, route, status};
+use crate::database::{Value, Write};
+use crate::statements;
+
+/// Calls in an answer of `/calls/history`, without `?limit=` and at the most.
+const LIMIT: i64 = 50;
+const LIMIT_MAX: i64 = 200;
+
+pub(super) fn routes(app: &App) -> Routes {
+    let calls = || warp::path("calls");
+    one_of![
+        route!(GET app, calls().and(warp::path("history")) => history),
+        route!(GET app, calls().and(warp::path("missed")) => missed),
+        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen),
+        route!(GET app, warp::path("me") => me),
+    ]
+}
+
+async fn history(request: Request) -> Answer<impl Reply> {
+    let caller = request.caller()?;
+    let limit = match request.query("limit").map(str::parse::<i64>) {
+        None => LIMIT,
+        Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
+        Some(_) => {
+            return Err(Error::bad_request("bad_limit", "?limit= is a whole number from 1 to 200."));
+        }
+    };
+    let channel = request.query("channel");
+    let before = request.query("before");
+    let bad_cursor =
+        || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
+    let found = request.app.database.read(|snapshot| {
+        if let Some(channel) = channel {
+            let refusal: Option<Option<String>> =
+                snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, &caller], |row| row.get(0))?;
+            if let Some(Some(code)) = refusal {
+                return Ok(Err(Error::refused(&request.app, &code)));
+            }
+        }
+        let (before_ts, before_id) = match before {
+            None => (f64::INFINITY, ""),
+            Some(before) => match snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get::<_, f64>(0))? {
+                Some(started_ts) => (started_ts, before),
+                None => match before.parse::<f64>() {
+                    Ok(started_ts) if started_ts.is_finite() => (started_ts, ""),
+                    _ => return Ok(Err(bad_cursor())),
+                },
+            },
+        };
+        let channel = match channel {
+            Some(channel) => snapshot.row(&statements::NAMED_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
+            None => None,
+        };
+        snapshot
+            .rows(&statements::HISTORY, [&caller, &channel, &before_ts, &before_id, &limit], |row| {
+                row.get::<_, String>(0)
+            })
+            .map(Ok)
+    })?;
+    Ok(json_text(format!("[{}]", found?.join(","))))
+}
+
+/// A time out of a query string or a body, in seconds since the epoch.
+fn since(request: &Request) -> Result<f64, Error> {
+    match request.query("since").map(str::parse::<f64>) {
+        None => Ok(0.0),
+        Some(Ok(since)) if since.is_finite() => Ok(since),
+        Some(_) => Err(Error::bad_request("bad_time", "?since= is a time in seconds since the epoch.")),
+    }
+}
+
+async fn missed(request: Request) -> Answer {
+    let caller = request.caller()?;
+    let since = since(&request)?;
+    let calls = request.app.database.read(|snapshot| {
+        snapshot.rows(&statements::MISSED_CALLS, [&caller, &since], |row| {
+            Ok(json!({
+                "call_id": row.get::<_, String>(0)?,
+                "channel": row.get::<_, String>(1)?,
+                "initiator": row.get::<_, String>(2)?,
+                "called_by": row.get::<_, String>(3)?,
+                "missed_ts": row.get::<_, f64>(4)?,
+                "seen": row.get::<_, bool>(5)?,
+            }))
+        })
+    })?;
+    Ok(warp::reply::json(&calls))
+}
+
+#[derive(Deserialize)]
+struct UpTo {
+    up_to: Option<f64>,
+}
+
+/// The body `{"up_to": TIME}` keeps a call from being marked that was missed after the client last looked.
+async fn missed_seen(mut request: Request) -> Answer {
+    let caller = request.caller()?;
+    let UpTo { up_to } = request.json(JSON_MAX_BYTES).await?;
+    let up_to = up_to.map_or(Value::Null, Value::Real);
+    request.app.write(Write::new(&statements::MISSED_CALLS_SEEN, [text(caller), up_to])).await?;
+    Ok(status("seen"))
+}
+
+async fn me(request: Request) -> Answer<impl Reply> {
+    let caller = request.caller()?;
+    let (channels, people, calls) = request.app.database.read(|snapshot| {
+        let channels = snapshot.rows(&statements::CHANNELS_OF, [&caller], |row| row.get::<_, String>(0))?;
+        let people = snapshot.rows(&statements::OTHER_USERS, [&caller], |row| Ok(Json::String(row.get(0)?)))?;
+        let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [&caller], |row| row.get::<_, String>(0))?;
+        Ok((channels, people, calls))
+    })?;
+    Ok(json_text(format!(
+        "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
+        Json::String(caller),
+        channels.join(","),
+        Json::Array(people),
+        calls.join(",")
+    )))
+}
