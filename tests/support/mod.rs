@@ -110,6 +110,11 @@ impl Server {
         }
     }
 
+    /// The same person, with the same token, at this server: after it was started anew on the file of another.
+    pub fn moved(&self, person: &Person) -> Person {
+        Person { url: self.url.clone(), ..person.clone() }
+    }
+
     /// Adds a private channel with members, who exist, and answers its name.
     pub fn private_channel(&self, members: &[&str]) -> String {
         let sql = self.sql();

@@ -1,0 +1,88 @@
+//! `?wait=` on what clients without server-sent events poll.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Server, assert_refused};
+
+#[tokio::test]
+async fn incoming_waits_for_a_ring() {
+    let server = Server::start();
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let (incoming, call) = tokio::join!(bob.get("/calls/incoming?wait=30"), alice.call("dm:alice:bob"));
+    assert_eq!(incoming.1[0]["call_id"], call.as_str());
+    // What rings already is no reason to wait.
+    let asked = Instant::now();
+    assert_eq!(bob.get("/calls/incoming?wait=30").await.1[0]["call_id"], call.as_str());
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn signals_wait_for_the_next() {
+    let server = Server::start();
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let call = alice.call("dm:alice:bob").await;
+    bob.post(&format!("/calls/{call}/accept")).await;
+    let path = format!("/calls/{call}/signals?wait=30&after=0");
+    let send = async {
+        let offer = json!({ "to": "bob", "type": "offer", "payload": "here" });
+        alice.post_json(&format!("/calls/{call}/signal"), offer).await
+    };
+    let ((_, signals), _) = tokio::join!(bob.get(&path), send);
+    assert_eq!(signals[0]["payload"], "here");
+}
+
+#[tokio::test]
+async fn state_waits_for_another_version() {
+    let server = Server::start();
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let call = alice.call("dm:alice:bob").await;
+    let (_, ringing) = alice.get(&format!("/calls/{call}/state")).await;
+    let version = ringing["version"].as_i64().unwrap();
+    let wait = format!("/calls/{call}/state?wait=30&seen={version}");
+    let accept = format!("/calls/{call}/accept");
+    let ((_, active), _) = tokio::join!(alice.get(&wait), bob.post(&accept));
+    assert_eq!(active["state"], "active");
+    assert!(active["version"].as_i64().unwrap() > version);
+    // An old version is answered at once, and without one there is nothing to wait for.
+    for query in [format!("wait=30&seen={version}"), "wait=30".to_owned()] {
+        let asked = Instant::now();
+        assert_eq!(alice.get(&format!("/calls/{call}/state?{query}")).await.1, active);
+        assert!(asked.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn at_the_end_of_the_wait_it_answers_as_ever() {
+    let server = Server::start();
+    let bob = server.person("bob");
+    let asked = Instant::now();
+    assert_eq!(bob.get("/calls/incoming?wait=0.2").await, (200, json!([])));
+    assert!(asked.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_meanwhile_ends_the_wait() {
+    let server = Server::start();
+    let (bob, other) = (server.person("bob"), server.person("bob"));
+    let asked = Instant::now();
+    let ((status, body), _) = tokio::join!(bob.get("/calls/incoming?wait=30"), async {
+        server.sql().execute("DELETE FROM sessions", []).unwrap();
+    });
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    // Whichever came first: nobody is told anything.
+    assert!((status == 200 && body == json!([])) || status == 401, "{status} {body}");
+    assert_refused(&other.get("/calls/incoming").await, 401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_wait_is_a_number_of_seconds_up_to_a_minute() {
+    let server = Server::start();
+    let bob = server.person("bob");
+    for wait in ["x", "-1", "61", "NaN", ""] {
+        assert_refused(&bob.get(&format!("/calls/incoming?wait={wait}")).await, 400, "bad_wait");
+    }
+    let (alice, call) = (server.person("alice"), bob.call("dm:alice:bob").await);
+    assert_refused(&alice.get(&format!("/calls/{call}/state?seen=x")).await, 400, "bad_cursor");
+}
