@@ -24,7 +24,8 @@ impl CommandError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        // What was typed may span lines; this is one.
+        formatter.write_str(&self.0.replace(['\n', '\r'], " "))
     }
 }
 

@@ -89,6 +89,12 @@ pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    use_wal(connection)
+}
+
+/// WAL is noted in the file, but a copy made by `VACUUM INTO` or out of a `.dump` has lost it, and readers and the writer would
+/// then wait for each other. Where it is on, this changes nothing.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     Ok(())
 }
@@ -106,7 +112,8 @@ pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, OpenError> {
             Kind::New => prepare_new_file(&connection).map_err(|error| plain(&error)),
             Kind::Ours => Ok(()),
         }
-        .and_then(|()| migrate(&mut connection));
+        .and_then(|()| migrate(&mut connection))
+        .and_then(|()| use_wal(&connection).map_err(|error| plain(&error)));
         match attempt {
             Ok(()) => return Ok(connection),
             Err(message) if tries == 50 || message.starts_with("of another version") => {
