@@ -1,5 +1,6 @@
 //! The program: parses the command line, runs the command, and tells what went wrong in one line.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,15 +21,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(error) => {
-            eprintln!("{}", one_line(&error));
+            complain(&one_line(&error));
             return ExitCode::from(2);
         }
     };
     match commands::run(command_line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says it on standard error; `eprintln!` would panic if nobody reads that.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

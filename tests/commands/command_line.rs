@@ -1,0 +1,635 @@
+//! Every command of the program: what it says when all is well, and how it fails when it is not.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use minimost_calls::tokens::token_hash;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rusqlite::Connection;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{PROGRAM, Server, connect, wait};
+use crate::tools::{Process, fails, failure, program, run, succeeds, texts};
+
+/// A folder with a file in it, in which are alice and bob.
+fn file_with_people() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("presence.db");
+    assert_eq!(succeeds(&db, &["user", "add", "alice"], "rabbit hole\n"), "");
+    assert_eq!(succeeds(&db, &["user", "add", "bob"], "the builder"), "");
+    (folder, db)
+}
+
+/// One value of a file.
+fn value<T: rusqlite::types::FromSql>(db: &Path, query: &str) -> T {
+    connect(db).query_row(query, [], |row| row.get(0)).unwrap()
+}
+
+/// All rows of all tables, to see that nothing has changed.
+fn rows(db: &Path) -> String {
+    let output = run(Command::new("sqlite3").arg(db).arg(".dump"), "");
+    texts(&output).0
+}
+
+/// The status of a log-in.
+async fn login(server: &Server, name: &str, password: &str) -> u16 {
+    let request = reqwest::Client::new().post(format!("{}/login", server.url));
+    let request = request.json(&json!({ "username": name, "password": password }));
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[test]
+fn users_are_added_listed_and_removed() {
+    let (_folder, db) = file_with_people();
+    let list = succeeds(&db, &["user", "list"], "");
+    let names: Vec<_> = list.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(names, ["alice", "bob"]);
+    assert!(
+        list.lines()
+            .all(|line| line.contains("since 20") && line.ends_with(" UTC")),
+        "{list}"
+    );
+
+    assert_eq!(succeeds(&db, &["user", "remove", "bob"], ""), "");
+    assert!(!succeeds(&db, &["user", "list"], "").contains("bob"));
+
+    let hash: String = value(&db, "SELECT password_hash FROM users");
+    assert!(hash.starts_with("$argon2id$"), "{hash}");
+}
+
+#[test]
+fn mistakes_about_users_are_one_line_and_change_nothing() {
+    let (_folder, db) = file_with_people();
+    let before = rows(&db);
+    let mistakes: [(&[&str], &str, &str); 14] = [
+        (
+            &["user", "add", "alice"],
+            "secret\n",
+            "alice: There is a user of that name already.",
+        ),
+        (&["user", "add", "a b"], "secret\n", "a b: A user name is 1 to 32"),
+        (&["user", "add", "zoë"], "secret\n", "zoë: A user name is 1 to 32"),
+        (
+            &["user", "add", "two\nlines"],
+            "secret\n",
+            "two lines: A user name is 1 to 32",
+        ),
+        (&["user", "add", ""], "secret\n", "A user name is 1 to 32"),
+        (&["user", "add", "a:b"], "secret\n", "a:b: A user name is 1 to 32"),
+        (&["user", "add", "carol"], "", "the password is empty"),
+        (&["user", "add", "carol"], "\nsecret\n", "the password is empty"),
+        (
+            &["user", "passwd", "carol"],
+            "secret\n",
+            "carol: There is no such user.",
+        ),
+        (&["user", "passwd", "alice"], "\n", "the password is empty"),
+        (&["user", "remove", "carol"], "", "carol: There is no such user."),
+        (&["token", "carol"], "", "carol: There is no such user."),
+        (
+            &["token", "alice", "--ttl", "soon"],
+            "",
+            "invalid value 'soon' for '--ttl <TTL>'",
+        ),
+        (&["token", "alice", "--ttl", "-5s"], "", "'-5"),
+    ];
+    for (arguments, input, told) in mistakes {
+        let line = fails(&db, arguments, input);
+        assert!(
+            line.starts_with("error: ") && line.contains(told),
+            "{arguments:?}: {line}"
+        );
+    }
+    let long = "x".repeat(33);
+    assert!(fails(&db, &["user", "add", &long], "secret\n").contains(&long));
+    assert_eq!(rows(&db), before);
+}
+
+#[test]
+fn wrong_arguments_are_one_line() {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("presence.db");
+    let mistakes: [(&[&str], &str); 12] = [
+        (&["dance"], "'dance'"),
+        (&["serv"], "'serv'"),
+        (&["serve", "--port", "80"], "'--port'"),
+        (&["serve", "--listen"], "--listen"),
+        (&["user", "ad", "alice"], "'ad'"),
+        (&["user", "add"], "<NAME>"),
+        (&["user", "add", "alice", "bob"], "'bob'"),
+        (&["token"], "<NAME>"),
+        (&["channel", "add", "Team"], "--member"),
+        (&["channel", "join", "private:x", "alice"], "'private:x'"),
+        (&["channel", "leave", "1"], "<NAME>"),
+        (&["demo", "--listen", "nowhere"], "nowhere"),
+    ];
+    for (arguments, named) in mistakes {
+        let line = fails(&db, arguments, "");
+        assert!(
+            line.starts_with("error: ") && line.contains(named),
+            "{arguments:?}: {line}"
+        );
+    }
+    for address in ["nonsense", "127.0.0.1:99999", "192.0.2.1:80", "127.0.0.1"] {
+        let line = fails(&db, &["serve", "--listen", address], "");
+        assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
+    }
+    assert!(!db.exists(), "a wrong argument has created the file");
+}
+
+#[tokio::test]
+async fn a_token_opens_the_api_for_as_long_as_it_says() {
+    let server = Server::start();
+    succeeds(&server.db(), &["user", "add", "alice"], "rabbit hole\n");
+    let token = |arguments: &[&str]| {
+        let printed = succeeds(&server.db(), &[&["token", "alice"], arguments].concat(), "");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        let token = printed.trim_end().to_owned();
+        assert!(token.len() >= 32 && !token.contains(' '), "{token}");
+        let lasts: f64 = server
+            .sql()
+            .query_row(
+                "SELECT expires_ts - created_ts FROM sessions WHERE token_hash = ?1",
+                [token_hash(&token)],
+                |row| row.get(0),
+            )
+            .unwrap();
+        (token, lasts)
+    };
+    let status = |token: String| {
+        let request = reqwest::Client::new().get(format!("{}/calls/incoming", server.url));
+        async move { request.bearer_auth(token).send().await.unwrap().status().as_u16() }
+    };
+    let (by_default, lasts) = token(&[]);
+    assert_eq!(lasts.round(), 30.0 * 86400.0);
+    assert_eq!(status(by_default).await, 200);
+    let (half_an_hour, lasts) = token(&["--ttl", "30m"]);
+    assert_eq!(lasts.round(), 1800.0);
+    assert_eq!(status(half_an_hour.clone()).await, 200);
+    server
+        .sql()
+        .execute(
+            "UPDATE sessions SET expires_ts = created_ts WHERE token_hash = ?1",
+            [token_hash(&half_an_hour)],
+        )
+        .ok();
+    assert_eq!(status(half_an_hour).await, 401);
+}
+
+#[tokio::test]
+async fn a_password_is_the_first_line_and_a_new_one_ends_sessions() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    succeeds(
+        &server.db(),
+        &["user", "passwd", "alice"],
+        "first line\r\nsecond line\n",
+    );
+    assert_eq!(
+        alice.get("/calls/incoming").await.0,
+        401,
+        "the session outlived the password"
+    );
+    assert_eq!(login(&server, "alice", "first line").await, 200);
+    succeeds(&server.db(), &["user", "passwd", "alice"], " spaces count \n");
+    assert_eq!(login(&server, "alice", "first line").await, 401);
+    assert_eq!(login(&server, "alice", "spaces count").await, 401);
+    assert_eq!(login(&server, "alice", " spaces count ").await, 200);
+}
+
+#[test]
+fn channels_are_added_joined_and_left() {
+    let (_folder, db) = file_with_people();
+    succeeds(&db, &["user", "add", "carol"], "secret\n");
+    let add = |arguments: &[&str]| succeeds(&db, &[&["channel", "add"], arguments].concat(), "");
+    assert_eq!(
+        add(&["The team", "--member", "bob", "--member", "alice"]),
+        "private:1\n"
+    );
+    assert_eq!(add(&["Others", "--member", "bob", "carol", "bob"]), "private:2\n");
+    assert_eq!(
+        succeeds(&db, &["channel", "list"], ""),
+        "private:1\tThe team\talice, bob\nprivate:2\tOthers\tbob, carol\n"
+    );
+    assert_eq!(succeeds(&db, &["channel", "join", "1", "carol"], ""), "");
+    assert_eq!(succeeds(&db, &["channel", "join", "private:2", "alice"], ""), "");
+    assert_eq!(succeeds(&db, &["channel", "leave", "private:1", "alice"], ""), "");
+    assert_eq!(succeeds(&db, &["channel", "leave", "2", "bob"], ""), "");
+    let list = "private:1\tThe team\tbob, carol\nprivate:2\tOthers\talice, carol\n";
+    assert_eq!(succeeds(&db, &["channel", "list"], ""), list);
+
+    let before = rows(&db);
+    let mistakes: [(&[&str], &str); 8] = [
+        (
+            &["channel", "join", "1", "carol"],
+            "private:1, carol: That person is a member of the channel already.",
+        ),
+        (
+            &["channel", "join", "7", "carol"],
+            "private:7, carol: There is no such private channel.",
+        ),
+        (
+            &["channel", "join", "1", "dave"],
+            "private:1, dave: There is no such user.",
+        ),
+        (
+            &["channel", "leave", "1", "alice"],
+            "private:1, alice: Not a member of such a channel.",
+        ),
+        (
+            &["channel", "leave", "7", "alice"],
+            "private:7, alice: Not a member of such a channel.",
+        ),
+        (
+            &["channel", "add", "Ghosts", "--member", "alice", "dave"],
+            "dave: There is no such user.",
+        ),
+        (
+            &["channel", "add", "", "--member", "alice"],
+            "The title of a channel has 1 to 200 characters.",
+        ),
+        (
+            &["channel", "join", "9223372036854775808", "alice"],
+            "a channel is a number",
+        ),
+    ];
+    for (arguments, told) in mistakes {
+        let line = fails(&db, arguments, "");
+        assert!(
+            line.starts_with("error: ") && line.contains(told),
+            "{arguments:?}: {line}"
+        );
+    }
+    assert_eq!(rows(&db), before);
+}
+
+#[tokio::test]
+async fn removing_somebody_on_a_call_leaves_no_call_behind() {
+    let server = Server::start();
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let carol = server.person("carol");
+    let call = alice.call("dm:alice:bob").await;
+    assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
+    bob.post_json(&format!("/calls/{call}/screenshare"), json!({ "on": true }))
+        .await;
+    let team = server.private_channel(&["alice", "bob", "carol"]);
+    let ringing = carol.call(&team).await;
+
+    succeeds(&server.db(), &["user", "remove", "bob"], "");
+    assert_eq!(bob.get("/calls/incoming").await.0, 401);
+    let (_, state) = alice.get(&format!("/calls/{call}/state")).await;
+    assert_eq!(
+        (&state["state"], &state["ended_reason"]),
+        (&json!("ended"), &json!("hangup")),
+        "{state}"
+    );
+    let (_, state) = alice.get(&format!("/calls/{ringing}/state")).await;
+    assert_eq!(state["state"], "ringing", "alice can still answer: {state}");
+    succeeds(&server.db(), &["channel", "leave", &team, "alice"], "");
+    let (_, state) = carol.get(&format!("/calls/{ringing}/state")).await;
+    assert!(
+        ["ended", "rejected"].contains(&state["state"].as_str().unwrap()),
+        "{state}"
+    );
+    server.assert_integrity();
+}
+
+#[tokio::test]
+async fn every_command_works_while_a_server_runs() {
+    let server = Server::start();
+    let db = server.db();
+    succeeds(&db, &["user", "add", "alice"], "rabbit hole\n");
+    succeeds(&db, &["user", "add", "bob"], "the builder\n");
+    let token = succeeds(&db, &["token", "bob"], "");
+    assert_eq!(
+        succeeds(&db, &["channel", "add", "Team", "--member", "alice", "bob"], ""),
+        "private:1\n"
+    );
+    assert!(succeeds(&db, &["user", "list"], "").contains("alice"));
+    assert_eq!(login(&server, "alice", "rabbit hole").await, 200);
+    let alice = server.person("alice");
+    let call = alice.call("private:1").await;
+    let incoming = reqwest::Client::new().get(format!("{}/calls/incoming", server.url));
+    let incoming: serde_json::Value = incoming
+        .bearer_auth(token.trim())
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(incoming[0]["call_id"], call.as_str());
+    // A command is not a server: it ends no call.
+    assert_eq!(server.value::<String>("SELECT state FROM calls"), "ringing");
+}
+
+/// Files that are none of the program's, with what the one line has to say about them.
+fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
+    let path = |name: &str| folder.join(name);
+    fs::create_dir(path("folder.db")).unwrap();
+    fs::write(path("text.db"), "Dear diary,\n".repeat(40)).unwrap();
+    fs::write(path("short.db"), "x").unwrap();
+    std::os::unix::fs::symlink(path("loop.db"), path("loop.db")).unwrap();
+    let foreign = Connection::open(path("foreign.db")).unwrap();
+    foreign
+        .execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')")
+        .unwrap();
+    let original = Connection::open(path("original.db")).unwrap();
+    original
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; \
+             CREATE TABLE calls (call_id TEXT PRIMARY KEY, channel TEXT, initiator TEXT, state TEXT, started_ts REAL, \
+               answered_ts REAL, ended_ts REAL, screenshare_user TEXT); \
+             CREATE TABLE call_participants (call_id TEXT, username TEXT, role TEXT, state TEXT, joined_ts REAL, left_ts REAL); \
+             INSERT INTO calls (call_id, channel, initiator, state) VALUES ('1', 'dm:a:b', 'a', 'active')",
+        )
+        .unwrap();
+    drop((foreign, original));
+    // The name is ours, the rest is noise.
+    let mut damaged = fs::read(path("ours.db")).unwrap();
+    for byte in &mut damaged[100..] {
+        *byte = 0x5a;
+    }
+    fs::write(path("damaged.db"), damaged).unwrap();
+    vec![
+        (path("folder.db"), "directory"),
+        (path("text.db"), "not a SQLite database"),
+        (path("short.db"), "not a SQLite database"),
+        (path("loop.db"), "symbolic links"),
+        (path("foreign.db"), "not one of minimost-calls"),
+        (path("original.db"), "not one of minimost-calls"),
+        (path("damaged.db"), "malformed"),
+        (path("none/presence.db"), "unable to open"),
+        (path("text.db/presence.db"), "Not a directory"),
+    ]
+}
+
+#[test]
+fn files_that_are_not_ours_are_named_and_left_as_they_are() {
+    let folder = TempDir::new().unwrap();
+    succeeds(&folder.path().join("ours.db"), &["user", "list"], "");
+    for (db, told) in foreign_files(folder.path()) {
+        let before = fs::read(&db).ok();
+        let commands: [&[&str]; 3] = [
+            &["user", "list"],
+            &["user", "add", "alice"],
+            &["serve", "--listen", "127.0.0.1:0"],
+        ];
+        // A damaged file is tried for some seconds, as one that is being created would be.
+        let commands = if told == "malformed" {
+            &commands[..1]
+        } else {
+            &commands[..]
+        };
+        for arguments in commands {
+            let line = fails(&db, arguments, "secret\n");
+            assert!(
+                line.starts_with(&format!("error: {}: ", db.display())) && line.contains(told),
+                "{arguments:?}: {line}"
+            );
+        }
+        assert_eq!(fs::read(&db).ok(), before, "{} has changed", db.display());
+        for extension in ["-wal", "-shm", "-journal"] {
+            let beside = PathBuf::from(format!("{}{extension}", db.display()));
+            assert!(!beside.exists() || told == "malformed", "{} was left", beside.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named() {
+    let (_folder, db) = file_with_people();
+    fs::set_permissions(&db, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root reads it all the same, and then there is nothing to refuse.
+    let may_read = fs::File::open(&db).is_ok();
+    let output = run(program(&db).args(["user", "list"]), "");
+    if may_read {
+        assert!(texts(&output).0.contains("alice"));
+    } else {
+        let line = failure(&output);
+        assert!(
+            line.contains(&db.display().to_string()) && line.contains("ermission denied"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_another_version_is_refused_and_left_as_it_is() {
+    let (folder, db) = file_with_people();
+    let tampered = |name: &str, sql: &str| {
+        let copy = folder.path().join(name);
+        fs::copy(&db, &copy).unwrap();
+        let connection = connect(&copy);
+        connection.execute_batch(sql).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        copy
+    };
+    let changed = tampered(
+        "changed.db",
+        "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 5",
+    );
+    let newer = tampered(
+        "newer.db",
+        "INSERT INTO refinery_schema_history SELECT 9999, 'of_the_future', applied_on, '1' \
+         FROM refinery_schema_history WHERE version = 1",
+    );
+    for copy in [changed, newer] {
+        let before = fs::read(&copy).unwrap();
+        for arguments in [&["user", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+            let line = fails(&copy, arguments, "");
+            let told = format!("error: {}: of another version of minimost-calls", copy.display());
+            assert!(line.starts_with(&told), "{line}");
+        }
+        assert_eq!(fs::read(&copy).unwrap(), before);
+    }
+}
+
+#[test]
+fn copies_that_have_lost_wal_get_it_back() {
+    let (folder, db) = file_with_people();
+    let copy = folder.path().join("copy.db");
+    connect(&db).execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    let mode = || value::<String>(&copy, "PRAGMA journal_mode");
+    assert_eq!(
+        mode(),
+        "delete",
+        "VACUUM INTO keeps WAL now, so this test proves nothing"
+    );
+    assert!(succeeds(&copy, &["user", "list"], "").contains("alice"));
+    assert_eq!(mode(), "wal");
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_a_second_server_change_nothing() {
+    let server = Server::start();
+    let (alice, _bob) = (server.person("alice"), server.person("bob"));
+    let call = alice.call("dm:alice:bob").await;
+    let address = server.url.trim_start_matches("http://");
+
+    let line = fails(&server.db(), &["serve", "--listen", address], "");
+    assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
+    let line = fails(&server.db(), &["serve", "--listen", "127.0.0.1:0"], "");
+    assert!(
+        line.ends_with("presence.db: another server is running on this file"),
+        "{line}"
+    );
+    let line = fails(&server.db(), &["demo", "--listen", address], "");
+    assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
+
+    assert_eq!(server.value::<String>("SELECT state FROM calls"), "ringing");
+    let (status, state) = alice.get(&format!("/calls/{call}/state")).await;
+    assert_eq!((status, &state["state"]), (200, &json!("ringing")));
+
+    // With no server on the file, but the port taken, a call of the run before is not ended either.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (folder, _) = server.stop(Signal::SIGKILL);
+    let db = folder.path().join("presence.db");
+    fails(
+        &db,
+        &["serve", "--listen", &taken.local_addr().unwrap().to_string()],
+        "",
+    );
+    assert_eq!(value::<String>(&db, "SELECT state FROM calls"), "ringing");
+}
+
+#[test]
+fn a_server_ends_with_0_at_either_signal_and_leaves_one_file() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let (folder, status) = Server::start().stop(signal);
+        assert_eq!(status.code(), Some(0), "{signal}");
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["presence.db"], "{signal}");
+    }
+}
+
+#[test]
+fn the_demo_says_what_to_try_and_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut demo = Command::new(PROGRAM);
+    demo.args(["demo", "--listen", "127.0.0.1:0"])
+        .env("TMPDIR", folder.path());
+    let (mut process, lines, _output) = Process::start(demo.stderr(Stdio::null()), "sqlite3");
+    let text = lines.join("\n");
+    for name in ["alice", "bob", "carol"] {
+        let line = lines
+            .iter()
+            .find(|line| line.trim_start().starts_with(name))
+            .expect(name);
+        assert!(line.contains("password ") && line.contains("token "), "{line}");
+    }
+
+    // The next steps, pasted as they are.
+    let steps: Vec<_> = lines
+        .iter()
+        .skip_while(|line| !line.contains("URL="))
+        .map(String::as_str)
+        .collect();
+    let script = steps.join("\necho\n");
+    let output = run(Command::new("bash").args(["-eu", "-c", &script]), "");
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{text}\n{out}\n{err}");
+    assert!(out.contains("\"participants\":[\"alice\",\"bob\"]"), "{out}");
+    assert!(out.contains("\"state\":\"active\""), "{out}");
+    assert!(out.contains("{\"status\":\"ended\"}"), "{out}");
+    // The call just made, and those of the hour before.
+    for outcome in ["answered", "declined", "missed"] {
+        assert!(out.contains(&format!("│ {outcome}")), "{out}");
+    }
+    assert_eq!(out.matches("│ answered").count(), 2, "{out}");
+
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    kill(Pid::from_raw(process.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(wait(&mut process.0, Duration::from_secs(20)).code(), Some(0));
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "the demo left its folder"
+    );
+}
+
+#[test]
+fn the_file_comes_from_the_option_the_variable_or_the_folder() {
+    let folder = TempDir::new().unwrap();
+    let add = |name: &str| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["user", "add", name])
+            .current_dir(folder.path())
+            .env_remove("MINIMOST_DB");
+        command
+    };
+    let done = |command: &mut Command| assert!(run(command, "secret\n").status.success());
+    done(&mut add("alice"));
+    done(add("bob").env("MINIMOST_DB", "variable.db"));
+    done(
+        add("carol")
+            .env("MINIMOST_DB", "variable.db")
+            .args(["--db", "option.db"]),
+    );
+    for (file, name) in [("presence.db", "alice"), ("variable.db", "bob"), ("option.db", "carol")] {
+        let names: String = value(&folder.path().join(file), "SELECT group_concat(username) FROM users");
+        assert_eq!(names, name, "{file}");
+    }
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("presence.db");
+    let help = succeeds(&db, &["--help"], "");
+    for command in ["serve", "user", "token", "channel", "demo", "MINIMOST_DB"] {
+        assert!(help.contains(command), "{help}");
+    }
+    assert!(succeeds(&db, &["channel", "join", "--help"], "").contains("private:<id>"));
+    let version = format!("minimost-calls {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(succeeds(&db, &["--version"], ""), version);
+    assert!(!db.exists());
+}
+
+#[test]
+fn nobody_reading_what_is_printed_is_no_panic() {
+    let (_folder, db) = file_with_people();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for arguments in [
+        &["user", "list"][..],
+        &["token", "alice"],
+        &["--help"],
+        &["serve", "--listen", "127.0.0.1:0"],
+    ] {
+        let output = program(&db)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(closed())
+            .output()
+            .unwrap();
+        let (_, err) = texts(&output);
+        assert!(
+            output.status.code().is_some_and(|code| code < 100),
+            "{arguments:?}: {:?} {err}",
+            output.status
+        );
+        assert!(!err.contains("panicked"), "{err}");
+    }
+    // Nor is it when nobody reads the error either.
+    let status = program(&db)
+        .args(["user", "remove", "nobody"])
+        .stdin(Stdio::null())
+        .stderr(closed())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}

@@ -1,0 +1,134 @@
+//! Running the program and Debian's `sqlite3` as somebody at a prompt does.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::PROGRAM;
+
+/// The program with the file `db`.
+pub fn program(db: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("--db")
+        .arg(db)
+        .env_remove("MINIMOST_DB")
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// Runs a command to its end with `input` on its standard input.
+pub fn run(command: &mut Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // Whoever does not read its input has closed it, which is no failure.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Standard output of the program with these arguments, which must succeed and say nothing on standard error.
+pub fn succeeds(db: &Path, arguments: &[&str], input: &str) -> String {
+    let output = run(program(db).args(arguments), input);
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{arguments:?}: {err}");
+    assert_eq!(err, "", "{arguments:?}");
+    out
+}
+
+/// The one line on standard error of the program with these arguments, which must fail with it and print nothing.
+pub fn fails(db: &Path, arguments: &[&str], input: &str) -> String {
+    failure(&run(program(db).args(arguments), input))
+}
+
+/// The one line on standard error of a program that failed as it should.
+pub fn failure(output: &Output) -> String {
+    let (out, err) = texts(output);
+    assert!(
+        output.status.code().is_some_and(|code| code != 0 && code != 101),
+        "{:?}: {out}{err}",
+        output.status
+    );
+    assert_eq!(out, "", "a failure prints nothing: {err}");
+    assert!(err.ends_with('\n') && err.lines().count() == 1, "not one line: {err:?}");
+    assert!(!err.contains("panicked"), "{err}");
+    err.trim_end().to_owned()
+}
+
+/// Standard output and standard error.
+pub fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Debian's `sqlite3` on a file, as bare as an admin starts it, but patient.
+pub fn sqlite3(db: &Path) -> Command {
+    let mut command = Command::new("sqlite3");
+    command
+        .args(["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"])
+        .arg(db);
+    command
+}
+
+/// What `sqlite3` prints for these arguments, statements or dot-commands.
+pub fn shell(db: &Path, statements: &[&str]) -> String {
+    let output = run(sqlite3(db).args(statements), "");
+    let (out, err) = texts(&output);
+    assert!(output.status.success() && err.is_empty(), "{statements:?}: {err}");
+    out
+}
+
+/// What `sqlite3` says about a statement that the database refuses.
+pub fn shell_refused(db: &Path, statement: &str) -> String {
+    let output = run(sqlite3(db).arg(statement), "");
+    let (out, err) = texts(&output);
+    assert!(!output.status.success(), "{statement} was done: {out}");
+    err.trim_end().to_owned()
+}
+
+/// Tries `probe` until it answers something, and fails after `limit`.
+pub fn eventually<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process that is ended with the test.
+pub struct Process(pub Child);
+
+impl Process {
+    /// Starts a command and reads its standard output up to the line that contains `until`.
+    pub fn start(command: &mut Command, until: &str) -> (Self, Vec<String>, BufReader<std::process::ChildStdout>) {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let process = Self(child);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "{command:?} ended before it said {until:?}: {lines:?}"
+            );
+            lines.push(line.trim_end().to_owned());
+            if line.contains(until) {
+                return (process, lines, output);
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
