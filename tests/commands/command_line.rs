@@ -15,7 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{PROGRAM, Server, connect, wait};
-use crate::tools::{Process, fails, failure, program, run, succeeds, texts};
+use crate::tools::{Process, fails, failure, program, run, shell, succeeds, texts};
 
 /// A folder with a file in it, in which are alice and bob.
 fn file_with_people() -> (TempDir, PathBuf) {
@@ -33,8 +33,7 @@ fn value<T: rusqlite::types::FromSql>(db: &Path, query: &str) -> T {
 
 /// All rows of all tables, to see that nothing has changed.
 fn rows(db: &Path) -> String {
-    let output = run(Command::new("sqlite3").arg(db).arg(".dump"), "");
-    texts(&output).0
+    shell(db, &[".dump"])
 }
 
 /// The status of a log-in.
@@ -178,7 +177,7 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
             "UPDATE sessions SET expires_ts = created_ts WHERE token_hash = ?1",
             [token_hash(&half_an_hour)],
         )
-        .ok();
+        .unwrap();
     assert_eq!(status(half_an_hour).await, 401);
 }
 
