@@ -353,7 +353,7 @@ async fn a_lock_held_for_too_long_is_503_and_nothing_is_done_later() {
     let began = Instant::now();
     let writes = ["end", "leave", "screenshare"].map(|action| {
         let request = bob.request(reqwest::Method::POST, &format!("/calls/{call}/{action}"));
-        tokio::spawn(request.body("{\"on\": true}").send())
+        tokio::spawn(request.body("{\"on\": true}").timeout(Duration::from_secs(20)).send())
     });
     for write in writes {
         let response = write.await.unwrap().unwrap();

@@ -3,9 +3,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::PROGRAM;
+
+/// No command takes nearly as long, but for a server that should not have started.
+const RUN_MAX: Duration = Duration::from_secs(60);
 
 /// The program with the file `db`.
 pub fn program(db: &Path) -> Command {
@@ -26,9 +33,18 @@ pub fn run(command: &mut Command, input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let process = Pid::from_raw(child.id().try_into().unwrap());
     // Whoever does not read its input has closed it, which is no failure.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let (ended, end) = channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    end.recv_timeout(RUN_MAX).map_or_else(
+        |_| {
+            let _ = kill(process, Signal::SIGKILL);
+            panic!("{command:?} did not end within {RUN_MAX:?}")
+        },
+        |output| output.unwrap(),
+    )
 }
 
 /// Standard output of the program with these arguments, which must succeed and say nothing on standard error.
