@@ -39,12 +39,29 @@ pub(super) fn routes(app: &App) -> Routes {
 /// A body that names a channel.
 #[derive(Deserialize)]
 pub(super) struct InChannel {
-    pub(super) channel: String,
+    channel: String,
+}
+
+impl InChannel {
+    /// The channel that the body of a request names.
+    ///
+    /// # Errors
+    /// 400 if it names none, as with an empty `?channel=`.
+    pub(super) async fn of(request: &mut Request) -> Result<String, Error> {
+        let Self { channel } = request.json(JSON_MAX_BYTES).await?;
+        if channel.is_empty() {
+            return Err(Error::bad_request(
+                "bad_body",
+                "The body is not what this takes: channel is empty.",
+            ));
+        }
+        Ok(channel)
+    }
 }
 
 async fn initiate(mut request: Request) -> Answer {
     let caller = request.caller()?;
-    let InChannel { channel } = request.json(JSON_MAX_BYTES).await?;
+    let channel = InChannel::of(&mut request).await?;
     let call_id = Uuid::new_v4().to_string();
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])

@@ -4,7 +4,6 @@ use serde_json::json;
 use uuid::Uuid;
 use warp::Filter;
 
-use super::body::JSON_MAX_BYTES;
 use super::calls::InChannel;
 use super::request::text;
 use super::{Answer, App, Request, Routes, media, one_of, refused, route, signals, status};
@@ -27,7 +26,7 @@ pub(super) fn routes(app: &App) -> Routes {
 
 async fn start(mut request: Request) -> Answer {
     let caller = request.caller()?;
-    let InChannel { channel } = request.json(JSON_MAX_BYTES).await?;
+    let channel = InChannel::of(&mut request).await?;
     let share_id = Uuid::new_v4().to_string();
     request
         .app
