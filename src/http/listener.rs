@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
-use super::PeerAddress;
+use super::{PeerAddress, leftover};
 
 /// Clients have this long to send the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,9 +88,17 @@ where
             continue;
         }
         let service = warp::service(routes.clone());
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let (parts, body) = request.into_parts();
+            let (body, leftover) = leftover::share(body, parts.headers.contains_key("expect"));
+            let mut request = hyper::Request::from_parts(parts, body);
             request.extensions_mut().insert(PeerAddress(peer));
-            hyper::service::Service::call(&TowerToHyperService::new(service.clone()), request)
+            let answering = hyper::service::Service::call(&TowerToHyperService::new(service.clone()), request);
+            async move {
+                let answer = answering.await;
+                leftover.discard().await;
+                answer
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

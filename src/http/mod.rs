@@ -5,6 +5,7 @@ mod calls;
 mod error;
 mod events;
 mod history;
+mod leftover;
 mod listener;
 mod media;
 mod request;
