@@ -3,4 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call_media;
+mod call_screen;
+mod calls_going_on;
+mod calls_ringing;
+mod scenes;
+mod screenshares;
+mod signals;
 mod two_people;

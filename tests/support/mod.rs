@@ -5,7 +5,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -146,6 +147,74 @@ impl Server {
             .unwrap();
     }
 
+    /// Runs SQL on the file, like an admin at a shell.
+    pub fn execute(&self, sql: &str) {
+        self.sql().execute_batch(sql).unwrap();
+    }
+
+    /// Runs the program on the file while the server runs, with a line of standard input; it has to succeed.
+    pub fn run(&self, arguments: &[&str], line: &str) -> String {
+        let mut child = Command::new(PROGRAM)
+            .arg("--db")
+            .arg(self.db())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Everything that people have in the file, to see whether it changed.
+    pub fn rows(&self) -> String {
+        let mut sql = self.sql();
+        let snapshot = sql.transaction().unwrap();
+        let mut dump = String::new();
+        for table in [
+            "users",
+            "sessions",
+            "private_channel_members",
+            "calls",
+            "call_participants",
+            "call_signals",
+            "call_media",
+            "screenshares",
+            "share_media",
+        ] {
+            let mut statement = snapshot
+                .prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))
+                .unwrap();
+            let columns = statement.column_count();
+            let mut rows = statement.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values: Vec<rusqlite::types::Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
+                writeln!(dump, "{table} {values:?}").unwrap();
+            }
+        }
+        dump
+    }
+
+    /// Sends a request that must be refused with this status and code, and must change nothing.
+    pub async fn assert_refuses(&self, request: RequestBuilder, status: u16, code: &str) -> Value {
+        let before = self.rows();
+        let refused = answer(request).await;
+        assert_refused(&refused, status, code);
+        assert_eq!(self.rows(), before, "{code}");
+        refused.1
+    }
+
+    /// Waits until a query answers 1, but not for long.
+    pub async fn eventually(&self, query: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.value::<i64>(query) != 1 {
+            assert!(Instant::now() < deadline, "not within {limit:?}: {query}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// One value of the file.
     pub fn value<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
         self.sql().query_row(query, [], |row| row.get(0)).unwrap()
@@ -214,29 +283,53 @@ impl Person {
             .bearer_auth(&self.token)
     }
 
+    /// A GET to send.
+    pub fn getting(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// A POST to send, without a body.
+    pub fn posting(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// A POST to send, of JSON.
+    pub fn posting_json(&self, path: &str, body: Value) -> RequestBuilder {
+        self.request(Method::POST, path).json(&body)
+    }
+
+    /// A POST to send, of bytes.
+    pub fn posting_bytes(&self, path: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
+        self.request(Method::POST, path)
+            .header("content-type", "application/octet-stream")
+            .body(body.into())
+    }
+
     /// GET: the status and the JSON.
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        answer(self.request(Method::GET, path)).await
+        answer(self.getting(path)).await
+    }
+
+    /// GET of what is there.
+    pub async fn read(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
     }
 
     /// POST without a body.
     pub async fn post(&self, path: &str) -> (u16, Value) {
-        answer(self.request(Method::POST, path)).await
+        answer(self.posting(path)).await
     }
 
     /// POST of JSON.
     pub async fn post_json(&self, path: &str, body: Value) -> (u16, Value) {
-        answer(self.request(Method::POST, path).json(&body)).await
+        answer(self.posting_json(path, body)).await
     }
 
     /// POST of bytes.
-    pub async fn post_bytes(&self, path: &str, body: Vec<u8>) -> (u16, Value) {
-        answer(
-            self.request(Method::POST, path)
-                .header("content-type", "application/octet-stream")
-                .body(body),
-        )
-        .await
+    pub async fn post_bytes(&self, path: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
+        answer(self.posting_bytes(path, body)).await
     }
 
     /// Calls a channel and answers the call's id.

@@ -1,0 +1,365 @@
+//! A call that is answered, and its end: `POST /calls/ID/end`, `…/leave` and `…/invite`, `GET /calls/ID/state` and
+//! `/calls/active`.
+
+use serde_json::json;
+
+use crate::scenes::{Talk, keys, participants};
+use crate::support::Server;
+
+#[tokio::test]
+async fn end_hangs_up_for_everyone_and_takes_everything_along() {
+    let talk = Talk::active().await;
+    let signal = json!({ "to": "bob", "type": "offer", "payload": 1 });
+    assert_eq!(talk.alice.post_json(&talk.path("signal"), signal).await.0, 200);
+    assert_eq!(
+        talk.bob.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0,
+        200
+    );
+    assert_eq!(
+        talk.bob
+            .post_json(&talk.path("screenshare"), json!({ "on": true }))
+            .await
+            .0,
+        200
+    );
+
+    let ended = (200, json!({ "status": "ended" }));
+    assert_eq!(talk.bob.post(&talk.path("end")).await, ended);
+    let state = talk.state().await;
+    assert_eq!(
+        (&state["state"], &state["ended_reason"]),
+        (&json!("ended"), &json!("hangup"))
+    );
+    assert_eq!(state["screenshare_user"], json!(null));
+    assert_eq!(participants(&state), "alice left, bob left");
+    assert_eq!(talk.bob.read(&talk.path("signals")).await, json!([]));
+    let media = talk.alice.read(&talk.path("media?sender=bob")).await;
+    assert_eq!(media, json!({ "mime_type": null, "init": null, "chunks": [] }));
+    talk.server.assert_integrity();
+
+    // Of a finished call: 200, and nothing changes.
+    let before = talk.server.rows();
+    for person in [&talk.alice, &talk.bob] {
+        assert_eq!(person.post(&talk.path("end")).await, ended);
+    }
+    assert_eq!(talk.server.rows(), before);
+}
+
+#[tokio::test]
+async fn end_before_an_answer_cancels_the_call() {
+    let talk = Talk::ringing().await;
+    assert_eq!(talk.alice.post(&talk.path("end")).await.0, 200);
+    let state = talk.state().await;
+    assert_eq!(
+        (&state["state"], &state["ended_reason"]),
+        (&json!("ended"), &json!("hangup"))
+    );
+    assert_eq!(state["answered_ts"], json!(null));
+    assert_eq!(talk.bob.read("/calls/incoming").await, json!([]));
+    talk.server.assert_integrity();
+}
+
+#[tokio::test]
+async fn end_by_somebody_still_asked_is_their_own_business() {
+    let server = Server::start();
+    let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
+    let call = alice.call("dm:alice:bob:carol").await;
+    let path = |what: &str| format!("/calls/{call}/{what}");
+    assert_eq!(bob.post(&path("end")).await, (200, json!({ "status": "ended" })));
+    let state = alice.read(&path("state")).await;
+    assert_eq!(state["state"], "ringing");
+    assert_eq!(participants(&state), "alice accepted, bob left, carol pending");
+    // Whoever is not on the call any more ends nothing.
+    let before = server.rows();
+    assert_eq!(bob.post(&path("end")).await.0, 200);
+    assert_eq!(server.rows(), before);
+
+    assert_eq!(carol.post(&path("end")).await.0, 200);
+    let state = alice.read(&path("state")).await;
+    assert_eq!(state["state"], "rejected", "nobody is asked any more");
+    server.assert_integrity();
+}
+
+#[tokio::test]
+async fn end_and_leave_refuse_strangers_and_unknown_calls() {
+    let talk = Talk::active().await;
+    for what in ["end", "leave"] {
+        let server = &talk.server;
+        let unknown = format!("/calls/none/{what}");
+        server
+            .assert_refuses(talk.alice.posting(&unknown), 404, "call_not_found")
+            .await;
+        server
+            .assert_refuses(talk.carol.posting(&talk.path(what)), 403, "not_a_participant")
+            .await;
+    }
+    assert_eq!(talk.alice.post(&talk.path("end")).await.0, 200);
+    for what in ["end", "leave"] {
+        let request = talk.carol.posting(&talk.path(what));
+        talk.server.assert_refuses(request, 403, "not_a_participant").await;
+    }
+}
+
+#[tokio::test]
+async fn leave_lets_the_others_talk_on_while_there_are_two() {
+    let server = Server::start();
+    let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
+    let call = alice.call("dm:alice:bob:carol").await;
+    let path = |what: &str| format!("/calls/{call}/{what}");
+    for person in [&bob, &carol] {
+        assert_eq!(person.post(&path("accept")).await.0, 200);
+    }
+    for (from, to) in [(&alice, "bob"), (&bob, "alice"), (&alice, "carol")] {
+        let signal = json!({ "to": to, "type": "offer", "payload": {} });
+        assert_eq!(from.post_json(&path("signal"), signal).await.0, 200);
+    }
+    assert_eq!(bob.post(&path("leave")).await, (200, json!({ "status": "left" })));
+    let state = carol.read(&path("state")).await;
+    assert_eq!(state["state"], "active");
+    assert_eq!(participants(&state), "alice accepted, bob left, carol accepted");
+    // Who leaves takes the signals to and from them along, and no others.
+    assert_eq!(alice.read(&path("signals")).await, json!([]));
+    assert_eq!(bob.read(&path("signals")).await, json!([]));
+    assert_eq!(carol.read(&path("signals")).await.as_array().unwrap().len(), 1);
+    // Leaving twice changes nothing; coming back does.
+    let before = server.rows();
+    assert_eq!(bob.post(&path("leave")).await.0, 200);
+    assert_eq!(server.rows(), before);
+    assert_eq!(
+        bob.post(&path("accept")).await.1["participants"],
+        json!(["alice", "bob", "carol"])
+    );
+
+    assert_eq!(alice.post(&path("leave")).await.0, 200);
+    assert_eq!(
+        bob.read(&path("state")).await["state"],
+        "active",
+        "without its initiator"
+    );
+    assert_eq!(bob.post(&path("leave")).await.0, 200);
+    let state = carol.read(&path("state")).await;
+    assert_eq!(
+        (&state["state"], &state["ended_reason"]),
+        (&json!("ended"), &json!("hangup"))
+    );
+    assert_eq!(carol.post(&path("leave")).await.0, 200, "of a finished call");
+    server.assert_integrity();
+}
+
+#[tokio::test]
+async fn leave_goes_on_while_somebody_is_still_asked() {
+    let server = Server::start();
+    let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
+    let call = alice.call("dm:alice:bob:carol").await;
+    let path = |what: &str| format!("/calls/{call}/{what}");
+    assert_eq!(bob.post(&path("accept")).await.0, 200);
+    assert_eq!(alice.post(&path("leave")).await.0, 200);
+    assert_eq!(bob.read(&path("state")).await["state"], "active", "it rings for carol");
+    assert_eq!(carol.post(&path("reject")).await.0, 200);
+    let state = bob.read(&path("state")).await;
+    assert_eq!(state["state"], "active", "a rejection never ends an active call");
+    assert_eq!(bob.post(&path("leave")).await.0, 200);
+    assert_eq!(bob.read(&path("state")).await["state"], "ended");
+    server.assert_integrity();
+}
+
+#[tokio::test]
+async fn invite_rings_another_person_who_need_not_be_a_member() {
+    let talk = Talk::active().await;
+    let invite = talk.path("invite");
+    let carol = json!({ "username": "carol" });
+    assert_eq!(
+        talk.alice.post_json(&invite, carol.clone()).await,
+        (200, json!({ "status": "invited" }))
+    );
+    let incoming = talk.carol.read("/calls/incoming").await;
+    assert_eq!(incoming[0]["call_id"], talk.call.as_str());
+    assert_eq!(talk.carol.read(&talk.path("state")).await["state"], "active");
+
+    // Pending stays pending, since when it was.
+    let before = talk.server.rows();
+    assert_eq!(talk.bob.post_json(&invite, carol.clone()).await.0, 200);
+    assert_eq!(talk.server.rows(), before);
+
+    // Rejected rings again, and so does who left.
+    assert_eq!(talk.carol.post(&talk.path("reject")).await.0, 200);
+    assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
+    assert_eq!(talk.bob.post_json(&invite, carol.clone()).await.0, 200);
+    assert_eq!(
+        talk.carol.read("/calls/incoming").await[0]["call_id"],
+        talk.call.as_str()
+    );
+    assert_eq!(talk.carol.post(&talk.path("accept")).await.0, 200);
+    assert_eq!(talk.carol.post(&talk.path("leave")).await.0, 200);
+    assert_eq!(talk.alice.post_json(&invite, carol).await.0, 200);
+    assert_eq!(
+        participants(&talk.state().await),
+        "alice accepted, bob accepted, carol pending"
+    );
+    // The invitation has a time of its own.
+    talk.server.age_invitations(31.0);
+    assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
+    assert_eq!(talk.state().await["state"], "active");
+    talk.server.assert_integrity();
+}
+
+#[tokio::test]
+async fn invite_is_for_those_on_an_active_call() {
+    let talk = Talk::ringing().await;
+    let (server, invite) = (&talk.server, talk.path("invite"));
+    let of = |name: &str| json!({ "username": name });
+    server
+        .assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_not_active")
+        .await;
+    server
+        .assert_refuses(talk.bob.posting_json(&invite, of("carol")), 403, "not_accepted")
+        .await;
+    assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
+    for (person, name, status, code) in [
+        (&talk.alice, "", 400, "bad_body"),
+        (&talk.alice, "alice", 400, "cannot_invite_oneself"),
+        (&talk.alice, "ghost", 404, "user_not_found"),
+        (&talk.alice, "no name at all", 404, "user_not_found"),
+        (&talk.alice, "carol\0", 404, "user_not_found"),
+        (&talk.alice, "bob", 409, "already_in_call"),
+        (&talk.carol, "bob", 403, "not_a_participant"),
+        (&talk.carol, "ghost", 403, "not_a_participant"),
+    ] {
+        server
+            .assert_refuses(person.posting_json(&invite, of(name)), status, code)
+            .await;
+    }
+    for body in [
+        json!({}),
+        json!({ "username": null }),
+        json!({ "username": ["carol"] }),
+        json!({ "user": "carol" }),
+    ] {
+        server
+            .assert_refuses(talk.alice.posting_json(&invite, body), 400, "bad_body")
+            .await;
+    }
+    let unknown = talk.alice.posting_json("/calls/none/invite", of("carol"));
+    server.assert_refuses(unknown, 404, "call_not_found").await;
+    assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
+    server
+        .assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_finished")
+        .await;
+    server
+        .assert_refuses(talk.carol.posting_json(&invite, of("bob")), 403, "not_a_participant")
+        .await;
+}
+
+#[tokio::test]
+async fn state_tells_everything_about_a_call() {
+    let talk = Talk::active().await;
+    let state = talk.state().await;
+    assert_eq!(
+        keys(&state),
+        [
+            "answered_ts",
+            "call_id",
+            "channel",
+            "ended_reason",
+            "ended_ts",
+            "initiator",
+            "participants",
+            "screenshare_user",
+            "started_ts",
+            "state"
+        ]
+    );
+    let (started, answered): (f64, f64) = talk
+        .server
+        .sql()
+        .query_row("SELECT started_ts, answered_ts FROM calls", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    let joined = |name: &str| -> f64 {
+        talk.server.value(&format!(
+            "SELECT joined_ts FROM call_participants WHERE username = '{name}'"
+        ))
+    };
+    assert_eq!(
+        state,
+        json!({
+            "call_id": talk.call, "channel": "dm:alice:bob", "initiator": "alice", "state": "active",
+            "started_ts": started, "answered_ts": answered, "ended_ts": null, "screenshare_user": null, "ended_reason": null,
+            "participants": [
+                { "username": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
+                { "username": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null },
+            ],
+        })
+    );
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert!((started - now.as_secs_f64()).abs() < 30.0, "seconds since the epoch");
+
+    assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
+    let state = talk.state().await;
+    assert_eq!(state["answered_ts"], answered, "the first answer's, for good");
+    assert!(state["ended_ts"].as_f64().unwrap() >= answered);
+    assert!(state["participants"][1]["left_ts"].as_f64().unwrap() >= answered);
+}
+
+#[tokio::test]
+async fn state_is_for_participants_and_members() {
+    let server = Server::start();
+    let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
+    let channel = server.private_channel(&["alice", "bob"]);
+    let call = alice.call(&channel).await;
+    let path = format!("/calls/{call}/state");
+    server.assert_refuses(carol.getting(&path), 403, "not_a_member").await;
+    server
+        .assert_refuses(alice.getting("/calls/none/state"), 404, "call_not_found")
+        .await;
+    assert_eq!(bob.read(&path).await["call_id"], call.as_str());
+    server.run(&["channel", "join", &channel, "carol"], "");
+    assert_eq!(carol.read(&path).await["call_id"], call.as_str());
+    // Whoever took part may still look when they are no member any more.
+    server.run(&["channel", "leave", &channel, "bob"], "");
+    assert_eq!(bob.read(&path).await["call_id"], call.as_str());
+}
+
+#[tokio::test]
+async fn active_shows_the_live_call_of_a_channel() {
+    let talk = Talk::ringing().await;
+    let active = "/calls/active?channel=dm:bob:alice";
+    let started: f64 = talk.server.value("SELECT started_ts FROM calls");
+    let call = |state: &str, participants: &[&str], joined: bool| {
+        json!({ "call": { "call_id": talk.call, "initiator": "alice", "state": state, "started_ts": started,
+                          "participants": participants, "joined": joined } })
+    };
+    assert_eq!(talk.bob.read(active).await, call("ringing", &["alice"], false));
+    assert_eq!(talk.alice.read(active).await, call("ringing", &["alice"], true));
+    assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
+    assert_eq!(talk.bob.read(active).await, call("active", &["alice", "bob"], true));
+    assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
+    assert_eq!(talk.bob.read(active).await, json!({ "call": null }));
+}
+
+#[tokio::test]
+async fn active_is_for_members() {
+    let talk = Talk::ringing().await;
+    let of_others = talk.server.private_channel(&["alice", "bob"]);
+    for (query, status, code) in [
+        ("", 400, "query_missing"),
+        ("?channel=", 400, "query_missing"),
+        ("?chanel=dm:alice:bob", 400, "query_missing"),
+        ("?channel=dm:alice:bob", 403, "not_a_member"),
+        ("?channel=dm:", 403, "not_a_member"),
+        ("?channel=private:999", 403, "not_a_member"),
+        ("?channel=%ff", 403, "channel_not_callable"),
+        ("?channel=general", 403, "channel_not_callable"),
+        (&format!("?channel={of_others}"), 403, "not_a_member"),
+    ] {
+        let request = talk.carol.getting(&format!("/calls/active{query}"));
+        talk.server.assert_refuses(request, status, code).await;
+    }
+    assert_eq!(
+        talk.carol.read("/calls/active?channel=dm%3Acarol%3Aalice").await,
+        json!({ "call": null })
+    );
+}
