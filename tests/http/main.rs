@@ -3,11 +3,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bodies;
 mod call_media;
 mod call_screen;
 mod calls_going_on;
 mod calls_ringing;
+mod clients;
 mod login;
+mod races;
+mod raw;
+mod refusals;
+mod removals;
+mod restarts;
 mod scenes;
 mod screenshares;
 mod sessions;

@@ -1,0 +1,235 @@
+//! What is wrong with a request before anybody asks the rules: its path, its method, its body.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::scenes::Talk;
+use crate::sessions::ROUTES;
+use crate::support::{Server, answer, assert_refused};
+
+/// The routes that take a JSON object, with one that they would take.
+fn json_routes() -> [(&'static str, &'static str); 6] {
+    [
+        ("/calls/initiate", r#"{"channel":"dm:alice:carol"}"#),
+        ("/calls/ID/invite", r#"{"username":"carol"}"#),
+        ("/calls/ID/signal", r#"{"to":"bob","type":"offer","payload":1}"#),
+        ("/calls/ID/screenshare", r#"{"on":true}"#),
+        ("/screenshare/start", r#"{"channel":"dm:alice:carol"}"#),
+        ("/login", r#"{"username":"alice","password":"x"}"#),
+    ]
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_told_so_by_every_route() {
+    let talk = Talk::active().await;
+    let too_deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+    for (path, good) in json_routes() {
+        let path = path.replace("ID", &talk.call);
+        let duplicate = format!("{},{}", &good[..good.len() - 1], &good[1..]);
+        for (body, code) in [
+            (b"".as_slice(), "bad_json"),
+            (b" ", "bad_json"),
+            (b"{", "bad_json"),
+            (b"{]", "bad_json"),
+            (b"}", "bad_json"),
+            (b"{'channel':'dm:alice:bob'}", "bad_json"),
+            (b"{\"channel\":}", "bad_json"),
+            (b"channel=dm:alice:bob", "bad_json"),
+            (format!("{good} {good}").as_bytes(), "bad_json"),
+            (b"\xff\xfe{}", "bad_json"),
+            (b"{\"channel\":\"\xff\"}", "bad_json"),
+            (b"\xef\xbb\xbf{}", "bad_json"),
+            (b"\0", "bad_json"),
+            (b"NaN", "bad_json"),
+            (b"null", "bad_body"),
+            (b"true", "bad_body"),
+            (b"17", "bad_body"),
+            (b"\"dm:alice:bob\"", "bad_body"),
+            (b"[]", "bad_body"),
+            (b" [\"dm:alice:carol\"]", "bad_body"),
+            (b"{}", "bad_body"),
+            (b"{\"\":1}", "bad_body"),
+            (duplicate.as_bytes(), "bad_body"),
+            (good[..good.len() - 1].as_bytes(), "bad_json"),
+        ] {
+            let request = talk.alice.posting_bytes(&path, body);
+            talk.server.assert_refuses(request, 400, code).await;
+        }
+        let (status, body) = talk.alice.post_bytes(&path, too_deep.as_str()).await;
+        assert_eq!(status, 400, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_route_does_not_know_in_an_object_is_no_mistake() {
+    let talk = Talk::active().await;
+    for (path, good) in json_routes() {
+        if path == "/login" {
+            continue;
+        }
+        let more = format!("{},\"from_a_later_version\":[1,{{}}]}}", &good[..good.len() - 1]);
+        let (status, body) = talk.alice.post_bytes(&path.replace("ID", &talk.call), more).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_16_kib_at_most() {
+    let talk = Talk::active().await;
+    for (path, good) in json_routes() {
+        let padded = |bytes: usize| format!("{good}{}", " ".repeat(bytes - good.len()));
+        let path = path.replace("ID", &talk.call);
+        let limit = if path.ends_with("/signal") {
+            (1 << 20) + (16 << 10)
+        } else {
+            16 << 10
+        };
+        let request = talk.alice.posting_bytes(&path, padded(limit + 1));
+        talk.server.assert_refuses(request, 413, "body_too_large").await;
+        let (status, body) = talk.alice.post_bytes(&path, padded(limit)).await;
+        assert!(status == 200 || path == "/login" && status == 401, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_somebody_who_is_still_sending() {
+    let talk = Talk::active().await;
+    let megabytes = vec![b' '; 3 << 20];
+    let mut nobody = talk.alice.clone();
+    nobody.token = "0".repeat(64);
+    for (person, path, status, code) in [
+        (&nobody, talk.path("media"), 401, "unauthorized"),
+        (&nobody, talk.path("accept"), 401, "unauthorized"),
+        (&talk.alice, talk.path("invite"), 413, "body_too_large"),
+        (&talk.alice, "/nowhere".to_owned(), 404, "not_found"),
+        (&talk.alice, "/calls/incoming".to_owned(), 405, "method_not_allowed"),
+    ] {
+        let request = person.posting_bytes(&path, megabytes.clone());
+        talk.server.assert_refuses(request, status, code).await;
+    }
+    // A body that a route does not ask for is in nobody's way.
+    assert_eq!(talk.alice.post_bytes(&talk.path("end"), megabytes).await.0, 200);
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    for path in [
+        "/",
+        "/calls",
+        "/calls/",
+        "/calls/x",
+        "/calls/x/",
+        "/calls/x/state/y",
+        "/calls//state",
+        "/calls/x/STATE",
+        "/Calls/incoming",
+        "/screenshare",
+        "/screenshare/x",
+        "/screenshare/x/state",
+        "/favicon.ico",
+        "/%00",
+    ] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            server
+                .assert_refuses(alice.request(method, path), 404, "not_found")
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_methods_are_not_allowed() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    for (method, path) in ROUTES.iter().chain(&[("POST", "/login"), ("GET", "/healthz")]) {
+        for wrong in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+            let takes_both = path.contains("/media");
+            if wrong == *method || takes_both && matches!(wrong, "GET" | "POST") {
+                continue;
+            }
+            let request = alice.request(wrong.parse().unwrap(), &path.replace("ID", "x"));
+            server.assert_refuses(request, 405, "method_not_allowed").await;
+        }
+        let head = alice
+            .request(Method::HEAD, &path.replace("ID", "x"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(head.status(), 405, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_are_none_are_not_found() {
+    let talk = Talk::active().await;
+    let alice = &talk.alice;
+    let long = "x".repeat(5000);
+    for id in [
+        "0",
+        "%00",
+        "%27%20OR%201=1%20--",
+        "%2F..%2F",
+        "%ff%fe",
+        "ID%20",
+        "ID%00",
+        &long,
+        &talk.call.to_uppercase(),
+        &format!("{}x", talk.call),
+    ] {
+        let id = id.replace("ID", &talk.call);
+        for what in ["state", "signals", "media?sender=alice"] {
+            let request = alice.getting(&format!("/calls/{id}/{what}"));
+            talk.server.assert_refuses(request, 404, "call_not_found").await;
+        }
+        for what in ["accept", "reject", "end", "leave"] {
+            let request = alice.posting(&format!("/calls/{id}/{what}"));
+            talk.server.assert_refuses(request, 404, "call_not_found").await;
+        }
+        let request = alice.posting(&format!("/screenshare/{id}/stop"));
+        talk.server.assert_refuses(request, 404, "share_not_found").await;
+    }
+}
+
+#[tokio::test]
+async fn odd_queries_are_read_or_refused() {
+    let talk = Talk::active().await;
+    for (query, status) in [
+        ("channel=dm:alice:bob&channel=dm:alice:bob", 200),
+        ("&&channel=dm:alice:bob&", 200),
+        ("channel=dm:alice:bob&x=%zz", 200),
+        ("channel=dm%3aalice%3abob#fragment", 200),
+        ("channel=dm:alice:b%6fb", 200),
+        ("channel", 400),
+        ("=", 400),
+        ("%00=%00", 400),
+        ("channel=%00", 403),
+        ("channel=dm:alice+:bob", 403),
+    ] {
+        let (got, body) = talk.alice.get(&format!("/calls/active?{query}")).await;
+        assert_eq!(got, status, "{query}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_for_a_get_changes_nothing() {
+    let talk = Talk::ringing().await;
+    let request = talk
+        .alice
+        .getting("/calls/incoming")
+        .json(&json!({ "channel": "dm:alice:bob" }));
+    assert_eq!(answer(request).await, (200, json!([])));
+    let wrong_type = talk
+        .alice
+        .posting("/calls/initiate")
+        .header("content-type", "text/plain")
+        .body(r#"{"channel":"dm:alice:carol"}"#);
+    // With a token, the type that a body says it has does not matter.
+    assert_eq!(answer(wrong_type).await.0, 200);
+    let twice = talk
+        .alice
+        .post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" }))
+        .await;
+    assert_refused(&twice, 409, "channel_has_live_call");
+}

@@ -1,0 +1,96 @@
+//! Bytes on a socket, for clients that no library would be.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use crate::support::{Person, Server};
+
+/// A connection to a server.
+pub struct Raw {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An answer: status, headers in lower case, body.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    pub headers: String,
+    pub body: String,
+}
+
+impl Raw {
+    pub fn connect(server: &Server) -> Self {
+        let stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Sends bytes; the server may have closed the connection already.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let _ = self.stream.write_all(bytes.as_ref());
+        self
+    }
+
+    /// Says that nothing more will come.
+    pub fn finish(&mut self) -> &mut Self {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.received.extend_from_slice(&buffer[..count]);
+                true
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The next answer, `None` if the server closes the connection instead.
+    pub fn answer(&mut self) -> Option<Answered> {
+        let end = loop {
+            if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end;
+            }
+            if !self.fill() {
+                return None;
+            }
+        };
+        let headers = String::from_utf8(self.received.drain(..end + 4).collect())
+            .unwrap()
+            .to_lowercase();
+        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = headers
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().unwrap());
+        while self.received.len() < length {
+            assert!(self.fill(), "the body broke off");
+        }
+        let body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
+        Some(Answered { status, headers, body })
+    }
+
+    /// Whether the server has closed the connection without another word.
+    pub fn is_closed(&mut self) -> bool {
+        self.received.is_empty() && !self.fill()
+    }
+}
+
+/// The head of a request with a token, but for the empty line that ends it.
+pub fn head(person: &Person, request_line: &str) -> String {
+    format!(
+        "{request_line} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n",
+        person.token
+    )
+}
