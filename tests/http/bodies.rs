@@ -50,7 +50,7 @@ async fn a_body_that_is_no_json_object_is_told_so_by_every_route() {
             (b"{}", "bad_body"),
             (b"{\"\":1}", "bad_body"),
             (duplicate.as_bytes(), "bad_body"),
-            (good[..good.len() - 1].as_bytes(), "bad_json"),
+            (&good.as_bytes()[..good.len() - 1], "bad_json"),
         ] {
             let request = talk.alice.posting_bytes(&path, body);
             talk.server.assert_refuses(request, 400, code).await;

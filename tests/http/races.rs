@@ -180,7 +180,7 @@ async fn a_crowd_does_everything_at_once() {
                 }
                 7 => {
                     person
-                        .post_json(&path("screenshare"), json!({ "on": number % 2 == 0 }))
+                        .post_json(&path("screenshare"), json!({ "on": number.is_multiple_of(2) }))
                         .await
                 }
                 8 => person.post_bytes(&path("media"), vec![1; 100]).await,
