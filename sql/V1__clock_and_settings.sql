@@ -63,7 +63,7 @@ INSERT INTO settings (name, value, unit, lowest, highest, meaning) VALUES
   ('media_buffer_seconds', 30, 'seconds', 0.1, 3600,
    'media chunks older than this are dropped'),
   ('media_buffer_max_bytes', 16777216, 'bytes', 1, 1073741824,
-   'media kept for one sender, each chunk counted with 1024 bytes for its row; the oldest make way'),
+   'media kept for one sender; the oldest make way'),
   ('presence_timeout', 60, 'seconds', 1, 86400,
    'somebody on an active call who has not been seen for this long leaves it; seen by nobody, it ends'),
   ('presence_interval', 5, 'seconds', 0, 3600,

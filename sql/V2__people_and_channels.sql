@@ -196,9 +196,9 @@ BEGIN
   SELECT RAISE(ABORT, 'membership_is_fixed');
 END;
 
--- The id is the channel's name in every call of it.
+-- The id is the channel's name in every call of it. It can be set by its other names, rowid and _rowid_, too.
 CREATE TRIGGER private_channel_id_is_fixed
-BEFORE UPDATE OF id ON private_channels
+BEFORE UPDATE ON private_channels
 WHEN NEW.id IS NOT OLD.id
 BEGIN
   SELECT RAISE(ABORT, 'channel_id_is_fixed');

@@ -90,19 +90,12 @@ impl DB for Adapter {
         let mut answered = Vec::new();
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next()? {
-            answered.push(
-                (0..columns)
-                    .map(|column| Ok(text(row.get_ref(column)?)))
-                    .collect::<Result<_, Message>>()?,
-            );
+            answered.push((0..columns).map(|column| Ok(text(row.get_ref(column)?))).collect::<Result<_, Message>>()?);
         }
         if columns == 0 {
             return Ok(DBOutput::StatementComplete(self.0.changes()));
         }
-        Ok(DBOutput::Rows {
-            types: vec![DefaultColumnType::Any; columns],
-            rows: answered,
-        })
+        Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; columns], rows: answered })
     }
 }
 
@@ -129,9 +122,7 @@ fn run_fixture(fixture: &Path, variant: Variant, template: &Path) -> Result<(), 
         async { opened }
     });
     runner.with_column_validator(strict_column_validator_by_count);
-    runner
-        .run_file(fixture)
-        .map_err(|error| error.display(false).to_string())?;
+    runner.run_file(fixture).map_err(|error| error.display(false).to_string())?;
     runner.shutdown();
     drop(runner);
 
@@ -167,9 +158,7 @@ fn strings(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>
 
 /// What stands between `before` and `after` in the text, wherever it does.
 fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
-    text.split(before)
-        .skip(1)
-        .filter_map(move |rest| rest.split(after).next())
+    text.split(before).skip(1).filter_map(move |rest| rest.split(after).next())
 }
 
 /// Fails unless every rule of the schema is named in a fixture, and every refusal expected in one.
@@ -186,9 +175,7 @@ fn every_rule_has_a_fixture(fixtures: &[PathBuf], template: &Path) -> Result<(),
             }
         }
     }
-    let named: BTreeSet<&str> = comments
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .collect();
+    let named: BTreeSet<&str> = comments.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
 
     let connection = Connection::open(template)?;
     let mut missing = Vec::new();
@@ -205,11 +192,7 @@ fn every_rule_has_a_fixture(fixtures: &[PathBuf], template: &Path) -> Result<(),
             missing.push(format!("no fixture expects the refusal {code}"));
         }
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(missing.join("\n").into())
-    }
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
 }
 
 fn main() {
@@ -238,9 +221,7 @@ fn main() {
         }
     }
     let file = template.clone();
-    trials.push(Trial::test("every_rule_has_a_fixture", move || {
-        every_rule_has_a_fixture(&fixtures, &file)
-    }));
+    trials.push(Trial::test("every_rule_has_a_fixture", move || every_rule_has_a_fixture(&fixtures, &file)));
 
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);

@@ -41,6 +41,7 @@ pub(super) fn serve(
     let hub = Hub::start(database.clone(), watcher, hints).map_err(|error| CommandError::new(error.to_string()))?;
     let app = App { hub: hub.clone(), database: database.clone(), behind_proxy: options.behind_proxy };
     let routes = http::routes(&app);
+    let push = hub.clone();
 
     let stop = async move {
         tokio::select! {
@@ -54,6 +55,7 @@ pub(super) fn serve(
 
     started(address)?;
     runtime.block_on(http::serve(listener, routes, stop));
+    push.stop();
     database.close();
     Ok(())
 }

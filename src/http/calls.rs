@@ -50,10 +50,7 @@ impl InChannel {
     pub(super) async fn of(request: &mut Request) -> Result<String, Error> {
         let Self { channel } = request.json(JSON_MAX_BYTES).await?;
         if channel.is_empty() {
-            return Err(Error::bad_request(
-                "bad_body",
-                "The body is not what this takes: channel is empty.",
-            ));
+            return Err(Error::bad_request("bad_body", "The body is not what this takes: channel is empty."));
         }
         Ok(channel)
     }

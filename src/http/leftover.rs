@@ -43,10 +43,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 /// Shares `body`; `expects_continue` says that the client sends nothing before it is told to (RFC 9110, section 10.1.1).
 pub(super) fn share(body: Incoming, expects_continue: bool) -> (SharedBody, Leftover) {
     let state = Arc::new(Mutex::new(State { body, asked_for: false }));
-    let leftover = Leftover {
-        state: Arc::clone(&state),
-        expects_continue,
-    };
+    let leftover = Leftover { state: Arc::clone(&state), expects_continue };
     (SharedBody(state), leftover)
 }
 

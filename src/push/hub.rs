@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -40,6 +40,7 @@ pub struct Hub {
 
 struct Inner {
     listening: Mutex<Listening>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -90,10 +91,11 @@ impl Hub {
     /// # Errors
     /// When the file cannot be read, or there can be no more threads.
     pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, Box<dyn std::error::Error>> {
-        let hub = Self { inner: Arc::new(Inner { listening: Mutex::default() }) };
+        let hub = Self { inner: Arc::new(Inner { listening: Mutex::default(), thread: Mutex::default() }) };
         let told = database.read(newest_event)?;
         let teller = Thread { hub: hub.clone(), database, watcher, told, version: None };
-        thread::Builder::new().name("push".to_owned()).spawn(move || teller.run(&hints))?;
+        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || teller.run(&hints))?;
+        *hub.inner.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(hub)
     }
 
@@ -115,6 +117,16 @@ impl Hub {
         let mut listening = self.listening();
         listening.closed = true;
         listening.by_name.clear();
+    }
+
+    /// Closes, and returns when the thread has let go of the file.
+    pub fn stop(&self) {
+        self.close();
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of it ended push alone, and was told then.
+            let _ = thread.join();
+        }
     }
 
     fn listening(&self) -> MutexGuard<'_, Listening> {

@@ -49,11 +49,7 @@ fn users_are_added_listed_and_removed() {
     let list = succeeds(&db, &["user", "list"], "");
     let names: Vec<_> = list.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, ["alice", "bob"]);
-    assert!(
-        list.lines()
-            .all(|line| line.contains("since 20") && line.ends_with(" UTC")),
-        "{list}"
-    );
+    assert!(list.lines().all(|line| line.contains("since 20") && line.ends_with(" UTC")), "{list}");
 
     assert_eq!(succeeds(&db, &["user", "remove", "bob"], ""), "");
     assert!(!succeeds(&db, &["user", "list"], "").contains("bob"));
@@ -67,43 +63,24 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
     let (_folder, db) = file_with_people();
     let before = rows(&db);
     let mistakes: [(&[&str], &str, &str); 14] = [
-        (
-            &["user", "add", "alice"],
-            "secret\n",
-            "alice: There is a user of that name already.",
-        ),
+        (&["user", "add", "alice"], "secret\n", "alice: There is a user of that name already."),
         (&["user", "add", "a b"], "secret\n", "a b: A user name is 1 to 32"),
         (&["user", "add", "zoë"], "secret\n", "zoë: A user name is 1 to 32"),
-        (
-            &["user", "add", "two\nlines"],
-            "secret\n",
-            "two lines: A user name is 1 to 32",
-        ),
+        (&["user", "add", "two\nlines"], "secret\n", "two lines: A user name is 1 to 32"),
         (&["user", "add", ""], "secret\n", "A user name is 1 to 32"),
         (&["user", "add", "a:b"], "secret\n", "a:b: A user name is 1 to 32"),
         (&["user", "add", "carol"], "", "the password is empty"),
         (&["user", "add", "carol"], "\nsecret\n", "the password is empty"),
-        (
-            &["user", "passwd", "carol"],
-            "secret\n",
-            "carol: There is no such user.",
-        ),
+        (&["user", "passwd", "carol"], "secret\n", "carol: There is no such user."),
         (&["user", "passwd", "alice"], "\n", "the password is empty"),
         (&["user", "remove", "carol"], "", "carol: There is no such user."),
         (&["token", "carol"], "", "carol: There is no such user."),
-        (
-            &["token", "alice", "--ttl", "soon"],
-            "",
-            "invalid value 'soon' for '--ttl <TTL>'",
-        ),
+        (&["token", "alice", "--ttl", "soon"], "", "invalid value 'soon' for '--ttl <TTL>'"),
         (&["token", "alice", "--ttl", "-5s"], "", "'-5"),
     ];
     for (arguments, input, told) in mistakes {
         let line = fails(&db, arguments, input);
-        assert!(
-            line.starts_with("error: ") && line.contains(told),
-            "{arguments:?}: {line}"
-        );
+        assert!(line.starts_with("error: ") && line.contains(told), "{arguments:?}: {line}");
     }
     let long = "x".repeat(33);
     assert!(fails(&db, &["user", "add", &long], "secret\n").contains(&long));
@@ -130,10 +107,7 @@ fn wrong_arguments_are_one_line() {
     ];
     for (arguments, named) in mistakes {
         let line = fails(&db, arguments, "");
-        assert!(
-            line.starts_with("error: ") && line.contains(named),
-            "{arguments:?}: {line}"
-        );
+        assert!(line.starts_with("error: ") && line.contains(named), "{arguments:?}: {line}");
     }
     for address in ["nonsense", "127.0.0.1:99999", "192.0.2.1:80", "127.0.0.1"] {
         let line = fails(&db, &["serve", "--listen", address], "");
@@ -173,10 +147,7 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
     assert_eq!(status(half_an_hour.clone()).await, 200);
     server
         .sql()
-        .execute(
-            "UPDATE sessions SET expires_ts = created_ts WHERE token_hash = ?1",
-            [token_hash(&half_an_hour)],
-        )
+        .execute("UPDATE sessions SET expires_ts = created_ts WHERE token_hash = ?1", [token_hash(&half_an_hour)])
         .unwrap();
     assert_eq!(status(half_an_hour).await, 401);
 }
@@ -185,16 +156,8 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
 async fn a_password_is_the_first_line_and_a_new_one_ends_sessions() {
     let server = Server::start();
     let alice = server.person("alice");
-    succeeds(
-        &server.db(),
-        &["user", "passwd", "alice"],
-        "first line\r\nsecond line\n",
-    );
-    assert_eq!(
-        alice.get("/calls/incoming").await.0,
-        401,
-        "the session outlived the password"
-    );
+    succeeds(&server.db(), &["user", "passwd", "alice"], "first line\r\nsecond line\n");
+    assert_eq!(alice.get("/calls/incoming").await.0, 401, "the session outlived the password");
     assert_eq!(login(&server, "alice", "first line").await, 200);
     succeeds(&server.db(), &["user", "passwd", "alice"], " spaces count \n");
     assert_eq!(login(&server, "alice", "first line").await, 401);
@@ -207,10 +170,7 @@ fn channels_are_added_joined_and_left() {
     let (_folder, db) = file_with_people();
     succeeds(&db, &["user", "add", "carol"], "secret\n");
     let add = |arguments: &[&str]| succeeds(&db, &[&["channel", "add"], arguments].concat(), "");
-    assert_eq!(
-        add(&["The team", "--member", "bob", "--member", "alice"]),
-        "private:1\n"
-    );
+    assert_eq!(add(&["The team", "--member", "bob", "--member", "alice"]), "private:1\n");
     assert_eq!(add(&["Others", "--member", "bob", "carol", "bob"]), "private:2\n");
     assert_eq!(
         succeeds(&db, &["channel", "list"], ""),
@@ -225,45 +185,18 @@ fn channels_are_added_joined_and_left() {
 
     let before = rows(&db);
     let mistakes: [(&[&str], &str); 8] = [
-        (
-            &["channel", "join", "1", "carol"],
-            "private:1, carol: That person is a member of the channel already.",
-        ),
-        (
-            &["channel", "join", "7", "carol"],
-            "private:7, carol: There is no such private channel.",
-        ),
-        (
-            &["channel", "join", "1", "dave"],
-            "private:1, dave: There is no such user.",
-        ),
-        (
-            &["channel", "leave", "1", "alice"],
-            "private:1, alice: Not a member of such a channel.",
-        ),
-        (
-            &["channel", "leave", "7", "alice"],
-            "private:7, alice: Not a member of such a channel.",
-        ),
-        (
-            &["channel", "add", "Ghosts", "--member", "alice", "dave"],
-            "dave: There is no such user.",
-        ),
-        (
-            &["channel", "add", "", "--member", "alice"],
-            "The title of a channel has 1 to 200 characters.",
-        ),
-        (
-            &["channel", "join", "9223372036854775808", "alice"],
-            "a channel is a number",
-        ),
+        (&["channel", "join", "1", "carol"], "private:1, carol: That person is a member of the channel already."),
+        (&["channel", "join", "7", "carol"], "private:7, carol: There is no such private channel."),
+        (&["channel", "join", "1", "dave"], "private:1, dave: There is no such user."),
+        (&["channel", "leave", "1", "alice"], "private:1, alice: Not a member of such a channel."),
+        (&["channel", "leave", "7", "alice"], "private:7, alice: Not a member of such a channel."),
+        (&["channel", "add", "Ghosts", "--member", "alice", "dave"], "dave: There is no such user."),
+        (&["channel", "add", "", "--member", "alice"], "The title of a channel has 1 to 200 characters."),
+        (&["channel", "join", "9223372036854775808", "alice"], "a channel is a number"),
     ];
     for (arguments, told) in mistakes {
         let line = fails(&db, arguments, "");
-        assert!(
-            line.starts_with("error: ") && line.contains(told),
-            "{arguments:?}: {line}"
-        );
+        assert!(line.starts_with("error: ") && line.contains(told), "{arguments:?}: {line}");
     }
     assert_eq!(rows(&db), before);
 }
@@ -275,27 +208,19 @@ async fn removing_somebody_on_a_call_leaves_no_call_behind() {
     let carol = server.person("carol");
     let call = alice.call("dm:alice:bob").await;
     assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
-    bob.post_json(&format!("/calls/{call}/screenshare"), json!({ "on": true }))
-        .await;
+    bob.post_json(&format!("/calls/{call}/screenshare"), json!({ "on": true })).await;
     let team = server.private_channel(&["alice", "bob", "carol"]);
     let ringing = carol.call(&team).await;
 
     succeeds(&server.db(), &["user", "remove", "bob"], "");
     assert_eq!(bob.get("/calls/incoming").await.0, 401);
     let (_, state) = alice.get(&format!("/calls/{call}/state")).await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("hangup")),
-        "{state}"
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")), "{state}");
     let (_, state) = alice.get(&format!("/calls/{ringing}/state")).await;
     assert_eq!(state["state"], "ringing", "alice can still answer: {state}");
     succeeds(&server.db(), &["channel", "leave", &team, "alice"], "");
     let (_, state) = carol.get(&format!("/calls/{ringing}/state")).await;
-    assert!(
-        ["ended", "rejected"].contains(&state["state"].as_str().unwrap()),
-        "{state}"
-    );
+    assert!(["ended", "rejected"].contains(&state["state"].as_str().unwrap()), "{state}");
     server.assert_integrity();
 }
 
@@ -306,23 +231,13 @@ async fn every_command_works_while_a_server_runs() {
     succeeds(&db, &["user", "add", "alice"], "rabbit hole\n");
     succeeds(&db, &["user", "add", "bob"], "the builder\n");
     let token = succeeds(&db, &["token", "bob"], "");
-    assert_eq!(
-        succeeds(&db, &["channel", "add", "Team", "--member", "alice", "bob"], ""),
-        "private:1\n"
-    );
+    assert_eq!(succeeds(&db, &["channel", "add", "Team", "--member", "alice", "bob"], ""), "private:1\n");
     assert!(succeeds(&db, &["user", "list"], "").contains("alice"));
     assert_eq!(login(&server, "alice", "rabbit hole").await, 200);
     let alice = server.person("alice");
     let call = alice.call("private:1").await;
     let incoming = reqwest::Client::new().get(format!("{}/calls/incoming", server.url));
-    let incoming: serde_json::Value = incoming
-        .bearer_auth(token.trim())
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let incoming: serde_json::Value = incoming.bearer_auth(token.trim()).send().await.unwrap().json().await.unwrap();
     assert_eq!(incoming[0]["call_id"], call.as_str());
     // A command is not a server: it ends no call.
     assert_eq!(server.value::<String>("SELECT state FROM calls"), "ringing");
@@ -336,9 +251,7 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     fs::write(path("short.db"), "x").unwrap();
     std::os::unix::fs::symlink(path("loop.db"), path("loop.db")).unwrap();
     let foreign = Connection::open(path("foreign.db")).unwrap();
-    foreign
-        .execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')")
-        .unwrap();
+    foreign.execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')").unwrap();
     let original = Connection::open(path("original.db")).unwrap();
     original
         .execute_batch(
@@ -375,17 +288,10 @@ fn files_that_are_not_ours_are_named_and_left_as_they_are() {
     succeeds(&folder.path().join("ours.db"), &["user", "list"], "");
     for (db, told) in foreign_files(folder.path()) {
         let before = fs::read(&db).ok();
-        let commands: [&[&str]; 3] = [
-            &["user", "list"],
-            &["user", "add", "alice"],
-            &["serve", "--listen", "127.0.0.1:0"],
-        ];
+        let commands: [&[&str]; 3] =
+            [&["user", "list"], &["user", "add", "alice"], &["serve", "--listen", "127.0.0.1:0"]];
         // A damaged file is tried for some seconds, as one that is being created would be.
-        let commands = if told == "malformed" {
-            &commands[..1]
-        } else {
-            &commands[..]
-        };
+        let commands = if told == "malformed" { &commands[..1] } else { &commands[..] };
         for arguments in commands {
             let line = fails(&db, arguments, "secret\n");
             assert!(
@@ -412,10 +318,7 @@ fn a_file_that_may_not_be_read_is_named() {
         assert!(texts(&output).0.contains("alice"));
     } else {
         let line = failure(&output);
-        assert!(
-            line.contains(&db.display().to_string()) && line.contains("ermission denied"),
-            "{line}"
-        );
+        assert!(line.contains(&db.display().to_string()) && line.contains("ermission denied"), "{line}");
     }
 }
 
@@ -430,10 +333,7 @@ fn a_file_of_another_version_is_refused_and_left_as_it_is() {
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         copy
     };
-    let changed = tampered(
-        "changed.db",
-        "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 5",
-    );
+    let changed = tampered("changed.db", "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 5");
     let newer = tampered(
         "newer.db",
         "INSERT INTO refinery_schema_history SELECT 9999, 'of_the_future', applied_on, '1' \
@@ -456,11 +356,7 @@ fn copies_that_have_lost_wal_get_it_back() {
     let copy = folder.path().join("copy.db");
     connect(&db).execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
     let mode = || value::<String>(&copy, "PRAGMA journal_mode");
-    assert_eq!(
-        mode(),
-        "delete",
-        "VACUUM INTO keeps WAL now, so this test proves nothing"
-    );
+    assert_eq!(mode(), "delete", "VACUUM INTO keeps WAL now, so this test proves nothing");
     assert!(succeeds(&copy, &["user", "list"], "").contains("alice"));
     assert_eq!(mode(), "wal");
 }
@@ -475,10 +371,7 @@ async fn a_port_in_use_and_a_second_server_change_nothing() {
     let line = fails(&server.db(), &["serve", "--listen", address], "");
     assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
     let line = fails(&server.db(), &["serve", "--listen", "127.0.0.1:0"], "");
-    assert!(
-        line.ends_with("presence.db: another server is running on this file"),
-        "{line}"
-    );
+    assert!(line.ends_with("presence.db: another server is running on this file"), "{line}");
     let line = fails(&server.db(), &["demo", "--listen", address], "");
     assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
 
@@ -490,11 +383,7 @@ async fn a_port_in_use_and_a_second_server_change_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (folder, _) = server.stop(Signal::SIGKILL);
     let db = folder.path().join("presence.db");
-    fails(
-        &db,
-        &["serve", "--listen", &taken.local_addr().unwrap().to_string()],
-        "",
-    );
+    fails(&db, &["serve", "--listen", &taken.local_addr().unwrap().to_string()], "");
     assert_eq!(value::<String>(&db, "SELECT state FROM calls"), "ringing");
 }
 
@@ -503,10 +392,7 @@ fn a_server_ends_with_0_at_either_signal_and_leaves_one_file() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (folder, status) = Server::start().stop(signal);
         assert_eq!(status.code(), Some(0), "{signal}");
-        let left: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["presence.db"], "{signal}");
     }
 }
@@ -515,24 +401,16 @@ fn a_server_ends_with_0_at_either_signal_and_leaves_one_file() {
 fn the_demo_says_what_to_try_and_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let mut demo = Command::new(PROGRAM);
-    demo.args(["demo", "--listen", "127.0.0.1:0"])
-        .env("TMPDIR", folder.path());
+    demo.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", folder.path());
     let (mut process, lines, _output) = Process::start(demo.stderr(Stdio::null()), "sqlite3");
     let text = lines.join("\n");
     for name in ["alice", "bob", "carol"] {
-        let line = lines
-            .iter()
-            .find(|line| line.trim_start().starts_with(name))
-            .expect(name);
+        let line = lines.iter().find(|line| line.trim_start().starts_with(name)).expect(name);
         assert!(line.contains("password ") && line.contains("token "), "{line}");
     }
 
     // The next steps, pasted as they are.
-    let steps: Vec<_> = lines
-        .iter()
-        .skip_while(|line| !line.contains("URL="))
-        .map(String::as_str)
-        .collect();
+    let steps: Vec<_> = lines.iter().skip_while(|line| !line.contains("URL=")).map(String::as_str).collect();
     let script = steps.join("\necho\n");
     let output = run(Command::new("bash").args(["-eu", "-c", &script]), "");
     let (out, err) = texts(&output);
@@ -549,11 +427,7 @@ fn the_demo_says_what_to_try_and_leaves_nothing() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     kill(Pid::from_raw(process.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(wait(&mut process.0, Duration::from_secs(20)).code(), Some(0));
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        0,
-        "the demo left its folder"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the demo left its folder");
 }
 
 #[test]
@@ -561,20 +435,13 @@ fn the_file_comes_from_the_option_the_variable_or_the_folder() {
     let folder = TempDir::new().unwrap();
     let add = |name: &str| {
         let mut command = Command::new(PROGRAM);
-        command
-            .args(["user", "add", name])
-            .current_dir(folder.path())
-            .env_remove("MINIMOST_DB");
+        command.args(["user", "add", name]).current_dir(folder.path()).env_remove("MINIMOST_DB");
         command
     };
     let done = |command: &mut Command| assert!(run(command, "secret\n").status.success());
     done(&mut add("alice"));
     done(add("bob").env("MINIMOST_DB", "variable.db"));
-    done(
-        add("carol")
-            .env("MINIMOST_DB", "variable.db")
-            .args(["--db", "option.db"]),
-    );
+    done(add("carol").env("MINIMOST_DB", "variable.db").args(["--db", "option.db"]));
     for (file, name) in [("presence.db", "alice"), ("variable.db", "bob"), ("option.db", "carol")] {
         let names: String = value(&folder.path().join(file), "SELECT group_concat(username) FROM users");
         assert_eq!(names, name, "{file}");
@@ -603,32 +470,14 @@ fn nobody_reading_what_is_printed_is_no_panic() {
         drop(reader);
         writer
     };
-    for arguments in [
-        &["user", "list"][..],
-        &["token", "alice"],
-        &["--help"],
-        &["serve", "--listen", "127.0.0.1:0"],
-    ] {
-        let output = program(&db)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(closed())
-            .output()
-            .unwrap();
+    for arguments in [&["user", "list"][..], &["token", "alice"], &["--help"], &["serve", "--listen", "127.0.0.1:0"]] {
+        let output = program(&db).args(arguments).stdin(Stdio::null()).stdout(closed()).output().unwrap();
         let (_, err) = texts(&output);
-        assert!(
-            output.status.code().is_some_and(|code| code < 100),
-            "{arguments:?}: {:?} {err}",
-            output.status
-        );
+        assert!(output.status.code().is_some_and(|code| code < 100), "{arguments:?}: {:?} {err}", output.status);
         assert!(!err.contains("panicked"), "{err}");
     }
     // Nor is it when nobody reads the error either.
-    let status = program(&db)
-        .args(["user", "remove", "nobody"])
-        .stdin(Stdio::null())
-        .stderr(closed())
-        .status()
-        .unwrap();
+    let status =
+        program(&db).args(["user", "remove", "nobody"]).stdin(Stdio::null()).stderr(closed()).status().unwrap();
     assert_eq!(status.code(), Some(1));
 }

@@ -72,14 +72,8 @@ struct Printed {
 
 impl Printed {
     fn of(text: &str) -> Self {
-        let answers = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        Self {
-            text: text.to_owned(),
-            answers,
-        }
+        let answers = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Self { text: text.to_owned(), answers }
     }
 
     /// The cells of the last row of a table in `sqlite3 -box`.
@@ -92,10 +86,7 @@ impl Printed {
 #[test]
 fn the_tour_works_as_it_stands() {
     let all = blocks("sh");
-    let serve = all
-        .iter()
-        .position(|block| block.starts_with("minimost-calls serve"))
-        .expect("README starts a server");
+    let serve = all.iter().position(|block| block.starts_with("minimost-calls serve")).expect("README starts a server");
     let folder = TempDir::new().unwrap();
 
     // The first shell.
@@ -116,28 +107,13 @@ fn the_tour_works_as_it_stands() {
     let (out, err) = texts(&output);
     assert!(output.status.success(), "{out}\n{err}");
     let printed: Vec<_> = out.split("=== block\n").map(Printed::of).collect();
-    let [
-        login,
-        ring,
-        signals,
-        screen,
-        media,
-        end,
-        history,
-        lookups,
-        by_hand,
-        refused,
-        setting,
-        ..,
-    ] = &printed[..]
+    let [login, ring, signals, screen, media, end, history, lookups, by_hand, refused, setting, ..] = &printed[..]
     else {
         panic!("the tour has {} blocks: {out}", printed.len());
     };
 
     assert_eq!(login.answers[0]["username"], "alice", "{}", login.text);
-    let [initiated, incoming, accepted, state] = &ring.answers[..] else {
-        panic!("{}", ring.text)
-    };
+    let [initiated, incoming, accepted, state] = &ring.answers[..] else { panic!("{}", ring.text) };
     assert_eq!(initiated["participants"], serde_json::json!(["alice", "bob"]));
     assert_eq!(incoming[0]["call_id"], initiated["call_id"]);
     assert_eq!(incoming[0]["initiator"], "alice");
@@ -147,9 +123,7 @@ fn the_tour_works_as_it_stands() {
 
     let types = |list: &Value| -> Vec<String> {
         let list = list.as_array().unwrap();
-        list.iter()
-            .map(|signal| signal["type"].as_str().unwrap().to_owned())
-            .collect()
+        list.iter().map(|signal| signal["type"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(types(&signals.answers[2]), ["offer", "ice_candidate"]);
     assert_eq!(signals.answers[2][0]["payload"]["sdp"], "v=0 from alice");
@@ -159,60 +133,31 @@ fn the_tour_works_as_it_stands() {
     assert_eq!(screen.answers[1]["screenshare_user"], "alice", "{}", screen.text);
     assert_eq!(screen.answers[3]["screenshare_user"], "bob", "{}", screen.text);
 
-    let [init, chunk, received] = &media.answers[..] else {
-        panic!("{}", media.text)
-    };
+    let [init, chunk, received] = &media.answers[..] else { panic!("{}", media.text) };
     assert_eq!(init["seq"], -1);
     assert_eq!(received["mime_type"], "video/webm");
     assert_eq!(received["init"], "aW5pdCBzZWdtZW50");
-    assert_eq!(
-        received["chunks"],
-        serde_json::json!([{ "seq": chunk["seq"], "data": "Zmlyc3QgY2h1bms=" }])
-    );
+    assert_eq!(received["chunks"], serde_json::json!([{ "seq": chunk["seq"], "data": "Zmlyc3QgY2h1bms=" }]));
 
     assert_eq!(end.answers[1]["state"], "ended", "{}", end.text);
     assert_eq!(end.answers[1]["ended_reason"], "hangup");
     let row = history.last_row();
     assert_eq!(row[0], initiated["call_id"]);
-    assert_eq!(
-        [row[1], row[2], row[4]],
-        ["answered", "hangup", "alice, bob"],
-        "{}",
-        history.text
-    );
+    assert_eq!([row[1], row[2], row[4]], ["answered", "hangup", "alice, bob"], "{}", history.text);
 
-    assert!(
-        lookups.text.contains("still_ringing") && lookups.text.contains("seconds_left"),
-        "{}",
-        lookups.text
-    );
+    assert!(lookups.text.contains("still_ringing") && lookups.text.contains("seconds_left"), "{}", lookups.text);
     assert!(!lookups.text.contains("violation"), "{}", lookups.text);
     assert!(by_hand.text.contains("│ interrupted │ admin"), "{}", by_hand.text);
-    assert_eq!(
-        by_hand.answers,
-        [serde_json::json!([])],
-        "bob's phone still rings: {}",
-        by_hand.text
-    );
+    assert_eq!(by_hand.answers, [serde_json::json!([])], "bob's phone still rings: {}", by_hand.text);
     assert!(err.contains("call_finished"), "the refusal was not told: {err}");
-    assert!(
-        refused.text.starts_with("refused, as it should be\n"),
-        "{}",
-        refused.text
-    );
+    assert!(refused.text.starts_with("refused, as it should be\n"), "{}", refused.text);
     assert_eq!(refused.last_row()[0], "409", "{}", refused.text);
-    assert!(
-        setting.text.contains("│ ringing_timeout            │ 45 "),
-        "{}",
-        setting.text
-    );
+    assert!(setting.text.contains("│ ringing_timeout            │ 45 "), "{}", setting.text);
 
     // The copies that README makes are whole.
     for copy in ["copy.db", "restored.db"] {
         let sql = Connection::open(folder.path().join(copy)).unwrap();
-        let people: i64 = sql
-            .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
-            .unwrap();
+        let people: i64 = sql.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).unwrap();
         let vacuum: i64 = sql.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
         assert_eq!((people, vacuum), (2, 2), "{copy}");
     }
@@ -262,10 +207,7 @@ async fn the_table_of_routes_is_what_is_served() {
         let response = alice.request(method, path).send().await.unwrap();
         let status = response.status().as_u16();
         let answer: Value = response.json().await.unwrap();
-        assert!(
-            status != 405 && answer["code"] != "not_found" && status < 500,
-            "{route}: {status} {answer}"
-        );
+        assert!(status != 405 && answer["code"] != "not_found" && status < 500, "{route}: {status} {answer}");
         if path == "/logout" {
             server
                 .sql()
@@ -291,9 +233,7 @@ async fn the_table_of_routes_is_what_is_served() {
 fn the_table_of_settings_is_that_of_a_new_file() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrations().run(&mut connection).unwrap();
-    let mut statement = connection
-        .prepare("SELECT name, value, unit, meaning FROM settings")
-        .unwrap();
+    let mut statement = connection.prepare("SELECT name, value, unit, meaning FROM settings").unwrap();
     let in_the_file: BTreeMap<String, Vec<String>> = statement
         .query_map([], |row| {
             let value = match row.get_ref(1)? {
@@ -368,26 +308,18 @@ impl sqllogictest::DB for Rules {
         Ok(if columns == 0 {
             DBOutput::StatementComplete(0)
         } else {
-            DBOutput::Rows {
-                types: vec![DefaultColumnType::Text; columns],
-                rows: answers,
-            }
+            DBOutput::Rows { types: vec![DefaultColumnType::Text; columns], rows: answers }
         })
     }
 }
 
 #[test]
 fn the_fixture_runs() {
-    let [fixture] = &blocks("slt")[..] else {
-        panic!("README shows one fixture")
-    };
+    let [fixture] = &blocks("slt")[..] else { panic!("README shows one fixture") };
     runs(fixture).unwrap();
     // It does prove something: a second earlier nobody has missed the call.
     let hurried = fixture.replace("pinned_ts + 30", "pinned_ts + 29");
-    assert!(
-        runs(&hurried).is_err(),
-        "the fixture passes without the time that it is about"
-    );
+    assert!(runs(&hurried).is_err(), "the fixture passes without the time that it is about");
 }
 
 fn runs(script: &str) -> Result<(), sqllogictest::TestError> {

@@ -17,11 +17,7 @@ const RUN_MAX: Duration = Duration::from_secs(60);
 /// The program with the file `db`.
 pub fn program(db: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
-    command
-        .arg("--db")
-        .arg(db)
-        .env_remove("MINIMOST_DB")
-        .env_remove("RUST_LOG");
+    command.arg("--db").arg(db).env_remove("MINIMOST_DB").env_remove("RUST_LOG");
     command
 }
 
@@ -64,11 +60,7 @@ pub fn fails(db: &Path, arguments: &[&str], input: &str) -> String {
 /// The one line on standard error of a program that failed as it should.
 pub fn failure(output: &Output) -> String {
     let (out, err) = texts(output);
-    assert!(
-        output.status.code().is_some_and(|code| code != 0 && code != 101),
-        "{:?}: {out}{err}",
-        output.status
-    );
+    assert!(output.status.code().is_some_and(|code| code != 0 && code != 101), "{:?}: {out}{err}", output.status);
     assert_eq!(out, "", "a failure prints nothing: {err}");
     assert!(err.ends_with('\n') && err.lines().count() == 1, "not one line: {err:?}");
     assert!(!err.contains("panicked"), "{err}");
@@ -84,9 +76,7 @@ pub fn texts(output: &Output) -> (String, String) {
 /// Debian's `sqlite3` on a file, as bare as an admin starts it, but patient.
 pub fn sqlite3(db: &Path) -> Command {
     let mut command = Command::new("sqlite3");
-    command
-        .args(["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"])
-        .arg(db);
+    command.args(["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"]).arg(db);
     command
 }
 
@@ -130,10 +120,7 @@ impl Process {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            assert!(
-                output.read_line(&mut line).unwrap() > 0,
-                "{command:?} ended before it said {until:?}: {lines:?}"
-            );
+            assert!(output.read_line(&mut line).unwrap() > 0, "{command:?} ended before it said {until:?}: {lines:?}");
             lines.push(line.trim_end().to_owned());
             if line.contains(until) {
                 return (process, lines, output);

@@ -16,9 +16,7 @@ fn add(name: &str) -> Write {
 }
 
 fn names(database: &Database) -> Vec<String> {
-    database
-        .read(|snapshot| snapshot.rows(&statements::LIST_USERS, [], |row| row.get(0)))
-        .unwrap()
+    database.read(|snapshot| snapshot.rows(&statements::LIST_USERS, [], |row| row.get(0))).unwrap()
 }
 
 #[test]
@@ -53,12 +51,7 @@ fn writes_that_share_a_commit_succeed_and_fail_each_for_itself() {
             std::thread::spawn(move || database.write_blocking(add(&format!("user{}", number / 2))).is_ok())
         })
         .collect();
-    let done = threads
-        .into_iter()
-        .filter(|_| true)
-        .map(|thread| thread.join().unwrap())
-        .filter(|done| *done)
-        .count();
+    let done = threads.into_iter().filter(|_| true).map(|thread| thread.join().unwrap()).filter(|done| *done).count();
     assert_eq!(done, 20);
     assert_eq!(names(&database).len(), 20);
 }
@@ -67,16 +60,10 @@ fn writes_that_share_a_commit_succeed_and_fail_each_for_itself() {
 fn the_clock_is_pinned_inside_a_write_and_free_outside() {
     let (_folder, path, connection) = new_file();
     let database = Database::open(&path).unwrap();
-    let answers = database
-        .write_blocking(add("alice").then(&statements::HEALTH, []))
-        .unwrap();
-    let created: f64 = connection
-        .query_row("SELECT created_ts FROM users", [], |row| row.get(0))
-        .unwrap();
+    let answers = database.write_blocking(add("alice").then(&statements::HEALTH, [])).unwrap();
+    let created: f64 = connection.query_row("SELECT created_ts FROM users", [], |row| row.get(0)).unwrap();
     assert_eq!(answers[1], vec![vec![Value::Real(created)]]);
-    let pinned: Option<f64> = connection
-        .query_row("SELECT pinned_ts FROM clock", [], |row| row.get(0))
-        .unwrap();
+    let pinned: Option<f64> = connection.query_row("SELECT pinned_ts FROM clock", [], |row| row.get(0)).unwrap();
     assert_eq!(pinned, None);
 }
 
@@ -100,10 +87,7 @@ fn a_held_lock_delays_writes_until_their_deadline_and_readers_not_at_all() {
     let answer = writer.join().unwrap();
     assert!(matches!(answer, Err(WriteError::Busy)), "{answer:?}");
     let waited = begun.elapsed();
-    assert!(
-        waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE + Duration::from_secs(2),
-        "{waited:?}"
-    );
+    assert!(waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE + Duration::from_secs(2), "{waited:?}");
     other.execute_batch("COMMIT").unwrap();
     database.write_blocking(add("next")).unwrap();
     assert_eq!(names(&database), ["next"]);

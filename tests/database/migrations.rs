@@ -14,11 +14,7 @@ fn schema() -> String {
     let mut statement = connection
         .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid")
         .unwrap();
-    let texts: Vec<String> = statement
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let texts: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     texts.iter().map(|text| format!("{text};\n\n")).collect()
 }
 
@@ -32,11 +28,7 @@ fn the_schema_is_the_one_in_fixtures() {
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         fs::write(&path, &now).unwrap();
     }
-    assert!(
-        fs::read_to_string(&path).unwrap_or_default() == now,
-        "the schema differs from {}",
-        path.display()
-    );
+    assert!(fs::read_to_string(&path).unwrap_or_default() == now, "the schema differs from {}", path.display());
 }
 
 #[test]
@@ -44,12 +36,7 @@ fn the_files_on_disk_are_the_ones_embedded() {
     let on_disk: BTreeMap<String, String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            (
-                path.file_stem().unwrap().to_str().unwrap().to_owned(),
-                fs::read_to_string(&path).unwrap(),
-            )
-        })
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
         .collect();
     let embedded: BTreeMap<String, String> = migrations()
         .get_migrations()
@@ -57,10 +44,7 @@ fn the_files_on_disk_are_the_ones_embedded() {
         .map(|migration| (migration.to_string(), migration.sql().unwrap_or_default().to_owned()))
         .collect();
     assert_eq!(on_disk.keys().collect::<Vec<_>>(), embedded.keys().collect::<Vec<_>>());
-    assert!(
-        on_disk == embedded,
-        "a file in sql/ is not what was embedded; build again"
-    );
+    assert!(on_disk == embedded, "a file in sql/ is not what was embedded; build again");
 }
 
 #[test]
@@ -116,10 +100,8 @@ fn two_can_create_the_same_file_at_once() {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), Ok(()));
     }
-    let integrity: String = open_connection(&path)
-        .unwrap()
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
+    let integrity: String =
+        open_connection(&path).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
 }
 
@@ -130,9 +112,5 @@ fn no_trigger_reads_a_clock_or_rolls_dice() {
     for word in ["random(", "randomblob(", "CURRENT_TIME", "unixepoch('", "strftime("] {
         assert!(!schema.contains(word), "{word}");
     }
-    assert_eq!(
-        schema.matches("julianday('now')").count(),
-        1,
-        "only the view `now` reads the machine's clock"
-    );
+    assert_eq!(schema.matches("julianday('now')").count(), 1, "only the view `now` reads the machine's clock");
 }

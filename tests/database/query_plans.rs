@@ -59,7 +59,9 @@ fn scans(connection: &Connection, sql: &str) -> Vec<String> {
         let live = LIVE_INDEXES.iter().any(|index| line.ends_with(index));
         let subquery = table.starts_with("(subquery-")
             || subqueries.contains(&table)
-            || (subqueries.contains(&"channel_members") && ["member", "mine"].contains(&table) && words.next().is_none());
+            || (subqueries.contains(&"channel_members")
+                && ["member", "mine"].contains(&table)
+                && words.next().is_none());
         verb == Some("SCAN") && !SHORT.contains(&table) && !live && !subquery && !line.contains(" VIRTUAL TABLE ")
     });
     scanned.cloned().collect()
@@ -67,9 +69,7 @@ fn scans(connection: &Connection, sql: &str) -> Vec<String> {
 
 fn connection_that_explains_triggers() -> (tempfile::TempDir, Connection) {
     let (folder, _, connection) = new_file();
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_TRIGGER_EQP, true)
-        .unwrap();
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRIGGER_EQP, true).unwrap();
     (folder, connection)
 }
 
@@ -101,10 +101,7 @@ fn only_history_reads_history() {
 fn a_scan_would_be_noticed_in_a_statement_and_in_a_trigger() {
     let (_folder, connection) = connection_that_explains_triggers();
     for table in GROWING {
-        assert!(
-            !scans(&connection, &format!("SELECT * FROM {table}")).is_empty(),
-            "{table}"
-        );
+        assert!(!scans(&connection, &format!("SELECT * FROM {table}")).is_empty(), "{table}");
     }
     connection
         .execute_batch(

@@ -27,33 +27,13 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![t("bob")]),
         (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), t("carol")]),
         (1002.0, &s::NOTE_LOGIN_ATTEMPT, vec![t("bob"), t("127.0.0.1")]),
-        (
-            1003.0,
-            &s::INITIATE_CALL,
-            vec![t("c1"), t("dm:carol:bob:alice"), t("bob")],
-        ),
-        (
-            1004.0,
-            &s::INITIATE_CALL,
-            vec![t("c2"), t("dm:alice:bob:carol"), t("alice")],
-        ),
+        (1003.0, &s::INITIATE_CALL, vec![t("c1"), t("dm:carol:bob:alice"), t("bob")]),
+        (1004.0, &s::INITIATE_CALL, vec![t("c2"), t("dm:alice:bob:carol"), t("alice")]),
         (1005.0, &s::REJECT_CALL, vec![t("c1"), t("alice")]),
         (1006.25, &s::ACCEPT_CALL, vec![t("c1"), t("carol")]),
-        (
-            1007.0,
-            &s::SEND_CALL_SIGNAL,
-            vec![t("c1"), t("bob"), t("carol"), t("offer"), t("{\"sdp\":\"v=0\"}")],
-        ),
-        (
-            1008.0,
-            &s::SEND_CALL_SIGNAL,
-            vec![t("c1"), t("carol"), t("bob"), t("answer"), t("[1, 2.50]")],
-        ),
-        (
-            1009.0,
-            &s::SHARE_SCREEN_IN_CALL,
-            vec![t("c1"), t("carol"), Value::Integer(1)],
-        ),
+        (1007.0, &s::SEND_CALL_SIGNAL, vec![t("c1"), t("bob"), t("carol"), t("offer"), t("{\"sdp\":\"v=0\"}")]),
+        (1008.0, &s::SEND_CALL_SIGNAL, vec![t("c1"), t("carol"), t("bob"), t("answer"), t("[1, 2.50]")]),
+        (1009.0, &s::SHARE_SCREEN_IN_CALL, vec![t("c1"), t("carol"), Value::Integer(1)]),
         (1010.0, &s::INVITE_TO_CALL, vec![t("c1"), t("dave"), t("carol")]),
     ]);
     for second in 0..40 {
@@ -66,11 +46,7 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
     log.extend([
         (1060.0, &s::START_SCREENSHARE, vec![t("s1"), t("private:1"), t("carol")]),
         (1061.0, &s::START_SCREENSHARE, vec![t("s2"), t("private:1"), t("carol")]),
-        (
-            1062.0,
-            &s::SEND_SHARE_SIGNAL,
-            vec![t("s2"), t("bob"), t("carol"), t("offer"), t("1")],
-        ),
+        (1062.0, &s::SEND_SHARE_SIGNAL, vec![t("s2"), t("bob"), t("carol"), t("offer"), t("1")]),
         (1063.0, &s::INITIATE_CALL, vec![t("c3"), t("private:1"), t("alice")]),
         (1064.0, &s::LEAVE_CHANNEL, vec![Value::Integer(1), t("carol")]),
         (1065.0, &s::SET_PASSWORD, vec![t("alice"), t("y")]),
@@ -104,24 +80,13 @@ fn apply() -> (String, Vec<String>) {
         connection.execute(s::FREE_CLOCK.sql(), []).unwrap();
         connection.execute_batch("COMMIT").unwrap();
     }
-    let violations: i64 = connection
-        .query_row("SELECT count(*) FROM integrity_violations", [], |row| row.get(0))
-        .unwrap();
+    let violations: i64 =
+        connection.query_row("SELECT count(*) FROM integrity_violations", [], |row| row.get(0)).unwrap();
     assert_eq!(violations, 0);
-    let dump = Command::new("sqlite3")
-        .arg(&path)
-        .arg(".dump")
-        .output()
-        .expect("Debian's package sqlite3");
+    let dump = Command::new("sqlite3").arg(&path).arg(".dump").output().expect("Debian's package sqlite3");
     let dump = String::from_utf8(dump.stdout).unwrap();
     // When each migration ran is the only thing that is the machine's.
-    (
-        dump.lines()
-            .filter(|line| !line.contains("refinery_schema_history"))
-            .collect::<Vec<_>>()
-            .join("\n"),
-        refused,
-    )
+    (dump.lines().filter(|line| !line.contains("refinery_schema_history")).collect::<Vec<_>>().join("\n"), refused)
 }
 
 #[test]
@@ -130,12 +95,7 @@ fn one_log_of_writes_gives_two_equal_files() {
     let (other, _) = apply();
     assert!(one == other);
     assert_eq!(refused, ["INITIATE_CALL: channel_has_live_call"]);
-    for trace in [
-        "'c1','dm:alice:bob:carol','bob'",
-        "'c5','dm:alice:dave'",
-        "'restart'",
-        "'s2','private:1'",
-    ] {
+    for trace in ["'c1','dm:alice:bob:carol','bob'", "'c5','dm:alice:dave'", "'restart'", "'s2','private:1'"] {
         assert!(one.contains(trace), "{trace} is not in\n{one}");
     }
 }

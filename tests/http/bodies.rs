@@ -79,11 +79,7 @@ async fn a_body_has_16_kib_at_most() {
     for (path, good) in json_routes() {
         let padded = |bytes: usize| format!("{good}{}", " ".repeat(bytes - good.len()));
         let path = path.replace("ID", &talk.call);
-        let limit = if path.ends_with("/signal") {
-            (1 << 20) + (16 << 10)
-        } else {
-            16 << 10
-        };
+        let limit = if path.ends_with("/signal") { (1 << 20) + (16 << 10) } else { 16 << 10 };
         let request = talk.alice.posting_bytes(&path, padded(limit + 1));
         talk.server.assert_refuses(request, 413, "body_too_large").await;
         let (status, body) = talk.alice.post_bytes(&path, padded(limit)).await;
@@ -132,9 +128,7 @@ async fn unknown_paths_are_not_found() {
         "/%00",
     ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
-            server
-                .assert_refuses(alice.request(method, path), 404, "not_found")
-                .await;
+            server.assert_refuses(alice.request(method, path), 404, "not_found").await;
         }
     }
 }
@@ -152,11 +146,7 @@ async fn wrong_methods_are_not_allowed() {
             let request = alice.request(wrong.parse().unwrap(), &path.replace("ID", "x"));
             server.assert_refuses(request, 405, "method_not_allowed").await;
         }
-        let head = alice
-            .request(Method::HEAD, &path.replace("ID", "x"))
-            .send()
-            .await
-            .unwrap();
+        let head = alice.request(Method::HEAD, &path.replace("ID", "x")).send().await.unwrap();
         assert_eq!(head.status(), 405, "{path}");
     }
 }
@@ -215,10 +205,7 @@ async fn odd_queries_are_read_or_refused() {
 #[tokio::test]
 async fn a_body_for_a_get_changes_nothing() {
     let talk = Talk::ringing().await;
-    let request = talk
-        .alice
-        .getting("/calls/incoming")
-        .json(&json!({ "channel": "dm:alice:bob" }));
+    let request = talk.alice.getting("/calls/incoming").json(&json!({ "channel": "dm:alice:bob" }));
     assert_eq!(answer(request).await, (200, json!([])));
     let wrong_type = talk
         .alice
@@ -227,9 +214,6 @@ async fn a_body_for_a_get_changes_nothing() {
         .body(r#"{"channel":"dm:alice:carol"}"#);
     // With a token, the type that a body says it has does not matter.
     assert_eq!(answer(wrong_type).await.0, 200);
-    let twice = talk
-        .alice
-        .post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" }))
-        .await;
+    let twice = talk.alice.post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })).await;
     assert_refused(&twice, 409, "channel_has_live_call");
 }

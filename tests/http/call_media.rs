@@ -45,10 +45,7 @@ async fn media_comes_out_as_it_went_in() {
     let read = talk.bob.read(&format!("{media}?sender=alice&after=-1")).await;
     assert_eq!(read["mime_type"], "video/webm;codecs=vp8,opus");
     assert_eq!(read["init"], STANDARD.encode("header"));
-    assert_eq!(
-        chunks(&read),
-        [(seqs[0], every_byte), (seqs[1], vec![0]), (seqs[2], b"third".to_vec())]
-    );
+    assert_eq!(chunks(&read), [(seqs[0], every_byte), (seqs[1], vec![0]), (seqs[2], b"third".to_vec())]);
     // The init segment comes always, the chunks after the cursor.
     let read = talk.bob.read(&format!("{media}?sender=alice&after={}", seqs[1])).await;
     assert_eq!(read["init"], STANDARD.encode("header"));
@@ -56,10 +53,7 @@ async fn media_comes_out_as_it_went_in() {
     // Each sender is a stream of their own, and everybody on the call hears it.
     assert_eq!(talk.alice.read(&format!("{media}?sender=bob")).await, empty);
     assert_eq!(talk.alice.read(&format!("{media}?sender=ghost")).await, empty);
-    assert_eq!(
-        chunks(&talk.alice.read(&format!("{media}?sender=alice")).await).len(),
-        3
-    );
+    assert_eq!(chunks(&talk.alice.read(&format!("{media}?sender=alice")).await).len(), 3);
 }
 
 #[tokio::test]
@@ -69,26 +63,13 @@ async fn the_newest_init_segment_replaces_the_earlier() {
     let (status, body) = answer(request.header("x-init", "1").header("x-mime", "audio/webm")).await;
     assert_eq!((status, &body["seq"]), (200, &json!(-1)));
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!(
-        (&read["mime_type"], &read["init"]),
-        (&json!("audio/webm"), &json!(STANDARD.encode("first")))
-    );
+    assert_eq!((&read["mime_type"], &read["init"]), (&json!("audio/webm"), &json!(STANDARD.encode("first"))));
 
     // What the query says goes before the headers.
-    let request = talk
-        .alice
-        .posting_bytes(&talk.path("media?init=1&mime=video/mp4"), b"second".as_slice());
-    assert_eq!(
-        answer(request.header("x-init", "0").header("x-mime", "audio/webm"))
-            .await
-            .0,
-        200
-    );
+    let request = talk.alice.posting_bytes(&talk.path("media?init=1&mime=video/mp4"), b"second".as_slice());
+    assert_eq!(answer(request.header("x-init", "0").header("x-mime", "audio/webm")).await.0, 200);
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!(
-        (&read["mime_type"], &read["init"]),
-        (&json!("video/mp4"), &json!(STANDARD.encode("second")))
-    );
+    assert_eq!((&read["mime_type"], &read["init"]), (&json!("video/mp4"), &json!(STANDARD.encode("second"))));
     assert_eq!(talk.server.value::<i64>("SELECT count(*) FROM call_media"), 1);
 }
 
@@ -100,26 +81,16 @@ async fn uploads_are_for_those_on_the_call() {
     for init in ["", "?init=1&mime=video/webm"] {
         let path = format!("{media}{init}");
         let unknown = format!("/calls/none/media{init}");
-        server
-            .assert_refuses(talk.alice.posting_bytes(&unknown, chunk), 404, "call_not_found")
-            .await;
-        server
-            .assert_refuses(talk.bob.posting_bytes(&path, chunk), 403, "not_accepted")
-            .await;
-        server
-            .assert_refuses(talk.carol.posting_bytes(&path, chunk), 403, "not_a_participant")
-            .await;
+        server.assert_refuses(talk.alice.posting_bytes(&unknown, chunk), 404, "call_not_found").await;
+        server.assert_refuses(talk.bob.posting_bytes(&path, chunk), 403, "not_accepted").await;
+        server.assert_refuses(talk.carol.posting_bytes(&path, chunk), 403, "not_a_participant").await;
     }
     // The caller's recorder may be quicker than the callee.
     assert_eq!(talk.alice.post_bytes(&media, chunk).await.0, 200);
     assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
     assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
-    server
-        .assert_refuses(talk.alice.posting_bytes(&media, chunk), 409, "call_finished")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting_bytes(&media, chunk), 403, "not_a_participant")
-        .await;
+    server.assert_refuses(talk.alice.posting_bytes(&media, chunk), 409, "call_finished").await;
+    server.assert_refuses(talk.carol.posting_bytes(&media, chunk), 403, "not_a_participant").await;
 }
 
 #[tokio::test]
@@ -135,17 +106,11 @@ async fn an_upload_has_bytes_and_an_init_segment_a_type() {
         ("media?init=1&mime=%00", b"init", 400, "call_media_mime_type_length"),
         (&long_mime, b"init", 400, "call_media_mime_type_length"),
     ] {
-        server
-            .assert_refuses(talk.alice.posting_bytes(&talk.path(path), data), status, code)
-            .await;
+        server.assert_refuses(talk.alice.posting_bytes(&talk.path(path), data), status, code).await;
     }
     let request = talk.alice.posting_bytes(&talk.path("media"), b"init".as_slice());
-    server
-        .assert_refuses(request.header("x-init", "1"), 400, "mime_missing")
-        .await;
-    server
-        .assert_refuses(talk.alice.posting(&talk.path("media")), 400, "chunk_empty")
-        .await;
+    server.assert_refuses(request.header("x-init", "1"), 400, "mime_missing").await;
+    server.assert_refuses(talk.alice.posting(&talk.path("media")), 400, "chunk_empty").await;
 }
 
 #[tokio::test]
@@ -164,15 +129,11 @@ async fn a_chunk_has_4_mib_at_most() {
 #[tokio::test]
 async fn the_buffer_is_bounded_by_size_and_age() {
     let talk = Talk::active().await;
-    talk.server
-        .execute("UPDATE settings SET value = 10240 WHERE name = 'media_buffer_max_bytes'");
+    talk.server.execute("UPDATE settings SET value = 10240 WHERE name = 'media_buffer_max_bytes'");
     let init = talk.path("media?init=1&mime=video/webm");
     assert_eq!(talk.alice.post_bytes(&init, b"init".as_slice()).await.0, 200);
     for number in 0..30 {
-        assert_eq!(
-            talk.alice.post_bytes(&talk.path("media"), vec![number; 2000]).await.0,
-            200
-        );
+        assert_eq!(talk.alice.post_bytes(&talk.path("media"), vec![number; 2000]).await.0, 200);
     }
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
     let kept = chunks(&read);
@@ -183,14 +144,9 @@ async fn the_buffer_is_bounded_by_size_and_age() {
     talk.server.execute(
         "DROP TRIGGER call_media_is_final; UPDATE call_media SET ts = ts - 31", // the rule forbids it: this is time travel
     );
-    talk.server
-        .eventually("SELECT count(*) FROM call_media", std::time::Duration::from_secs(3))
-        .await;
+    talk.server.eventually("SELECT count(*) FROM call_media", std::time::Duration::from_secs(3)).await;
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!(
-        (chunks(&read).len(), &read["init"]),
-        (0, &json!(STANDARD.encode("init")))
-    );
+    assert_eq!((chunks(&read).len(), &read["init"]), (0, &json!(STANDARD.encode("init"))));
 }
 
 #[tokio::test]
@@ -198,20 +154,10 @@ async fn watching_is_for_participants() {
     let talk = Talk::active().await;
     let server = &talk.server;
     let media = talk.path("media?sender=alice");
-    server
-        .assert_refuses(talk.carol.getting(&media), 403, "not_a_participant")
-        .await;
-    server
-        .assert_refuses(
-            talk.bob.getting("/calls/none/media?sender=alice"),
-            404,
-            "call_not_found",
-        )
-        .await;
+    server.assert_refuses(talk.carol.getting(&media), 403, "not_a_participant").await;
+    server.assert_refuses(talk.bob.getting("/calls/none/media?sender=alice"), 404, "call_not_found").await;
     for query in ["media", "media?sender=", "media?after=0"] {
-        server
-            .assert_refuses(talk.bob.getting(&talk.path(query)), 400, "query_missing")
-            .await;
+        server.assert_refuses(talk.bob.getting(&talk.path(query)), 400, "query_missing").await;
     }
     for after in ["", "x", "1e3", "99999999999999999999"] {
         let request = talk.bob.getting(&format!("{media}&after={after}"));

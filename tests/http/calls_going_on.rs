@@ -11,25 +11,13 @@ async fn end_hangs_up_for_everyone_and_takes_everything_along() {
     let talk = Talk::active().await;
     let signal = json!({ "to": "bob", "type": "offer", "payload": 1 });
     assert_eq!(talk.alice.post_json(&talk.path("signal"), signal).await.0, 200);
-    assert_eq!(
-        talk.bob.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0,
-        200
-    );
-    assert_eq!(
-        talk.bob
-            .post_json(&talk.path("screenshare"), json!({ "on": true }))
-            .await
-            .0,
-        200
-    );
+    assert_eq!(talk.bob.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0, 200);
+    assert_eq!(talk.bob.post_json(&talk.path("screenshare"), json!({ "on": true })).await.0, 200);
 
     let ended = (200, json!({ "status": "ended" }));
     assert_eq!(talk.bob.post(&talk.path("end")).await, ended);
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("hangup"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     assert_eq!(state["screenshare_user"], json!(null));
     assert_eq!(participants(&state), "alice left, bob left");
     assert_eq!(talk.bob.read(&talk.path("signals")).await, json!([]));
@@ -50,10 +38,7 @@ async fn end_before_an_answer_cancels_the_call() {
     let talk = Talk::ringing().await;
     assert_eq!(talk.alice.post(&talk.path("end")).await.0, 200);
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("hangup"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     assert_eq!(state["answered_ts"], json!(null));
     assert_eq!(talk.bob.read("/calls/incoming").await, json!([]));
     talk.server.assert_integrity();
@@ -86,12 +71,8 @@ async fn end_and_leave_refuse_strangers_and_unknown_calls() {
     for what in ["end", "leave"] {
         let server = &talk.server;
         let unknown = format!("/calls/none/{what}");
-        server
-            .assert_refuses(talk.alice.posting(&unknown), 404, "call_not_found")
-            .await;
-        server
-            .assert_refuses(talk.carol.posting(&talk.path(what)), 403, "not_a_participant")
-            .await;
+        server.assert_refuses(talk.alice.posting(&unknown), 404, "call_not_found").await;
+        server.assert_refuses(talk.carol.posting(&talk.path(what)), 403, "not_a_participant").await;
     }
     assert_eq!(talk.alice.post(&talk.path("end")).await.0, 200);
     for what in ["end", "leave"] {
@@ -125,23 +106,13 @@ async fn leave_lets_the_others_talk_on_while_there_are_two() {
     let before = server.rows();
     assert_eq!(bob.post(&path("leave")).await.0, 200);
     assert_eq!(server.rows(), before);
-    assert_eq!(
-        bob.post(&path("accept")).await.1["participants"],
-        json!(["alice", "bob", "carol"])
-    );
+    assert_eq!(bob.post(&path("accept")).await.1["participants"], json!(["alice", "bob", "carol"]));
 
     assert_eq!(alice.post(&path("leave")).await.0, 200);
-    assert_eq!(
-        bob.read(&path("state")).await["state"],
-        "active",
-        "without its initiator"
-    );
+    assert_eq!(bob.read(&path("state")).await["state"], "active", "without its initiator");
     assert_eq!(bob.post(&path("leave")).await.0, 200);
     let state = carol.read(&path("state")).await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("hangup"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     assert_eq!(carol.post(&path("leave")).await.0, 200, "of a finished call");
     server.assert_integrity();
 }
@@ -168,10 +139,7 @@ async fn invite_rings_another_person_who_need_not_be_a_member() {
     let talk = Talk::active().await;
     let invite = talk.path("invite");
     let carol = json!({ "username": "carol" });
-    assert_eq!(
-        talk.alice.post_json(&invite, carol.clone()).await,
-        (200, json!({ "status": "invited" }))
-    );
+    assert_eq!(talk.alice.post_json(&invite, carol.clone()).await, (200, json!({ "status": "invited" })));
     let incoming = talk.carol.read("/calls/incoming").await;
     assert_eq!(incoming[0]["call_id"], talk.call.as_str());
     assert_eq!(talk.carol.read(&talk.path("state")).await["state"], "active");
@@ -185,17 +153,11 @@ async fn invite_rings_another_person_who_need_not_be_a_member() {
     assert_eq!(talk.carol.post(&talk.path("reject")).await.0, 200);
     assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
     assert_eq!(talk.bob.post_json(&invite, carol.clone()).await.0, 200);
-    assert_eq!(
-        talk.carol.read("/calls/incoming").await[0]["call_id"],
-        talk.call.as_str()
-    );
+    assert_eq!(talk.carol.read("/calls/incoming").await[0]["call_id"], talk.call.as_str());
     assert_eq!(talk.carol.post(&talk.path("accept")).await.0, 200);
     assert_eq!(talk.carol.post(&talk.path("leave")).await.0, 200);
     assert_eq!(talk.alice.post_json(&invite, carol).await.0, 200);
-    assert_eq!(
-        participants(&talk.state().await),
-        "alice accepted, bob accepted, carol pending"
-    );
+    assert_eq!(participants(&talk.state().await), "alice accepted, bob accepted, carol pending");
     // The invitation has a time of its own.
     talk.server.age_invitations(31.0);
     assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
@@ -208,12 +170,8 @@ async fn invite_is_for_those_on_an_active_call() {
     let talk = Talk::ringing().await;
     let (server, invite) = (&talk.server, talk.path("invite"));
     let of = |name: &str| json!({ "username": name });
-    server
-        .assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_not_active")
-        .await;
-    server
-        .assert_refuses(talk.bob.posting_json(&invite, of("carol")), 403, "not_accepted")
-        .await;
+    server.assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_not_active").await;
+    server.assert_refuses(talk.bob.posting_json(&invite, of("carol")), 403, "not_accepted").await;
     assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
     for (person, name, status, code) in [
         (&talk.alice, "", 400, "bad_body"),
@@ -225,29 +183,16 @@ async fn invite_is_for_those_on_an_active_call() {
         (&talk.carol, "bob", 403, "not_a_participant"),
         (&talk.carol, "ghost", 403, "not_a_participant"),
     ] {
-        server
-            .assert_refuses(person.posting_json(&invite, of(name)), status, code)
-            .await;
+        server.assert_refuses(person.posting_json(&invite, of(name)), status, code).await;
     }
-    for body in [
-        json!({}),
-        json!({ "username": null }),
-        json!({ "username": ["carol"] }),
-        json!({ "user": "carol" }),
-    ] {
-        server
-            .assert_refuses(talk.alice.posting_json(&invite, body), 400, "bad_body")
-            .await;
+    for body in [json!({}), json!({ "username": null }), json!({ "username": ["carol"] }), json!({ "user": "carol" })] {
+        server.assert_refuses(talk.alice.posting_json(&invite, body), 400, "bad_body").await;
     }
     let unknown = talk.alice.posting_json("/calls/none/invite", of("carol"));
     server.assert_refuses(unknown, 404, "call_not_found").await;
     assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
-    server
-        .assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_finished")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting_json(&invite, of("bob")), 403, "not_a_participant")
-        .await;
+    server.assert_refuses(talk.alice.posting_json(&invite, of("carol")), 409, "call_finished").await;
+    server.assert_refuses(talk.carol.posting_json(&invite, of("bob")), 403, "not_a_participant").await;
 }
 
 #[tokio::test]
@@ -266,20 +211,17 @@ async fn state_tells_everything_about_a_call() {
             "participants",
             "screenshare_user",
             "started_ts",
-            "state"
+            "state",
+            "version"
         ]
     );
     let (started, answered): (f64, f64) = talk
         .server
         .sql()
-        .query_row("SELECT started_ts, answered_ts FROM calls", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row("SELECT started_ts, answered_ts FROM calls", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     let joined = |name: &str| -> f64 {
-        talk.server.value(&format!(
-            "SELECT joined_ts FROM call_participants WHERE username = '{name}'"
-        ))
+        talk.server.value(&format!("SELECT joined_ts FROM call_participants WHERE username = '{name}'"))
     };
     assert_eq!(
         state,
@@ -292,9 +234,7 @@ async fn state_tells_everything_about_a_call() {
             ],
         })
     );
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!((started - now.as_secs_f64()).abs() < 30.0, "seconds since the epoch");
 
     assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
@@ -312,9 +252,7 @@ async fn state_is_for_participants_and_members() {
     let call = alice.call(&channel).await;
     let path = format!("/calls/{call}/state");
     server.assert_refuses(carol.getting(&path), 403, "not_a_member").await;
-    server
-        .assert_refuses(alice.getting("/calls/none/state"), 404, "call_not_found")
-        .await;
+    server.assert_refuses(alice.getting("/calls/none/state"), 404, "call_not_found").await;
     assert_eq!(bob.read(&path).await["call_id"], call.as_str());
     server.run(&["channel", "join", &channel, "carol"], "");
     assert_eq!(carol.read(&path).await["call_id"], call.as_str());
@@ -358,8 +296,5 @@ async fn active_is_for_members() {
         let request = talk.carol.getting(&format!("/calls/active{query}"));
         talk.server.assert_refuses(request, status, code).await;
     }
-    assert_eq!(
-        talk.carol.read("/calls/active?channel=dm%3Acarol%3Aalice").await,
-        json!({ "call": null })
-    );
+    assert_eq!(talk.carol.read("/calls/active?channel=dm%3Acarol%3Aalice").await, json!({ "call": null }));
 }

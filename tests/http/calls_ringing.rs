@@ -19,9 +19,7 @@ async fn initiate_names_the_call_and_everybody_in_it() {
     assert_eq!((status, keys(&body)), (200, vec!["call_id", "participants"]), "{body}");
     assert_eq!(body["participants"], json!(["alice", "bob", "carol"]));
 
-    let state = alice
-        .read(&format!("/calls/{}/state", body["call_id"].as_str().unwrap()))
-        .await;
+    let state = alice.read(&format!("/calls/{}/state", body["call_id"].as_str().unwrap())).await;
     assert_eq!(state["state"], "ringing");
     assert_eq!(participants(&state), "alice accepted, bob pending, carol pending");
     server.assert_integrity();
@@ -66,15 +64,9 @@ async fn initiate_refuses_channels_that_cannot_be_called() {
     let many_names = format!("dm:alice:{}", "x:".repeat(4000));
     let request = alice.posting_json("/calls/initiate", json!({ "channel": many_names }));
     server.assert_refuses(request, 404, "user_not_found").await;
-    for body in [
-        json!({}),
-        json!({ "channel": null }),
-        json!({ "channel": 1 }),
-        json!({ "channel": ["dm:alice:bob"] }),
-    ] {
-        server
-            .assert_refuses(alice.posting_json("/calls/initiate", body), 400, "bad_body")
-            .await;
+    for body in [json!({}), json!({ "channel": null }), json!({ "channel": 1 }), json!({ "channel": ["dm:alice:bob"] })]
+    {
+        server.assert_refuses(alice.posting_json("/calls/initiate", body), 400, "bad_body").await;
     }
     assert_eq!(bob.read("/calls/incoming").await, json!([]));
 }
@@ -94,9 +86,7 @@ async fn a_channel_has_one_live_call_and_a_dm_one_name() {
     talk.alice.call("dm:carol:alice:bob").await;
     talk.alice.call(&talk.server.private_channel(&["alice", "bob"])).await;
     // Strangers are not told whether there is a call.
-    let request = talk
-        .carol
-        .posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
+    let request = talk.carol.posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
     let body = talk.server.assert_refuses(request, 403, "not_a_member").await;
     assert_eq!(keys(&body), ["code", "error"]);
     // A finished call makes way.
@@ -118,12 +108,7 @@ async fn incoming_shows_what_rings_for_me() {
 
     let second = talk.carol.call("dm:bob:carol").await;
     let incoming = talk.bob.read("/calls/incoming").await;
-    let ids: Vec<_> = incoming
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|call| &call["call_id"])
-        .collect();
+    let ids: Vec<_> = incoming.as_array().unwrap().iter().map(|call| &call["call_id"]).collect();
     assert_eq!(ids, [&json!(talk.call), &json!(second)], "the oldest first");
 }
 
@@ -137,18 +122,12 @@ async fn incoming_shows_an_active_group_call_that_still_rings_for_me() {
     server.age_invitations(31.0);
     assert_eq!(carol.read("/calls/incoming").await, json!([]));
     server
-        .eventually(
-            "SELECT state = 'rejected' FROM call_participants WHERE username = 'carol'",
-            Duration::from_secs(3),
-        )
+        .eventually("SELECT state = 'rejected' FROM call_participants WHERE username = 'carol'", Duration::from_secs(3))
         .await;
     // Nobody ended the call of the other two, and whoever is late may still come.
     assert_eq!(alice.read(&format!("/calls/{call}/state")).await["state"], "active");
     let (status, body) = carol.post(&format!("/calls/{call}/accept")).await;
-    assert_eq!(
-        (status, &body["participants"]),
-        (200, &json!(["alice", "bob", "carol"]))
-    );
+    assert_eq!((status, &body["participants"]), (200, &json!(["alice", "bob", "carol"])));
     server.assert_integrity();
 }
 
@@ -205,22 +184,14 @@ async fn accept_refuses_strangers_and_what_is_over() {
     let talk = Talk::ringing().await;
     let server = &talk.server;
     let accept = talk.path("accept");
-    server
-        .assert_refuses(talk.bob.posting("/calls/none/accept"), 404, "call_not_found")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting(&accept), 403, "not_a_member")
-        .await;
+    server.assert_refuses(talk.bob.posting("/calls/none/accept"), 404, "call_not_found").await;
+    server.assert_refuses(talk.carol.posting(&accept), 403, "not_a_member").await;
     assert_eq!(talk.alice.post(&talk.path("end")).await.0, 200);
     for person in [&talk.alice, &talk.bob] {
-        server
-            .assert_refuses(person.posting(&accept), 409, "call_finished")
-            .await;
+        server.assert_refuses(person.posting(&accept), 409, "call_finished").await;
     }
     // Strangers learn nothing from it being over.
-    server
-        .assert_refuses(talk.carol.posting(&accept), 403, "not_a_member")
-        .await;
+    server.assert_refuses(talk.carol.posting(&accept), 403, "not_a_member").await;
 }
 
 #[tokio::test]
@@ -230,14 +201,8 @@ async fn a_timed_out_call_cannot_be_answered_and_blocks_nothing() {
     // At once for readers, whether it was swept or not.
     assert_eq!(talk.bob.read("/calls/incoming").await, json!([]));
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("rejected"), &json!("timeout"))
-    );
-    assert_eq!(
-        talk.alice.read("/calls/active?channel=dm:alice:bob").await,
-        json!({ "call": null })
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("rejected"), &json!("timeout")));
+    assert_eq!(talk.alice.read("/calls/active?channel=dm:alice:bob").await, json!({ "call": null }));
     let refused = talk.bob.post(&talk.path("accept")).await;
     crate::support::assert_refused(&refused, 409, "call_finished");
     let next = talk.bob.call("dm:bob:alice").await;
@@ -267,15 +232,9 @@ async fn a_timeout_is_stored_with_nobody_asking() {
 #[tokio::test]
 async fn reject_declines() {
     let talk = Talk::ringing().await;
-    assert_eq!(
-        talk.bob.post(&talk.path("reject")).await,
-        (200, json!({ "status": "rejected" }))
-    );
+    assert_eq!(talk.bob.post(&talk.path("reject")).await, (200, json!({ "status": "rejected" })));
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("rejected"), &json!("rejected"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("rejected"), &json!("rejected")));
     assert_eq!(participants(&state), "alice left, bob rejected");
     assert_eq!(talk.bob.read("/calls/incoming").await, json!([]));
     talk.server.assert_integrity();
@@ -294,16 +253,10 @@ async fn a_group_call_is_rejected_by_the_last_and_never_once_it_is_active() {
     assert_eq!(dave.post(&path("reject")).await.0, 200);
     let state = alice.read(&path("state")).await;
     assert_eq!(state["state"], "active", "alice and carol talk");
-    assert_eq!(
-        participants(&state),
-        "alice accepted, bob rejected, carol accepted, dave rejected"
-    );
+    assert_eq!(participants(&state), "alice accepted, bob rejected, carol accepted, dave rejected");
     // Whoever declined may come after all.
     let (status, body) = bob.post(&path("accept")).await;
-    assert_eq!(
-        (status, &body["participants"]),
-        (200, &json!(["alice", "bob", "carol"]))
-    );
+    assert_eq!((status, &body["participants"]), (200, &json!(["alice", "bob", "carol"])));
     server.assert_integrity();
 }
 
@@ -312,25 +265,13 @@ async fn reject_is_for_those_who_are_asked() {
     let talk = Talk::ringing().await;
     let server = &talk.server;
     let reject = talk.path("reject");
-    server
-        .assert_refuses(talk.bob.posting("/calls/none/reject"), 404, "call_not_found")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting(&reject), 403, "not_a_participant")
-        .await;
-    server
-        .assert_refuses(talk.alice.posting(&reject), 409, "not_pending")
-        .await;
+    server.assert_refuses(talk.bob.posting("/calls/none/reject"), 404, "call_not_found").await;
+    server.assert_refuses(talk.carol.posting(&reject), 403, "not_a_participant").await;
+    server.assert_refuses(talk.alice.posting(&reject), 409, "not_pending").await;
     assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
     // The other device declines what this one answered.
-    server
-        .assert_refuses(server.person("bob").posting(&reject), 409, "not_pending")
-        .await;
+    server.assert_refuses(server.person("bob").posting(&reject), 409, "not_pending").await;
     assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
-    server
-        .assert_refuses(talk.bob.posting(&reject), 409, "not_pending")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting(&reject), 403, "not_a_participant")
-        .await;
+    server.assert_refuses(talk.bob.posting(&reject), 409, "not_pending").await;
+    server.assert_refuses(talk.carol.posting(&reject), 403, "not_a_participant").await;
 }

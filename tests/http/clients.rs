@@ -37,11 +37,7 @@ async fn garbage_is_refused_and_harms_nobody() {
     }
     let mut raw = Raw::connect(&talk.server);
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(1 << 20));
-    assert!(
-        raw.send(long)
-            .answer()
-            .is_none_or(|answer| (400..500).contains(&answer.status))
-    );
+    assert!(raw.send(long).answer().is_none_or(|answer| (400..500).contains(&answer.status)));
     let mut raw = Raw::connect(&talk.server);
     let many = "X: y\r\n".repeat(20_000);
     raw.send(format!("GET /healthz HTTP/1.1\r\n{many}\r\n"));
@@ -85,10 +81,7 @@ async fn a_body_that_breaks_off_does_nothing() {
         raw.send(format!("{head}Content-Length: 100\r\n\r\n{body}")).finish();
         assert!(raw.answer().is_none_or(|answer| answer.status == 400));
         let mut raw = Raw::connect(&talk.server);
-        raw.send(format!(
-            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n",
-            body.len()
-        ));
+        raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()));
         raw.finish();
         assert!(raw.answer().is_none_or(|answer| answer.status == 400));
         // Gone altogether.
@@ -107,13 +100,8 @@ async fn a_chunked_body_meets_the_same_limit() {
         ("/calls/initiate".to_owned(), 1 << 20, "body_too_large"),
     ] {
         let mut raw = Raw::connect(&talk.server);
-        raw.send(format!(
-            "{}Transfer-Encoding: chunked\r\n\r\n",
-            head(&talk.alice, &format!("POST {path}"))
-        ));
-        raw.send(format!("{size:x}\r\n"))
-            .send(vec![b' '; size])
-            .send("\r\n0\r\n\r\n");
+        raw.send(format!("{}Transfer-Encoding: chunked\r\n\r\n", head(&talk.alice, &format!("POST {path}"))));
+        raw.send(format!("{size:x}\r\n")).send(vec![b' '; size]).send("\r\n0\r\n\r\n");
         let answer = raw.answer().unwrap();
         assert_eq!(answer.status, 413, "{answer:?}");
         assert!(answer.body.contains(&format!(r#""code":"{code}""#)), "{answer:?}");
@@ -142,10 +130,7 @@ async fn whoever_asks_first_is_told_without_sending_the_body() {
         let answer = raw.send(head(path, size)).answer().unwrap();
         assert_eq!(answer.status, status, "{answer:?}");
     }
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "nobody waits for a body that will not come"
-    );
+    assert!(begin.elapsed() < Duration::from_secs(5), "nobody waits for a body that will not come");
     let mut raw = Raw::connect(&talk.server);
     assert_eq!(raw.send(head("media", 4)).answer().unwrap().status, 100);
     let answer = raw.send("data").answer().unwrap();
@@ -160,10 +145,8 @@ async fn slow_clients_are_cut_off_and_keep_nobody_waiting() {
         raw.send("GET /healthz HTTP/1.1\r\nX-Never: finish");
     }
     let mut slow_body = Raw::connect(&talk.server);
-    slow_body.send(format!(
-        "{}Content-Length: 100\r\n\r\n{{",
-        head(&talk.alice, &format!("POST {}", talk.path("invite")))
-    ));
+    slow_body
+        .send(format!("{}Content-Length: 100\r\n\r\n{{", head(&talk.alice, &format!("POST {}", talk.path("invite")))));
     let begin = Instant::now();
     for _ in 0..20 {
         assert_eq!(talk.bob.get("/calls/incoming").await.0, 200);
@@ -190,13 +173,7 @@ async fn a_connection_serves_many_requests_and_an_http_1_0_client_one() {
     let server = Server::start();
     let mut raw = Raw::connect(&server);
     for _ in 0..50 {
-        assert_eq!(
-            raw.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-                .answer()
-                .unwrap()
-                .status,
-            200
-        );
+        assert_eq!(raw.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer().unwrap().status, 200);
     }
     let mut raw = Raw::connect(&server);
     let answer = raw.send("GET /healthz HTTP/1.0\r\n\r\n").answer().unwrap();

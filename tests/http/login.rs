@@ -9,9 +9,7 @@ use crate::scenes::keys;
 use crate::support::{Server, answer, assert_refused};
 
 fn login(server: &Server, name: &str, password: &str) -> RequestBuilder {
-    Client::new()
-        .post(format!("{}/login", server.url))
-        .json(&json!({ "username": name, "password": password }))
+    Client::new().post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
 }
 
 /// A server where alice has a password.
@@ -24,10 +22,7 @@ fn start() -> Server {
 async fn retry_after(request: RequestBuilder, code: &str) -> u64 {
     let response: Response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    let seconds = response
-        .headers()
-        .get("retry-after")
-        .map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+    let seconds = response.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
     assert_refused(&(status, response.json::<Value>().await.unwrap()), 429, code);
     seconds.expect("Retry-After")
 }
@@ -47,22 +42,15 @@ async fn the_right_password_gives_a_token_and_a_cookie() {
     for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"] {
         assert!(attributes.contains(&attribute), "{cookie}");
     }
-    assert!(
-        !attributes.contains(&"Secure"),
-        "without TLS in front, no browser would send it back"
-    );
+    assert!(!attributes.contains(&"Secure"), "without TLS in front, no browser would send it back");
     let expires: f64 = server.value("SELECT expires_ts FROM sessions");
     assert_eq!(body["expires_ts"], expires);
     let ttl = expires - server.value::<f64>("SELECT ts FROM now");
     assert!((ttl - 2_592_000.0).abs() < 60.0, "{ttl}");
 
-    let by_token = Client::new()
-        .get(format!("{}/calls/incoming", server.url))
-        .bearer_auth(token);
+    let by_token = Client::new().get(format!("{}/calls/incoming", server.url)).bearer_auth(token);
     assert_eq!(answer(by_token).await, (200, json!([])));
-    let by_cookie = Client::new()
-        .get(format!("{}/calls/incoming", server.url))
-        .header("cookie", attributes[0]);
+    let by_cookie = Client::new().get(format!("{}/calls/incoming", server.url)).header("cookie", attributes[0]);
     assert_eq!(answer(by_cookie).await, (200, json!([])));
 }
 
@@ -75,10 +63,7 @@ async fn behind_a_proxy_cookies_are_secure_and_addresses_are_the_clients() {
     // What the proxy added last counts; before it stands whatever the client likes.
     let wrong = login(&server, "alice", "wrong").header("x-forwarded-for", "10.9.9.9, 192.0.2.7");
     assert_refused(&answer(wrong).await, 401, "wrong_credentials");
-    assert_eq!(
-        server.value::<String>("SELECT address FROM login_attempts"),
-        "192.0.2.7"
-    );
+    assert_eq!(server.value::<String>("SELECT address FROM login_attempts"), "192.0.2.7");
 }
 
 #[tokio::test]
@@ -86,10 +71,7 @@ async fn without_a_proxy_nobody_chooses_their_address() {
     let server = start();
     let wrong = login(&server, "alice", "wrong").header("x-forwarded-for", "192.0.2.7");
     assert_refused(&answer(wrong).await, 401, "wrong_credentials");
-    assert_eq!(
-        server.value::<String>("SELECT address FROM login_attempts"),
-        "127.0.0.1"
-    );
+    assert_eq!(server.value::<String>("SELECT address FROM login_attempts"), "127.0.0.1");
 }
 
 #[tokio::test]
@@ -107,11 +89,7 @@ async fn wrong_passwords_and_unknown_names_are_told_the_same() {
         ("alice\0", "correct horse"),
         ("ünïcode", "x"),
     ] {
-        sentences.push(
-            server
-                .assert_refuses(login(&server, name, password), 401, "wrong_credentials")
-                .await,
-        );
+        sentences.push(server.assert_refuses(login(&server, name, password), 401, "wrong_credentials").await);
     }
     sentences.dedup();
     assert_eq!(sentences.len(), 1, "{sentences:?}");
@@ -175,11 +153,8 @@ async fn guesses_at_once_count_each() {
     let server = start();
     server.execute("UPDATE settings SET value = 3 WHERE name = 'login_attempts_per_name'");
     let guesses = (0..8).map(|_| answer(login(&server, "alice", "wrong")));
-    let mut statuses: Vec<u16> = futures_util::future::join_all(guesses)
-        .await
-        .into_iter()
-        .map(|(status, _)| status)
-        .collect();
+    let mut statuses: Vec<u16> =
+        futures_util::future::join_all(guesses).await.into_iter().map(|(status, _)| status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [401, 401, 401, 429, 429, 429, 429, 429]);
 }
@@ -187,12 +162,7 @@ async fn guesses_at_once_count_each() {
 #[tokio::test]
 async fn a_login_has_a_name_and_a_password_and_comes_from_here() {
     let server = start();
-    for body in [
-        json!({}),
-        json!({ "username": "alice" }),
-        json!({ "username": "alice", "password": 1 }),
-        json!([]),
-    ] {
+    for body in [json!({}), json!({ "username": "alice" }), json!({ "username": "alice", "password": 1 }), json!([])] {
         let request = Client::new().post(format!("{}/login", server.url)).json(&body);
         server.assert_refuses(request, 400, "bad_body").await;
     }
@@ -211,16 +181,8 @@ async fn a_login_has_a_name_and_a_password_and_comes_from_here() {
 async fn a_changed_password_is_the_only_one() {
     let server = start();
     server.run(&["user", "passwd", "alice"], "battery staple");
-    assert_refused(
-        &answer(login(&server, "alice", "correct horse")).await,
-        401,
-        "wrong_credentials",
-    );
+    assert_refused(&answer(login(&server, "alice", "correct horse")).await, 401, "wrong_credentials");
     assert_eq!(answer(login(&server, "alice", "battery staple")).await.0, 200);
     server.run(&["user", "remove", "alice"], "");
-    assert_refused(
-        &answer(login(&server, "alice", "battery staple")).await,
-        401,
-        "wrong_credentials",
-    );
+    assert_refused(&answer(login(&server, "alice", "battery staple")).await, 401, "wrong_credentials");
 }

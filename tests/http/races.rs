@@ -16,13 +16,9 @@ async fn twelve_clients_at_once_make_one_call() {
     let people: Vec<_> = names.iter().map(|name| server.person(name)).collect();
     let channel = server.private_channel(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for _ in 0..5 {
-        let attempts = people
-            .iter()
-            .map(|person| person.post_json("/calls/initiate", json!({ "channel": channel })));
-        let (made, refused): (Vec<_>, Vec<_>) = join_all(attempts)
-            .await
-            .into_iter()
-            .partition(|(status, _)| *status == 200);
+        let attempts = people.iter().map(|person| person.post_json("/calls/initiate", json!({ "channel": channel })));
+        let (made, refused): (Vec<_>, Vec<_>) =
+            join_all(attempts).await.into_iter().partition(|(status, _)| *status == 200);
         assert_eq!((made.len(), refused.len()), (1, 11));
         let call = made[0].1["call_id"].clone();
         for answer in refused {
@@ -101,19 +97,12 @@ async fn both_ends_hang_up_at_once() {
     for _ in 0..3 {
         let talk = Talk::active().await;
         let (end, leave) = (talk.path("end"), talk.path("leave"));
-        let answers = join_all([
-            talk.alice.post(&end),
-            talk.bob.post(&end),
-            talk.alice.post(&leave),
-            talk.bob.post(&leave),
-        ])
-        .await;
+        let answers =
+            join_all([talk.alice.post(&end), talk.bob.post(&end), talk.alice.post(&leave), talk.bob.post(&leave)])
+                .await;
         assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
         let state = talk.state().await;
-        assert_eq!(
-            (&state["state"], &state["ended_reason"]),
-            (&json!("ended"), &json!("hangup"))
-        );
+        assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
         assert_eq!(participants(&state), "alice left, bob left");
         talk.server.assert_integrity();
     }
@@ -143,10 +132,7 @@ async fn an_answer_races_the_timeout() {
             assert_eq!(state["state"], "active");
         } else {
             assert_refused(&answered, 409, "call_finished");
-            assert_eq!(
-                (&state["state"], &state["ended_reason"]),
-                (&json!("rejected"), &json!("timeout"))
-            );
+            assert_eq!((&state["state"], &state["ended_reason"]), (&json!("rejected"), &json!("timeout")));
         }
         outcomes.insert(answered.0);
         assert_eq!(alice.post(&path("end")).await.0, 200);
@@ -178,17 +164,9 @@ async fn a_crowd_does_everything_at_once() {
                     let signal = json!({ "to": other, "type": "offer", "payload": number });
                     person.post_json(&path("signal"), signal).await
                 }
-                7 => {
-                    person
-                        .post_json(&path("screenshare"), json!({ "on": number.is_multiple_of(2) }))
-                        .await
-                }
+                7 => person.post_json(&path("screenshare"), json!({ "on": number.is_multiple_of(2) })).await,
                 8 => person.post_bytes(&path("media"), vec![1; 100]).await,
-                _ => {
-                    person
-                        .post_json("/screenshare/start", json!({ "channel": channel }))
-                        .await
-                }
+                _ => person.post_json("/screenshare/start", json!({ "channel": channel })).await,
             }
         })
     };

@@ -25,10 +25,7 @@ impl Raw {
         let stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            received: Vec::new(),
-        }
+        Self { stream, received: Vec::new() }
     }
 
     /// Sends bytes; the server may have closed the connection already.
@@ -66,9 +63,7 @@ impl Raw {
                 return None;
             }
         };
-        let headers = String::from_utf8(self.received.drain(..end + 4).collect())
-            .unwrap()
-            .to_lowercase();
+        let headers = String::from_utf8(self.received.drain(..end + 4).collect()).unwrap().to_lowercase();
         let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
         let length = headers
             .lines()
@@ -89,8 +84,5 @@ impl Raw {
 
 /// The head of a request with a token, but for the empty line that ends it.
 pub fn head(person: &Person, request_line: &str) -> String {
-    format!(
-        "{request_line} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n",
-        person.token
-    )
+    format!("{request_line} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n", person.token)
 }

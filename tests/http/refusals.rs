@@ -14,6 +14,12 @@ use crate::support::{Person, Server};
 const MET_ELSEWHERE: &[&str] = &[
     // Adding and removing people and channels is the command line's.
     "already_a_member",
+    // Events, and taking people off a call: in tests/push.
+    "event_is_final",
+    "events_detail_is_json",
+    "events_kind_known",
+    "not_in_call",
+    "not_the_initiator",
     "channel_exists",
     "channel_id_is_fixed",
     "channel_not_found",
@@ -73,18 +79,11 @@ const MET_ELSEWHERE: &[&str] = &[
 ];
 
 /// Codes of the HTTP shell that are met in other tests: they take ten seconds, or an admin with the write lock.
-const MET_IN_OTHER_TESTS: &[&str] = &["body_too_slow", "database_busy"];
+const MET_IN_OTHER_TESTS: &[&str] = &["body_too_slow", "database_busy", "bad_limit", "bad_time", "bad_wait"];
 
 /// Codes of the HTTP shell for what no client can bring about: broken disks, defects, a server that has all but stopped, and
 /// what warp might say although it does not.
-const NOBODYS_FAULT: &[&str] = &[
-    "bad_query",
-    "bad_request",
-    "database_broken",
-    "disk_full",
-    "internal",
-    "stopping",
-];
+const NOBODYS_FAULT: &[&str] = &["bad_query", "bad_request", "database_broken", "disk_full", "internal", "stopping"];
 
 /// A call that alice and bob talk in, one that rings, one that is over, a share that goes on and one that has ended.
 struct Everything {
@@ -103,49 +102,25 @@ impl Everything {
         assert_eq!(talk.alice.post(&format!("/calls/{over}/end")).await.0, 200);
         let mut shares = Vec::new();
         for channel in ["dm:alice:bob", "dm:alice:carol"] {
-            let (status, body) = talk
-                .alice
-                .post_json("/screenshare/start", json!({ "channel": channel }))
-                .await;
+            let (status, body) = talk.alice.post_json("/screenshare/start", json!({ "channel": channel })).await;
             assert_eq!(status, 200, "{body}");
             shares.push(body["share_id"].as_str().unwrap().to_owned());
         }
         let [share, ended_share] = shares.try_into().unwrap();
-        assert_eq!(
-            talk.alice.post(&format!("/screenshare/{ended_share}/stop")).await.0,
-            200
-        );
+        assert_eq!(talk.alice.post(&format!("/screenshare/{ended_share}/stop")).await.0, 200);
         // Guessing has begun already.
         talk.server.execute(
             "UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'; \
              UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_address'; \
              INSERT INTO login_attempts (username, address, ts) SELECT 'alice', '192.0.2.1', ts FROM now;",
         );
-        Self {
-            talk,
-            ringing,
-            over,
-            share,
-            ended_share,
-        }
+        Self { talk, ringing, over, share, ended_share }
     }
 
     /// One request for each code of the rules that a client can meet.
     fn of_the_rules(&self) -> Vec<(&'static str, RequestBuilder)> {
-        let Talk {
-            alice,
-            bob,
-            carol,
-            call,
-            ..
-        } = &self.talk;
-        let Self {
-            ringing,
-            over,
-            share,
-            ended_share,
-            ..
-        } = self;
+        let Talk { alice, bob, carol, call, .. } = &self.talk;
+        let Self { ringing, over, share, ended_share, .. } = self;
         let initiate = |channel: &str| alice.posting_json("/calls/initiate", json!({ "channel": channel }));
         let invite =
             |call: &str, name: &str| alice.posting_json(&format!("/calls/{call}/invite"), json!({ "username": name }));
@@ -159,61 +134,31 @@ impl Everything {
         vec![
             ("already_in_call", invite(call, "bob")),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),
-            (
-                "call_media_mime_type_length",
-                alice.posting_bytes(&format!("{media}?{long_mime}"), *b"x"),
-            ),
+            ("call_media_mime_type_length", alice.posting_bytes(&format!("{media}?{long_mime}"), *b"x")),
             ("call_not_active", invite(ringing, "bob")),
             ("call_not_found", alice.posting("/calls/none/end")),
-            (
-                "call_signals_between_two",
-                signal(alice, &in_call, "alice", "offer", json!(1)),
-            ),
-            (
-                "call_signals_payload_is_json",
-                signal(alice, &in_call, "bob", "offer", json!(null)),
-            ),
-            (
-                "call_signals_type_known",
-                signal(alice, &in_call, "bob", "hello", json!(1)),
-            ),
+            ("call_signals_between_two", signal(alice, &in_call, "alice", "offer", json!(1))),
+            ("call_signals_payload_is_json", signal(alice, &in_call, "bob", "offer", json!(null))),
+            ("call_signals_type_known", signal(alice, &in_call, "bob", "hello", json!(1))),
             ("cannot_invite_oneself", invite(call, "alice")),
             ("channel_has_live_call", initiate("dm:bob:alice")),
             ("channel_not_callable", initiate("general")),
-            (
-                "media_chunk_too_large",
-                alice.posting_bytes(&media, vec![0; (4 << 20) + 1]),
-            ),
+            ("media_chunk_too_large", alice.posting_bytes(&media, vec![0; (4 << 20) + 1])),
             ("nobody_to_call", initiate("dm:alice")),
             ("not_a_member", initiate("dm:bob:carol")),
             ("not_a_participant", carol.posting(&format!("/calls/{call}/end"))),
-            (
-                "not_accepted",
-                carol.posting_bytes(&format!("/calls/{ringing}/media"), *b"x"),
-            ),
+            ("not_accepted", carol.posting_bytes(&format!("/calls/{ringing}/media"), *b"x")),
             ("not_pending", alice.posting(&format!("/calls/{call}/reject"))),
             ("not_the_sharer", bob.posting(&format!("/screenshare/{share}/stop"))),
-            (
-                "recipient_not_in_call",
-                signal(alice, &in_call, "carol", "offer", json!(1)),
-            ),
-            (
-                "recipient_not_in_share",
-                signal(alice, &in_share, "carol", "offer", json!(1)),
-            ),
-            (
-                "share_ended",
-                alice.posting_bytes(&format!("/screenshare/{ended_share}/media"), *b"x"),
-            ),
+            ("recipient_not_in_call", signal(alice, &in_call, "carol", "offer", json!(1))),
+            ("recipient_not_in_share", signal(alice, &in_share, "carol", "offer", json!(1))),
+            ("share_ended", alice.posting_bytes(&format!("/screenshare/{ended_share}/media"), *b"x")),
             (
                 "share_media_mime_type_length",
                 alice.posting_bytes(&format!("/screenshare/{share}/media?{long_mime}"), *b"x"),
             ),
             ("share_not_found", alice.posting("/screenshare/none/stop")),
-            (
-                "signal_too_large",
-                signal(alice, &in_call, "bob", "offer", json!("x".repeat(65_536))),
-            ),
+            ("signal_too_large", signal(alice, &in_call, "bob", "offer", json!("x".repeat(65_536)))),
             ("too_many_logins_for_name", self.login("alice")),
             ("user_not_found", initiate("dm:alice:ghost")),
         ]
@@ -234,41 +179,23 @@ impl Everything {
             ("bad_body", 400, alice.posting_bytes("/calls/initiate", *b"{}")),
             ("bad_cursor", 400, alice.getting(&self.talk.path("signals?after=x"))),
             ("bad_json", 400, alice.posting_bytes("/calls/initiate", *b"{")),
-            (
-                "body_too_large",
-                413,
-                alice.posting_bytes("/calls/initiate", vec![b' '; 17 << 10]),
-            ),
+            ("body_too_large", 413, alice.posting_bytes("/calls/initiate", vec![b' '; 17 << 10])),
             ("chunk_empty", 400, alice.posting_bytes(&media, *b"")),
             ("content_type_needed", 403, by_cookie("content-type", "text/plain")),
             ("cross_site", 403, cross_site),
-            (
-                "media_chunk_too_large",
-                413,
-                alice.posting_bytes(&media, vec![0; (4 << 20) + 1]),
-            ),
+            ("media_chunk_too_large", 413, alice.posting_bytes(&media, vec![0; (4 << 20) + 1])),
             ("method_not_allowed", 405, alice.request(Method::PUT, &media)),
-            (
-                "mime_missing",
-                400,
-                alice.posting_bytes(&format!("{media}?init=1"), *b"x"),
-            ),
+            ("mime_missing", 400, alice.posting_bytes(&format!("{media}?init=1"), *b"x")),
             ("not_found", 404, alice.getting("/nowhere")),
             ("query_missing", 400, alice.getting("/calls/active")),
-            (
-                "unauthorized",
-                401,
-                Client::new().post(format!("{}/logout", server.url)),
-            ),
+            ("unauthorized", 401, Client::new().post(format!("{}/logout", server.url))),
             ("wrong_credentials", 401, self.login("nobody")),
         ]
     }
 
     fn login(&self, name: &str) -> RequestBuilder {
         let body = json!({ "username": name, "password": "wrong" });
-        Client::new()
-            .post(format!("{}/login", self.talk.server.url))
-            .json(&body)
+        Client::new().post(format!("{}/login", self.talk.server.url)).json(&body)
     }
 }
 
@@ -293,12 +220,9 @@ async fn every_refusal_code_that_a_client_can_meet() {
         assert!(met.insert(code), "{code} is here twice");
     }
     // Each wrong password counts, so this comes last.
-    for (code, request) in [
-        ("wrong_credentials", "one"),
-        ("wrong_credentials", "two"),
-        ("too_many_logins_from_address", "three"),
-    ]
-    .map(|(code, name)| (code, everything.login(name)))
+    for (code, request) in
+        [("wrong_credentials", "one"), ("wrong_credentials", "two"), ("too_many_logins_from_address", "three")]
+            .map(|(code, name)| (code, everything.login(name)))
     {
         let status = statuses.get(code).copied().unwrap_or(401);
         server.assert_refuses(request, status, code).await;
@@ -336,11 +260,8 @@ fn codes_in_the_sources() -> BTreeSet<String> {
 async fn every_code_of_the_http_shell_is_met() {
     let everything = Everything::set_up().await;
     let server = &everything.talk.server;
-    let mut listed: BTreeSet<String> = MET_IN_OTHER_TESTS
-        .iter()
-        .chain(NOBODYS_FAULT)
-        .map(|code| (*code).to_owned())
-        .collect();
+    let mut listed: BTreeSet<String> =
+        MET_IN_OTHER_TESTS.iter().chain(NOBODYS_FAULT).map(|code| (*code).to_owned()).collect();
     for (code, status, request) in everything.of_the_shell() {
         server.assert_refuses(request, status, code).await;
         assert!(listed.insert(code.to_owned()), "{code} is here twice");

@@ -10,23 +10,12 @@ use crate::support::Server;
 #[tokio::test]
 async fn a_removed_callee_does_not_wedge_the_call() {
     let talk = Talk::active().await;
-    assert_eq!(
-        talk.bob
-            .post_json(&talk.path("screenshare"), json!({ "on": true }))
-            .await
-            .0,
-        200
-    );
+    assert_eq!(talk.bob.post_json(&talk.path("screenshare"), json!({ "on": true })).await.0, 200);
     talk.server.run(&["user", "remove", "bob"], "");
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("hangup"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     assert_eq!(participants(&state), "alice left, bob left");
-    let request = talk
-        .alice
-        .posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
+    let request = talk.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
     talk.server.assert_refuses(request, 404, "user_not_found").await;
     talk.alice.call("dm:alice:carol").await;
     talk.server.assert_integrity();
@@ -71,20 +60,12 @@ async fn a_removed_member_is_off_the_call_and_the_share() {
     let (_, share) = bob.post_json("/screenshare/start", json!({ "channel": channel })).await;
     let share = format!("/screenshare/{}/media", share["share_id"].as_str().unwrap());
     server.run(&["channel", "leave", &channel, "bob"], "");
-    assert_eq!(
-        participants(&alice.read(&path("state")).await),
-        "alice accepted, bob left, carol accepted"
-    );
+    assert_eq!(participants(&alice.read(&path("state")).await), "alice accepted, bob left, carol accepted");
     assert_eq!(alice.read(&share).await["active"], false);
     // Nor does he walk back in, but he can be asked back.
-    server
-        .assert_refuses(bob.posting(&path("accept")), 403, "not_a_member")
-        .await;
+    server.assert_refuses(bob.posting(&path("accept")), 403, "not_a_member").await;
     server.assert_refuses(bob.getting(&share), 403, "not_a_member").await;
-    assert_eq!(
-        alice.post_json(&path("invite"), json!({ "username": "bob" })).await.0,
-        200
-    );
+    assert_eq!(alice.post_json(&path("invite"), json!({ "username": "bob" })).await.0, 200);
     assert_eq!(bob.post(&path("accept")).await.0, 200);
 
     server.execute("DELETE FROM private_channel_members WHERE username <> 'alice'");
@@ -103,10 +84,7 @@ async fn a_deleted_channel_ends_its_call() {
     assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
     server.execute("DELETE FROM private_channels");
     let state = alice.read(&format!("/calls/{call}/state")).await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("admin"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("admin")));
     let request = alice.posting_json("/calls/initiate", json!({ "channel": channel }));
     server.assert_refuses(request, 403, "not_a_member").await;
     server.assert_integrity();
@@ -117,10 +95,7 @@ async fn an_admin_ends_a_call_in_a_shell() {
     let talk = Talk::active().await;
     talk.server.execute("UPDATE calls SET state = 'ended'");
     let state = talk.state().await;
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("admin"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("admin")));
     talk.alice.call("dm:alice:bob").await;
     talk.server.assert_integrity();
 }
@@ -129,49 +104,29 @@ async fn an_admin_ends_a_call_in_a_shell() {
 async fn settings_take_effect_at_once() {
     let talk = Talk::active().await;
     let signal = |bytes: usize| json!({ "to": "bob", "type": "offer", "payload": "x".repeat(bytes - 2) });
-    talk.server
-        .execute("UPDATE settings SET value = 1000 WHERE name = 'signal_max_bytes'");
+    talk.server.execute("UPDATE settings SET value = 1000 WHERE name = 'signal_max_bytes'");
     assert_eq!(talk.alice.post_json(&talk.path("signal"), signal(1000)).await.0, 200);
     let request = talk.alice.posting_json(&talk.path("signal"), signal(1001));
     talk.server.assert_refuses(request, 413, "signal_too_large").await;
-    talk.server
-        .execute("UPDATE settings SET value = 1048576 WHERE name = 'signal_max_bytes'");
-    assert_eq!(
-        talk.alice.post_json(&talk.path("signal"), signal(1_048_576)).await.0,
-        200
-    );
+    talk.server.execute("UPDATE settings SET value = 1048576 WHERE name = 'signal_max_bytes'");
+    assert_eq!(talk.alice.post_json(&talk.path("signal"), signal(1_048_576)).await.0, 200);
 
-    talk.server
-        .execute("UPDATE settings SET value = 10 WHERE name = 'media_chunk_max_bytes'");
+    talk.server.execute("UPDATE settings SET value = 10 WHERE name = 'media_chunk_max_bytes'");
     assert_eq!(talk.alice.post_bytes(&talk.path("media"), [1; 10]).await.0, 200);
     let request = talk.alice.posting_bytes(&talk.path("media"), [1; 11]);
     talk.server.assert_refuses(request, 413, "media_chunk_too_large").await;
-    talk.server
-        .execute("UPDATE settings SET value = 16777216 WHERE name = 'media_chunk_max_bytes'");
-    assert_eq!(
-        talk.alice.post_bytes(&talk.path("media"), vec![1; 5 << 20]).await.0,
-        200
-    );
+    talk.server.execute("UPDATE settings SET value = 16777216 WHERE name = 'media_chunk_max_bytes'");
+    assert_eq!(talk.alice.post_bytes(&talk.path("media"), vec![1; 5 << 20]).await.0, 200);
 
     talk.alice.call("dm:alice:carol").await;
     talk.server.age_invitations(31.0);
     assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
-    talk.server
-        .eventually(
-            "SELECT count(*) = 0 FROM calls WHERE state = 'ringing'",
-            Duration::from_secs(3),
-        )
-        .await;
-    talk.server
-        .execute("UPDATE settings SET value = 120 WHERE name = 'ringing_timeout'");
+    talk.server.eventually("SELECT count(*) = 0 FROM calls WHERE state = 'ringing'", Duration::from_secs(3)).await;
+    talk.server.execute("UPDATE settings SET value = 120 WHERE name = 'ringing_timeout'");
     let call = talk.alice.call("dm:alice:carol").await;
     talk.server.age_invitations(100.0);
     assert_eq!(talk.carol.read("/calls/incoming").await[0]["call_id"], call.as_str());
-    talk.server
-        .execute("UPDATE settings SET value = 99 WHERE name = 'ringing_timeout'");
+    talk.server.execute("UPDATE settings SET value = 99 WHERE name = 'ringing_timeout'");
     assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
-    assert_eq!(
-        talk.alice.read(&format!("/calls/{call}/state")).await["ended_reason"],
-        "timeout"
-    );
+    assert_eq!(talk.alice.read(&format!("/calls/{call}/state")).await["ended_reason"], "timeout");
 }

@@ -14,10 +14,7 @@ async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
     let talk = Talk::active().await;
     let signal = json!({ "to": "bob", "type": "offer", "payload": 1 });
     assert_eq!(talk.alice.post_json(&talk.path("signal"), signal).await.0, 200);
-    assert_eq!(
-        talk.alice.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0,
-        200
-    );
+    assert_eq!(talk.alice.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0, 200);
     let ringing = talk.carol.call("dm:bob:carol").await;
     let start = json!({ "channel": "dm:alice:bob" });
     let (_, share) = talk.alice.post_json("/screenshare/start", start).await;
@@ -28,9 +25,7 @@ async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
     let over = talk.alice.call("dm:alice:carol").await;
     assert_eq!(talk.alice.post(&format!("/calls/{over}/end")).await.0, 200);
 
-    let Talk {
-        server, alice, call, ..
-    } = talk;
+    let Talk { server, alice, call, .. } = talk;
     let (folder, status) = server.stop(Signal::SIGKILL);
     assert!(!status.success());
     let server = Server::start_in(folder, &[]);
@@ -41,23 +36,14 @@ async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
     // The session of before is still one.
     let (status, state) = get(format!("/calls/{call}/state")).await;
     assert_eq!(status, 200, "{state}");
-    assert_eq!(
-        (&state["state"], &state["ended_reason"]),
-        (&json!("ended"), &json!("restart"))
-    );
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("restart")));
     assert_eq!(participants(&state), "alice left, bob left");
     assert_eq!(get(format!("/calls/{over}/state")).await.1["ended_reason"], "hangup");
-    let reasons: String = server.value(&format!(
-        "SELECT state || ended_reason FROM calls WHERE call_id = '{ringing}'"
-    ));
+    let reasons: String = server.value(&format!("SELECT state || ended_reason FROM calls WHERE call_id = '{ringing}'"));
     assert_eq!(reasons, "endedrestart");
     assert_eq!(get(upload).await.1["active"], false);
     for table in ["call_signals", "call_media", "share_media"] {
-        assert_eq!(
-            server.value::<i64>(&format!("SELECT count(*) FROM {table}")),
-            0,
-            "{table}"
-        );
+        assert_eq!(server.value::<i64>(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
     server.person("alice").call("dm:alice:bob").await;
     server.assert_integrity();
@@ -73,10 +59,7 @@ async fn what_timed_out_while_no_server_ran_has_timed_out() {
         )
         .unwrap();
     let server = Server::start_in(folder, &[]);
-    assert_eq!(
-        server.value::<String>("SELECT state || ' ' || ended_reason FROM calls"),
-        "rejected timeout"
-    );
+    assert_eq!(server.value::<String>("SELECT state || ' ' || ended_reason FROM calls"), "rejected timeout");
     server.assert_integrity();
 }
 
@@ -92,13 +75,7 @@ async fn sigterm_finishes_the_request_under_way_and_exits_0() {
     assert_eq!(raw.answer().unwrap().status, 100);
     raw.send("12345");
     let mut idle = Raw::connect(&talk.server);
-    assert_eq!(
-        idle.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            .answer()
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(idle.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer().unwrap().status, 200);
 
     let address = talk.server.url.trim_start_matches("http://").to_owned();
     kill(talk.server.process(), Signal::SIGTERM).unwrap();
@@ -113,9 +90,7 @@ async fn sigterm_finishes_the_request_under_way_and_exits_0() {
     let (folder, status) = talk.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
     let sql = crate::support::connect(&folder.path().join("presence.db"));
-    let stored: Vec<u8> = sql
-        .query_row("SELECT data FROM call_media", [], |row| row.get(0))
-        .unwrap();
+    let stored: Vec<u8> = sql.query_row("SELECT data FROM call_media", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, b"1234567890");
 }
 

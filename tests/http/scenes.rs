@@ -19,13 +19,7 @@ impl Talk {
         let server = Server::start();
         let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
         let call = alice.call("dm:alice:bob").await;
-        Self {
-            server,
-            alice,
-            bob,
-            carol,
-            call,
-        }
+        Self { server, alice, bob, carol, call }
     }
 
     /// bob has answered.
@@ -51,13 +45,7 @@ pub fn participants(state: &Value) -> String {
     let people = state["participants"].as_array().unwrap();
     let words: Vec<String> = people
         .iter()
-        .map(|person| {
-            format!(
-                "{} {}",
-                person["username"].as_str().unwrap(),
-                person["state"].as_str().unwrap()
-            )
-        })
+        .map(|person| format!("{} {}", person["username"].as_str().unwrap(), person["state"].as_str().unwrap()))
         .collect();
     words.join(", ")
 }

@@ -21,12 +21,7 @@ impl Share {
         let people = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
         let channel = server.private_channel(&["alice", "bob", "carol"]);
         let share = start(&people[0], &channel).await;
-        Self {
-            server,
-            people,
-            channel,
-            share,
-        }
+        Self { server, people, channel, share }
     }
 
     fn path(&self, what: &str) -> String {
@@ -40,9 +35,7 @@ impl Share {
 }
 
 async fn start(sharer: &Person, channel: &str) -> String {
-    let (status, body) = sharer
-        .post_json("/screenshare/start", json!({ "channel": channel }))
-        .await;
+    let (status, body) = sharer.post_json("/screenshare/start", json!({ "channel": channel })).await;
     assert_eq!((status, keys(&body)), (200, vec!["share_id"]), "{body}");
     body["share_id"].as_str().unwrap().to_owned()
 }
@@ -79,10 +72,7 @@ async fn a_new_share_ends_my_earlier_one_in_the_channel_and_no_other() {
     let second = start(alice, &share.channel).await;
     let ids = |shares: Value| -> Vec<String> {
         let shares = shares.as_array().unwrap();
-        shares
-            .iter()
-            .map(|share| share["share_id"].as_str().unwrap().to_owned())
-            .collect()
+        shares.iter().map(|share| share["share_id"].as_str().unwrap().to_owned()).collect()
     };
     let active = format!("/screenshare/active?channel={}", share.channel);
     assert_eq!(ids(bob.read(&active).await), [of_bob, second]);
@@ -158,10 +148,7 @@ async fn signals_of_a_share_have_the_sharer_at_one_end() {
     let share = Share::active().await;
     let [alice, bob, carol, dave] = &share.people;
     let (signal, signals) = (share.path("signal"), share.path("signals"));
-    assert_eq!(
-        bob.post_json(&signal, offer("alice")).await,
-        (200, json!({ "status": "sent" }))
-    );
+    assert_eq!(bob.post_json(&signal, offer("alice")).await, (200, json!({ "status": "sent" })));
     assert_eq!(alice.post_json(&signal, offer("bob")).await.0, 200);
     let for_alice = alice.read(&signals).await;
     assert_eq!(keys(&for_alice[0]), ["from", "id", "payload", "ts", "type"]);
@@ -179,54 +166,26 @@ async fn signals_of_a_share_have_the_sharer_at_one_end() {
         (alice, "alice", 400, "call_signals_between_two"),
         (dave, "alice", 403, "not_a_member"),
     ] {
-        server
-            .assert_refuses(person.posting_json(&signal, offer(to)), status, code)
-            .await;
+        server.assert_refuses(person.posting_json(&signal, offer(to)), status, code).await;
     }
     for (body, status, code) in [
         (json!({ "to": "bob", "type": "offer" }), 400, "bad_body"),
-        (
-            json!({ "to": "bob", "type": "bye", "payload": 1 }),
-            400,
-            "call_signals_type_known",
-        ),
-        (
-            json!({ "to": "bob", "type": "offer", "payload": null }),
-            400,
-            "call_signals_payload_is_json",
-        ),
-        (
-            json!({ "to": "bob", "type": "offer", "payload": "x".repeat(65536) }),
-            413,
-            "signal_too_large",
-        ),
+        (json!({ "to": "bob", "type": "bye", "payload": 1 }), 400, "call_signals_type_known"),
+        (json!({ "to": "bob", "type": "offer", "payload": null }), 400, "call_signals_payload_is_json"),
+        (json!({ "to": "bob", "type": "offer", "payload": "x".repeat(65536) }), 413, "signal_too_large"),
     ] {
-        server
-            .assert_refuses(alice.posting_json(&signal, body), status, code)
-            .await;
+        server.assert_refuses(alice.posting_json(&signal, body), status, code).await;
     }
     let unknown = alice.posting_json("/screenshare/none/signal", offer("bob"));
     server.assert_refuses(unknown, 404, "share_not_found").await;
-    server
-        .assert_refuses(alice.getting("/screenshare/none/signals"), 404, "share_not_found")
-        .await;
+    server.assert_refuses(alice.getting("/screenshare/none/signals"), 404, "share_not_found").await;
     server.assert_refuses(dave.getting(&signals), 403, "not_a_member").await;
-    server
-        .assert_refuses(bob.getting(&format!("{signals}?after=x")), 400, "bad_cursor")
-        .await;
+    server.assert_refuses(bob.getting(&format!("{signals}?after=x")), 400, "bad_cursor").await;
 
     share.stop().await;
-    assert_eq!(
-        bob.read(&signals).await,
-        json!([]),
-        "what ends takes its signals with it"
-    );
-    server
-        .assert_refuses(bob.posting_json(&signal, offer("alice")), 409, "share_ended")
-        .await;
-    server
-        .assert_refuses(dave.posting_json(&signal, offer("alice")), 403, "not_a_member")
-        .await;
+    assert_eq!(bob.read(&signals).await, json!([]), "what ends takes its signals with it");
+    server.assert_refuses(bob.posting_json(&signal, offer("alice")), 409, "share_ended").await;
+    server.assert_refuses(dave.posting_json(&signal, offer("alice")), 403, "not_a_member").await;
     server.assert_refuses(dave.getting(&signals), 403, "not_a_member").await;
     server.assert_integrity();
 }
@@ -259,41 +218,27 @@ async fn media_of_a_share_is_the_sharers_and_for_the_members() {
     let server = &share.server;
     let chunk = b"chunk".as_slice();
     for person in [bob, dave] {
-        server
-            .assert_refuses(person.posting_bytes(&media, chunk), 403, "not_the_sharer")
-            .await;
+        server.assert_refuses(person.posting_bytes(&media, chunk), 403, "not_the_sharer").await;
     }
     server.assert_refuses(dave.getting(&media), 403, "not_a_member").await;
-    server
-        .assert_refuses(bob.getting(&format!("{media}?after=x")), 400, "bad_cursor")
-        .await;
+    server.assert_refuses(bob.getting(&format!("{media}?after=x")), 400, "bad_cursor").await;
     for (path, data, status, code) in [
         ("media", b"".as_slice(), 400, "chunk_empty"),
         ("media?init=1", chunk, 400, "mime_missing"),
         ("media?init=1&mime=%00", chunk, 400, "share_media_mime_type_length"),
         ("media", &[0; (4 << 20) + 1], 413, "media_chunk_too_large"),
     ] {
-        server
-            .assert_refuses(alice.posting_bytes(&share.path(path), data), status, code)
-            .await;
+        server.assert_refuses(alice.posting_bytes(&share.path(path), data), status, code).await;
     }
     let unknown = "/screenshare/none/media";
-    server
-        .assert_refuses(alice.posting_bytes(unknown, chunk), 404, "share_not_found")
-        .await;
-    server
-        .assert_refuses(alice.getting(unknown), 404, "share_not_found")
-        .await;
+    server.assert_refuses(alice.posting_bytes(unknown, chunk), 404, "share_not_found").await;
+    server.assert_refuses(alice.getting(unknown), 404, "share_not_found").await;
 
     share.stop().await;
     let ended = json!({ "mime_type": null, "init": null, "chunks": [], "active": false });
     assert_eq!(bob.read(&media).await, ended);
-    server
-        .assert_refuses(alice.posting_bytes(&media, chunk), 409, "share_ended")
-        .await;
-    server
-        .assert_refuses(bob.posting_bytes(&media, chunk), 403, "not_the_sharer")
-        .await;
+    server.assert_refuses(alice.posting_bytes(&media, chunk), 409, "share_ended").await;
+    server.assert_refuses(bob.posting_bytes(&media, chunk), 403, "not_the_sharer").await;
     server.assert_refuses(dave.getting(&media), 403, "not_a_member").await;
     server.assert_integrity();
 }

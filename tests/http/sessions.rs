@@ -60,11 +60,7 @@ async fn every_route_wants_somebody_to_be_logged_in() {
             server.assert_refuses(request, 401, "unauthorized").await;
         }
     }
-    let response = client
-        .get(format!("{}/calls/incoming", server.url))
-        .send()
-        .await
-        .unwrap();
+    let response = client.get(format!("{}/calls/incoming", server.url)).send().await.unwrap();
     assert_eq!(response.headers()["www-authenticate"], "Bearer");
 }
 
@@ -118,8 +114,7 @@ impl Browser {
     }
 
     fn initiate(&self, headers: &[(&'static str, &str)]) -> RequestBuilder {
-        self.request(Method::POST, "/calls/initiate", headers)
-            .body(r#"{"channel":"dm:alice:bob"}"#)
+        self.request(Method::POST, "/calls/initiate", headers).body(r#"{"channel":"dm:alice:bob"}"#)
     }
 }
 
@@ -132,11 +127,7 @@ async fn a_cookie_does_for_what_the_own_site_sends() {
         &[("content-type", "Application/JSON; charset=utf-8")],
         &[("content-type", "application/octet-stream")],
         &[("content-type", "application/json"), ("origin", &here)],
-        &[
-            ("content-type", "application/json"),
-            ("sec-fetch-site", "same-origin"),
-            ("origin", &here),
-        ],
+        &[("content-type", "application/json"), ("sec-fetch-site", "same-origin"), ("origin", &here)],
         &[("content-type", "application/json"), ("sec-fetch-site", "none")],
     ] {
         let (status, body) = answer(browser.initiate(headers)).await;
@@ -163,9 +154,7 @@ async fn a_cookie_does_not_do_for_what_another_site_can_send() {
         let request = browser.initiate(&[("content-type", content_type)]);
         server.assert_refuses(request, 403, "content_type_needed").await;
     }
-    server
-        .assert_refuses(browser.initiate(&[]), 403, "content_type_needed")
-        .await;
+    server.assert_refuses(browser.initiate(&[]), 403, "content_type_needed").await;
 
     let json = ("content-type", "application/json");
     let elsewhere = server.url.replace("127.0.0.1", "localhost");
@@ -178,9 +167,7 @@ async fn a_cookie_does_not_do_for_what_another_site_can_send() {
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-site", "same-site"),
     ] {
-        server
-            .assert_refuses(browser.initiate(&[json, header]), 403, "cross_site")
-            .await;
+        server.assert_refuses(browser.initiate(&[json, header]), 403, "cross_site").await;
         let logout = browser.request(Method::POST, "/logout", &[json, header]);
         server.assert_refuses(logout, 403, "cross_site").await;
         // A token is nothing that a browser adds by itself.
@@ -203,20 +190,10 @@ async fn logout_ends_the_session_that_asks_and_no_other() {
     let response = phone.posting("/logout").send().await.unwrap();
     assert_eq!(response.status(), 200);
     let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
-    assert!(
-        cookie.starts_with("session=;") && cookie.contains("Max-Age=0"),
-        "{cookie}"
-    );
-    assert_eq!(
-        response.json::<serde_json::Value>().await.unwrap(),
-        json!({ "status": "logged_out" })
-    );
-    server
-        .assert_refuses(phone.getting("/calls/incoming"), 401, "unauthorized")
-        .await;
-    server
-        .assert_refuses(phone.posting("/logout"), 401, "unauthorized")
-        .await;
+    assert!(cookie.starts_with("session=;") && cookie.contains("Max-Age=0"), "{cookie}");
+    assert_eq!(response.json::<serde_json::Value>().await.unwrap(), json!({ "status": "logged_out" }));
+    server.assert_refuses(phone.getting("/calls/incoming"), 401, "unauthorized").await;
+    server.assert_refuses(phone.posting("/logout"), 401, "unauthorized").await;
     assert_eq!(laptop.read("/calls/incoming").await, json!([]));
 
     let by_cookie = Client::new()
@@ -224,9 +201,7 @@ async fn logout_ends_the_session_that_asks_and_no_other() {
         .header("content-type", "application/json")
         .header("cookie", format!("session={}", laptop.token));
     assert_eq!(answer(by_cookie).await.0, 200);
-    server
-        .assert_refuses(laptop.getting("/calls/incoming"), 401, "unauthorized")
-        .await;
+    server.assert_refuses(laptop.getting("/calls/incoming"), 401, "unauthorized").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM sessions"), 0);
 }
 
@@ -237,9 +212,7 @@ async fn a_session_ends_when_it_expires() {
     server.execute("UPDATE sessions SET expires_ts = (SELECT ts FROM now) - 0.001");
     let refused = alice.get("/calls/incoming").await;
     assert_refused(&refused, 401, "unauthorized");
-    server
-        .eventually("SELECT count(*) = 0 FROM sessions", std::time::Duration::from_secs(3))
-        .await;
+    server.eventually("SELECT count(*) = 0 FROM sessions", std::time::Duration::from_secs(3)).await;
 }
 
 #[tokio::test]
@@ -247,19 +220,13 @@ async fn a_removed_user_and_a_changed_password_end_sessions() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     server.run(&["user", "passwd", "alice"], "a new password");
-    server
-        .assert_refuses(alice.getting("/calls/incoming"), 401, "unauthorized")
-        .await;
+    server.assert_refuses(alice.getting("/calls/incoming"), 401, "unauthorized").await;
     assert_eq!(bob.read("/calls/incoming").await, json!([]));
     server.run(&["user", "remove", "bob"], "");
-    server
-        .assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized")
-        .await;
+    server.assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized").await;
     // Somebody who is given the name later gets nothing of it.
     server.person("bob");
-    server
-        .assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized")
-        .await;
+    server.assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized").await;
 }
 
 #[tokio::test]
@@ -269,9 +236,6 @@ async fn a_token_of_the_command_line_opens_the_api() {
     let printed = server.run(&["token", "alice", "--ttl", "1h"], "");
     alice.token = printed.trim_end().to_owned();
     assert_eq!(alice.read("/calls/incoming").await, json!([]));
-    let stored: i64 = server.value(&format!(
-        "SELECT count(*) FROM sessions WHERE token_hash LIKE '%{}%'",
-        alice.token
-    ));
+    let stored: i64 = server.value(&format!("SELECT count(*) FROM sessions WHERE token_hash LIKE '%{}%'", alice.token));
     assert_eq!(stored, 0, "the token itself is nowhere in the file");
 }

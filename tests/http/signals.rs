@@ -14,10 +14,7 @@ async fn signals_reach_their_recipient_in_order_and_nobody_else() {
     let talk = Talk::ringing().await;
     let (signal, signals) = (talk.path("signal"), talk.path("signals"));
     // The caller may signal while it still rings.
-    assert_eq!(
-        talk.alice.post_json(&signal, offer("bob")).await,
-        (200, json!({ "status": "sent" }))
-    );
+    assert_eq!(talk.alice.post_json(&signal, offer("bob")).await, (200, json!({ "status": "sent" })));
     assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
     for candidate in 1..=3 {
         let body = json!({ "to": "bob", "type": "ice_candidate", "payload": { "candidate": candidate } });
@@ -44,15 +41,7 @@ async fn signals_reach_their_recipient_in_order_and_nobody_else() {
         assert_eq!(rest.as_array().unwrap().as_slice(), &for_bob[2..]);
     }
     assert_eq!(talk.bob.read(&format!("{signals}?after={}", ids[3])).await, json!([]));
-    assert_eq!(
-        talk.bob
-            .read(&format!("{signals}?after=-5"))
-            .await
-            .as_array()
-            .unwrap()
-            .len(),
-        4
-    );
+    assert_eq!(talk.bob.read(&format!("{signals}?after=-5")).await.as_array().unwrap().len(), 4);
 
     let for_alice = talk.alice.read(&signals).await;
     assert_eq!(for_alice.as_array().unwrap().len(), 1);
@@ -86,10 +75,7 @@ async fn a_payload_is_handed_on_as_it_was_written() {
     let response = talk.bob.getting(&talk.path("signals")).send().await.unwrap();
     let text = response.text().await.unwrap();
     for payload in payloads {
-        assert!(
-            text.contains(&format!(r#""payload":{payload}"#)),
-            "{payload} is not in {text}"
-        );
+        assert!(text.contains(&format!(r#""payload":{payload}"#)), "{payload} is not in {text}");
     }
 }
 
@@ -97,9 +83,7 @@ async fn a_payload_is_handed_on_as_it_was_written() {
 async fn signals_are_between_those_on_the_call() {
     let talk = Talk::ringing().await;
     let (server, signal) = (&talk.server, talk.path("signal"));
-    server
-        .assert_refuses(talk.bob.posting_json(&signal, offer("alice")), 403, "not_accepted")
-        .await;
+    server.assert_refuses(talk.bob.posting_json(&signal, offer("alice")), 403, "not_accepted").await;
     assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
     for (person, to, status, code) in [
         (&talk.alice, "carol", 403, "recipient_not_in_call"),
@@ -110,41 +94,24 @@ async fn signals_are_between_those_on_the_call() {
         (&talk.carol, "bob", 403, "not_a_participant"),
         (&talk.carol, "carol", 403, "not_a_participant"),
     ] {
-        server
-            .assert_refuses(person.posting_json(&signal, offer(to)), status, code)
-            .await;
+        server.assert_refuses(person.posting_json(&signal, offer(to)), status, code).await;
     }
     let unknown = talk.alice.posting_json("/calls/none/signal", offer("bob"));
     server.assert_refuses(unknown, 404, "call_not_found").await;
     // The id of a share is no call's.
-    let (_, share) = talk
-        .alice
-        .post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" }))
-        .await;
+    let (_, share) = talk.alice.post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })).await;
     let of_share = format!("/calls/{}/signal", share["share_id"].as_str().unwrap());
-    server
-        .assert_refuses(talk.alice.posting_json(&of_share, offer("bob")), 404, "call_not_found")
-        .await;
+    server.assert_refuses(talk.alice.posting_json(&of_share, offer("bob")), 404, "call_not_found").await;
 
     assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
-    server
-        .assert_refuses(talk.alice.posting_json(&signal, offer("bob")), 409, "call_finished")
-        .await;
-    server
-        .assert_refuses(talk.carol.posting_json(&signal, offer("bob")), 403, "not_a_participant")
-        .await;
+    server.assert_refuses(talk.alice.posting_json(&signal, offer("bob")), 409, "call_finished").await;
+    server.assert_refuses(talk.carol.posting_json(&signal, offer("bob")), 403, "not_a_participant").await;
 }
 
 #[tokio::test]
 async fn whoever_left_gets_no_signals() {
     let talk = Talk::active().await;
-    assert_eq!(
-        talk.alice
-            .post_json(&talk.path("invite"), json!({ "username": "carol" }))
-            .await
-            .0,
-        200
-    );
+    assert_eq!(talk.alice.post_json(&talk.path("invite"), json!({ "username": "carol" })).await.0, 200);
     assert_eq!(talk.carol.post(&talk.path("accept")).await.0, 200);
     assert_eq!(talk.carol.post(&talk.path("leave")).await.0, 200);
     let request = talk.alice.posting_json(&talk.path("signal"), offer("carol"));
@@ -165,35 +132,17 @@ async fn a_signal_has_a_recipient_a_type_and_a_payload() {
         (json!({ "to": 1, "type": "offer", "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": 1, "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": null, "payload": {} }), "bad_body"),
-        (
-            json!({ "to": "bob", "type": "bye", "payload": {} }),
-            "call_signals_type_known",
-        ),
-        (
-            json!({ "to": "bob", "type": "Offer", "payload": {} }),
-            "call_signals_type_known",
-        ),
-        (
-            json!({ "to": "bob", "type": "", "payload": {} }),
-            "call_signals_type_known",
-        ),
-        (
-            json!({ "to": "bob", "type": "offer", "payload": null }),
-            "call_signals_payload_is_json",
-        ),
+        (json!({ "to": "bob", "type": "bye", "payload": {} }), "call_signals_type_known"),
+        (json!({ "to": "bob", "type": "Offer", "payload": {} }), "call_signals_type_known"),
+        (json!({ "to": "bob", "type": "", "payload": {} }), "call_signals_type_known"),
+        (json!({ "to": "bob", "type": "offer", "payload": null }), "call_signals_payload_is_json"),
     ] {
         let request = talk.alice.posting_json(&talk.path("signal"), body);
         talk.server.assert_refuses(request, 400, code).await;
     }
-    let too_deep = format!(
-        r#"{{"to":"bob","type":"offer","payload":{}{}}}"#,
-        "[".repeat(2000),
-        "]".repeat(2000)
-    );
+    let too_deep = format!(r#"{{"to":"bob","type":"offer","payload":{}{}}}"#, "[".repeat(2000), "]".repeat(2000));
     let request = talk.alice.posting_bytes(&talk.path("signal"), too_deep);
-    talk.server
-        .assert_refuses(request, 400, "call_signals_payload_is_json")
-        .await;
+    talk.server.assert_refuses(request, 400, "call_signals_payload_is_json").await;
 }
 
 #[tokio::test]
@@ -202,35 +151,23 @@ async fn a_payload_has_64_kib_at_most() {
     let of = |bytes: usize| json!({ "to": "bob", "type": "offer", "payload": "x".repeat(bytes - 2) });
     let signal = talk.path("signal");
     assert_eq!(talk.alice.post_json(&signal, of(65536)).await.0, 200);
-    talk.server
-        .assert_refuses(talk.alice.posting_json(&signal, of(65537)), 413, "signal_too_large")
-        .await;
+    talk.server.assert_refuses(talk.alice.posting_json(&signal, of(65537)), 413, "signal_too_large").await;
     // Characters are not bytes.
     let wide = json!({ "to": "bob", "type": "offer", "payload": "ü".repeat(32768) });
-    talk.server
-        .assert_refuses(talk.alice.posting_json(&signal, wide), 413, "signal_too_large")
-        .await;
-    talk.server
-        .assert_refuses(talk.alice.posting_json(&signal, of(1_200_000)), 413, "body_too_large")
-        .await;
+    talk.server.assert_refuses(talk.alice.posting_json(&signal, wide), 413, "signal_too_large").await;
+    talk.server.assert_refuses(talk.alice.posting_json(&signal, of(1_200_000)), 413, "body_too_large").await;
 }
 
 #[tokio::test]
 async fn the_oldest_signals_make_way() {
     let talk = Talk::active().await;
-    talk.server
-        .execute("UPDATE settings SET value = 3 WHERE name = 'signals_per_call_max'");
+    talk.server.execute("UPDATE settings SET value = 3 WHERE name = 'signals_per_call_max'");
     for number in 1..=5 {
         let body = json!({ "to": "bob", "type": "ice_candidate", "payload": number });
         assert_eq!(talk.alice.post_json(&talk.path("signal"), body).await.0, 200);
     }
     let signals = talk.bob.read(&talk.path("signals")).await;
-    let payloads: Vec<_> = signals
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|signal| &signal["payload"])
-        .collect();
+    let payloads: Vec<_> = signals.as_array().unwrap().iter().map(|signal| &signal["payload"]).collect();
     assert_eq!(payloads, [&json!(3), &json!(4), &json!(5)]);
 }
 
@@ -239,18 +176,11 @@ async fn reading_signals_is_for_participants() {
     let talk = Talk::active().await;
     let signals = talk.path("signals");
     let server = &talk.server;
-    server
-        .assert_refuses(talk.carol.getting(&signals), 403, "not_a_participant")
-        .await;
-    server
-        .assert_refuses(talk.alice.getting("/calls/none/signals"), 404, "call_not_found")
-        .await;
+    server.assert_refuses(talk.carol.getting(&signals), 403, "not_a_participant").await;
+    server.assert_refuses(talk.alice.getting("/calls/none/signals"), 404, "call_not_found").await;
     for after in ["", "x", "1.5", "9223372036854775808", "1%20", "0x1"] {
         let request = talk.alice.getting(&format!("{signals}?after={after}"));
         server.assert_refuses(request, 400, "bad_cursor").await;
     }
-    assert_eq!(
-        talk.bob.read(&format!("{signals}?after=9223372036854775807")).await,
-        json!([])
-    );
+    assert_eq!(talk.bob.read(&format!("{signals}?after=9223372036854775807")).await, json!([]));
 }

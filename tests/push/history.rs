@@ -72,7 +72,8 @@ async fn history_comes_in_pages_without_gaps() {
     assert_eq!(all.len(), 6);
     let mut paged: Vec<Value> = Vec::new();
     loop {
-        let before = paged.last().map_or(String::new(), |call| format!("&before={}", call["call_id"].as_str().unwrap()));
+        let before =
+            paged.last().map_or(String::new(), |call| format!("&before={}", call["call_id"].as_str().unwrap()));
         let (_, page) = alice.get(&format!("/calls/history?limit=1{before}")).await;
         match page.as_array().unwrap().first() {
             Some(call) => paged.push(call.clone()),
@@ -117,7 +118,10 @@ async fn missed_calls_are_marked_as_seen() {
 
     let older = missed[1]["missed_ts"].as_f64().unwrap();
     assert_eq!(bob.get(&format!("/calls/missed?since={older}")).await.1.as_array().unwrap().len(), 1);
-    assert_eq!(bob.post_json("/calls/missed/seen", json!({ "up_to": older })).await, (200, json!({ "status": "seen" })));
+    assert_eq!(
+        bob.post_json("/calls/missed/seen", json!({ "up_to": older })).await,
+        (200, json!({ "status": "seen" }))
+    );
     let (_, seen) = bob.get("/calls/missed").await;
     assert_eq!((&seen[0]["seen"], &seen[1]["seen"]), (&json!(false), &json!(true)));
     bob.post_json("/calls/missed/seen", json!({})).await;

@@ -34,7 +34,10 @@ async fn the_silent_leave_and_the_others_talk_on() {
     eventually("accepted,accepted,left".to_owned(), || states(&server)).await;
     assert_eq!(server.value::<String>("SELECT state FROM calls"), "active");
     unseen(&server, 61, "'bob'");
-    eventually("ended hangup".to_owned(), || server.value("SELECT state || ' ' || coalesce(ended_reason, '') FROM calls")).await;
+    eventually("ended hangup".to_owned(), || {
+        server.value("SELECT state || ' ' || coalesce(ended_reason, '') FROM calls")
+    })
+    .await;
     server.assert_integrity();
 }
 

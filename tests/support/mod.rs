@@ -52,16 +52,10 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim_end().rsplit(' ').next().unwrap_or_default().to_owned();
         assert!(url.starts_with("http://127.0.0.1:"), "the server said {line:?}");
-        Self {
-            url,
-            folder,
-            child: Some(child),
-        }
+        Self { url, folder, child: Some(child) }
     }
 
     /// The database file.
@@ -103,12 +97,7 @@ impl Server {
             [&token_hash(&token), name],
         )
         .unwrap();
-        Person {
-            name: name.to_owned(),
-            token,
-            url: self.url.clone(),
-            client: reqwest::Client::new(),
-        }
+        Person { name: name.to_owned(), token, url: self.url.clone(), client: reqwest::Client::new() }
     }
 
     /// The same person, with the same token, at this server: after it was started anew on the file of another.
@@ -119,11 +108,7 @@ impl Server {
     /// Adds a private channel with members, who exist, and answers its name.
     pub fn private_channel(&self, members: &[&str]) -> String {
         let sql = self.sql();
-        sql.execute(
-            "INSERT INTO private_channels (name, created_ts) VALUES ('a channel', 0)",
-            [],
-        )
-        .unwrap();
+        sql.execute("INSERT INTO private_channels (name, created_ts) VALUES ('a channel', 0)", []).unwrap();
         let id = sql.last_insert_rowid();
         for member in members {
             sql.execute(
@@ -184,9 +169,7 @@ impl Server {
             "screenshares",
             "share_media",
         ] {
-            let mut statement = snapshot
-                .prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))
-                .unwrap();
+            let mut statement = snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
             let columns = statement.column_count();
             let mut rows = statement.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
@@ -224,11 +207,8 @@ impl Server {
     pub fn assert_integrity(&self) {
         let sql = self.sql();
         let mut statement = sql.prepare("SELECT violation FROM integrity_violations").unwrap();
-        let violations: Vec<String> = statement
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let violations: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(violations, Vec::<String>::new());
         assert_eq!(self.value::<String>("PRAGMA integrity_check"), "ok");
     }
@@ -278,9 +258,7 @@ pub struct Person {
 impl Person {
     /// A request with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(&self.token)
+        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
     /// A GET to send.
@@ -300,9 +278,7 @@ impl Person {
 
     /// A POST to send, of bytes.
     pub fn posting_bytes(&self, path: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
-        self.request(Method::POST, path)
-            .header("content-type", "application/octet-stream")
-            .body(body.into())
+        self.request(Method::POST, path).header("content-type", "application/octet-stream").body(body.into())
     }
 
     /// GET: the status and the JSON.
@@ -334,9 +310,7 @@ impl Person {
 
     /// Calls a channel and answers the call's id.
     pub async fn call(&self, channel: &str) -> String {
-        let (status, body) = self
-            .post_json("/calls/initiate", serde_json::json!({ "channel": channel }))
-            .await;
+        let (status, body) = self.post_json("/calls/initiate", serde_json::json!({ "channel": channel })).await;
         assert_eq!(status, 200, "{body}");
         body["call_id"].as_str().unwrap().to_owned()
     }
@@ -346,23 +320,13 @@ impl Person {
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    let content_type = response
-        .headers()
-        .get("content-type")
-        .map(|value| value.to_str().unwrap().to_owned());
+    let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(content_type.as_deref(), Some("application/json"), "status {status}");
     (status, response.json().await.unwrap())
 }
 
 /// Fails unless an answer is an error of the contract's form with this status and code.
 pub fn assert_refused((status, body): &(u16, Value), expected_status: u16, code: &str) {
-    assert_eq!(
-        (*status, body["code"].as_str()),
-        (expected_status, Some(code)),
-        "{body}"
-    );
-    assert!(
-        body["error"].as_str().is_some_and(|sentence| sentence.len() > 5),
-        "{body}"
-    );
+    assert_eq!((*status, body["code"].as_str()), (expected_status, Some(code)), "{body}");
+    assert!(body["error"].as_str().is_some_and(|sentence| sentence.len() > 5), "{body}");
 }
