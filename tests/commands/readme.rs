@@ -206,6 +206,11 @@ async fn the_table_of_routes_is_what_is_served() {
         let method: Method = method.parse().unwrap();
         let response = alice.request(method, path).send().await.unwrap();
         let status = response.status().as_u16();
+        if path == "/events" {
+            // A stream has no end to wait for.
+            assert_eq!((status, &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+            continue;
+        }
         let answer: Value = response.json().await.unwrap();
         assert!(status != 405 && answer["code"] != "not_found" && status < 500, "{route}: {status} {answer}");
         if path == "/logout" {

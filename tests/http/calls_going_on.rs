@@ -227,7 +227,8 @@ async fn state_tells_everything_about_a_call() {
         state,
         json!({
             "call_id": talk.call, "channel": "dm:alice:bob", "initiator": "alice", "state": "active",
-            "started_ts": started, "answered_ts": answered, "ended_ts": null, "screenshare_user": null, "ended_reason": null,
+            "started_ts": started, "answered_ts": answered, "ended_ts": null, "version": talk.server.value::<i64>("SELECT version FROM calls"),
+            "screenshare_user": null, "ended_reason": null,
             "participants": [
                 { "username": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
                 { "username": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null },
