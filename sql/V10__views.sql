@@ -227,7 +227,8 @@ CREATE VIEW due (is_due) AS
                  WHERE state = 'active'
                    AND answered_ts <= (SELECT ts FROM now)
                                       - (SELECT value FROM settings WHERE name = 'call_max_seconds' AND value > 0))
-      OR (SELECT max(id) FROM events) - (SELECT min(id) FROM events)
-         >= (SELECT value FROM settings WHERE name = 'events_max_count')
-      OR (SELECT ts FROM events WHERE id = (SELECT min(id) FROM events))
-         <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age');
+      -- An empty log has no oldest event, and what is compared with NULL is neither due nor not.
+      OR coalesce((SELECT max(id) FROM events) - (SELECT min(id) FROM events)
+                  >= (SELECT value FROM settings WHERE name = 'events_max_count'), 0)
+      OR coalesce((SELECT ts FROM events WHERE id = (SELECT min(id) FROM events))
+                  <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age'), 0);
