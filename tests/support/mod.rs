@@ -256,6 +256,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Somebody whose token is in the file already; people may share a client and its pool of connections.
+    pub fn with_client(name: String, token: String, url: String, client: reqwest::Client) -> Self {
+        Self { name, token, url, client }
+    }
+
     /// A request with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
