@@ -39,16 +39,20 @@ BEGIN
 END;
 
 -- Every limit, one row each. `UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'` takes effect with the next
--- statement of anybody; no restart is needed.
+-- statement of anybody; no restart is needed. The ICE servers are the one setting that is no number, but JSON:
+--   UPDATE settings SET value = '[{"urls": "stun:stun.example.org:3478"}]' WHERE name = 'ice_servers'
 CREATE TABLE settings (
   name    TEXT NOT NULL PRIMARY KEY,                       -- what is limited
   value   ANY  NOT NULL,                                   -- the limit in force, in `unit`
-  unit    TEXT NOT NULL,                                   -- seconds, bytes or a count
-  lowest  REAL NOT NULL,                                   -- the smallest value that makes sense
-  highest REAL NOT NULL,                                   -- the largest value that is safe
+  unit    TEXT NOT NULL,                                   -- seconds, bytes, a count, or JSON
+  lowest  REAL NOT NULL,                                   -- the smallest value that makes sense; of JSON, its length
+  highest REAL NOT NULL,                                   -- the largest value that is safe; of JSON, its length
   meaning TEXT NOT NULL,                                   -- what happens at the limit
-  CONSTRAINT setting_is_a_number CHECK (typeof(value) IN ('integer', 'real')),
-  CONSTRAINT setting_is_in_range CHECK (value BETWEEN lowest AND highest)
+  CONSTRAINT setting_is_a_number CHECK (typeof(value) IN ('integer', 'real') OR name = 'ice_servers'),
+  CONSTRAINT setting_is_in_range CHECK (CASE name WHEN 'ice_servers' THEN length(value) ELSE value END
+    BETWEEN lowest AND highest),
+  CONSTRAINT ice_servers_are_a_json_list CHECK (CASE WHEN name <> 'ice_servers' THEN 1
+    WHEN typeof(value) = 'text' AND json_valid(value) THEN json_type(value) = 'array' ELSE 0 END)
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO settings (name, value, unit, lowest, highest, meaning) VALUES
@@ -83,7 +87,31 @@ INSERT INTO settings (name, value, unit, lowest, highest, meaning) VALUES
   ('login_attempts_per_name', 10, 'count', 1, 1000000,
    'wrong passwords for one name within the window before it has to wait'),
   ('login_attempts_per_address', 50, 'count', 1, 1000000,
-   'wrong passwords from one address within the window before it has to wait');
+   'wrong passwords from one address within the window before it has to wait'),
+  ('ice_servers', '[]', 'JSON', 2, 16384,
+   'STUN and TURN servers that browsers use between networks, as a list of `{"urls", "username", "credential"}`');
+
+-- A browser refuses to make any connection at all when one server is no `RTCIceServer` (WebRTC 1.0, section 4.2.4), so a slip
+-- of the pen here would silence everybody: each has one URL or several, and a name and a password if it is a TURN server.
+CREATE TRIGGER ice_servers_are_what_browsers_take
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'ice_servers'
+  AND CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
+BEGIN
+  SELECT RAISE(ABORT, 'ice_server_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) WHERE type <> 'object');
+
+  SELECT RAISE(ABORT, 'ice_server_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) AS server
+                WHERE coalesce(json_type(server.value, '$.urls'), 'missing') NOT IN ('text', 'array')
+                   OR json_extract(server.value, '$.urls') IN ('', '[]')
+                   OR EXISTS (SELECT 1 FROM json_each(server.value, '$.urls') AS url
+                              WHERE url.type <> 'text'
+                                 OR NOT (url.value GLOB 'stun:?*' OR url.value GLOB 'stuns:?*'
+                                         OR ((url.value GLOB 'turn:?*' OR url.value GLOB 'turns:?*')
+                                             AND json_type(server.value, '$.username') IS 'text'
+                                             AND json_type(server.value, '$.credential') IS 'text'))));
+END;
 
 -- A rule that looks up a setting which is gone would compare with NULL and hold no longer.
 CREATE TRIGGER setting_stays

@@ -261,6 +261,9 @@ statements! {
     SIGNALS_AFTER = "SELECT id, from_user, signal_type, payload, ts FROM call_signals \
         WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id";
 
+    /// The ICE servers that clients use, as JSON.
+    ICE_SERVERS = "SELECT value FROM settings WHERE name = 'ice_servers'";
+
     // ---- media of calls
 
     /// The largest chunk that may be uploaded, in bytes.

@@ -5,6 +5,7 @@ mod calls;
 mod error;
 mod events;
 mod history;
+mod ice;
 mod leftover;
 mod listener;
 mod media;
@@ -41,6 +42,8 @@ pub fn routes(
         .or(events::routes(app))
         .unify()
         .or(history::routes(app))
+        .unify()
+        .or(ice::routes(app))
         .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
         .map(Reply::into_response)

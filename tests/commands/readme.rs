@@ -243,6 +243,7 @@ fn the_table_of_settings_is_that_of_a_new_file() {
         .query_map([], |row| {
             let value = match row.get_ref(1)? {
                 ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
                 other => format!("{other:?}"),
             };
             Ok((row.get(0)?, vec![value, row.get(2)?, row.get(3)?]))

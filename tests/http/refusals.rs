@@ -70,6 +70,8 @@ const MET_ELSEWHERE: &[&str] = &[
     // The clock, the settings, sessions and this very table are an admin's.
     "clock_has_one_row",
     "clock_is_needed",
+    "ice_server_malformed",
+    "ice_servers_are_a_json_list",
     "refusal_status_is_a_client_error",
     "session_is_fixed",
     "sessions_token_hash_format",

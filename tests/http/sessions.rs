@@ -10,6 +10,7 @@ use crate::support::{Server, answer, assert_refused};
 pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/calls/initiate"),
     ("GET", "/calls/incoming"),
+    ("GET", "/calls/ice"),
     ("POST", "/calls/ID/accept"),
     ("POST", "/calls/ID/reject"),
     ("POST", "/calls/ID/end"),
