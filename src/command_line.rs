@@ -46,7 +46,7 @@ pub enum Command {
 }
 
 /// How to serve.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Serve {
     /// Where to listen; port 0 takes any that is free
     #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
@@ -54,6 +54,15 @@ pub struct Serve {
     /// A reverse proxy in front ends TLS: make cookies Secure, and believe its X-Forwarded-For
     #[arg(long)]
     pub behind_proxy: bool,
+    /// Speak HTTPS with this certificate, a PEM file that may hold a chain; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls_self_signed")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "tls_self_signed")]
+    pub tls_key: Option<PathBuf>,
+    /// Speak HTTPS with a certificate for this machine from an authority of its own, which people trust once
+    #[arg(long)]
+    pub tls_self_signed: bool,
 }
 
 /// `user …`.

@@ -2,7 +2,8 @@
 //!
 //! What may happen in a call is decided by the triggers, views and constraints in `sql/`. This crate is the shell around
 //! them: [`database`] has the two doors to the file, [`statements`] every SQL statement that goes through them, [`http`] the
-//! REST API, [`push`] what tells clients of the event log, and [`commands`] the command line.
+//! REST API, [`push`] what tells clients of the event log, [`tls`] the
+//! certificate of HTTPS, and [`commands`] the command line.
 
 pub mod command_line;
 pub mod commands;
@@ -11,4 +12,5 @@ pub mod http;
 pub mod passwords;
 pub mod push;
 pub mod statements;
+pub mod tls;
 pub mod tokens;

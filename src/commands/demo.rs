@@ -26,8 +26,8 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
         .map_err(|error| CommandError::new(format!("the demo cannot be filled: {error}")))?;
     drop(database);
 
-    let options = Serve { listen, behind_proxy: false };
-    serve::serve(&path, &options, |address| {
+    let options = Serve { listen, ..Serve::default() };
+    serve::serve(&path, &options, |address, _| {
         let url = format!("http://{address}");
         print_line(&format!("minimost-calls demo on {url}"))?;
         print_line(&format!("The database is {}; it goes when you stop this with Ctrl-C.\n", path.display()))?;

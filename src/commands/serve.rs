@@ -1,8 +1,9 @@
 //! `serve`: the server.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -13,16 +14,25 @@ use crate::database::{Database, ServerLock, Write};
 use crate::http::{self, App};
 use crate::push::Hub;
 use crate::statements;
+use crate::tls::Tls;
 
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
-    serve(path, options, |address| print_line(&format!("minimost-calls serves {} on http://{address}", path.display())))
+    serve(path, options, |address, tls| {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if let Some(authority) = tls.and_then(Tls::authority) {
+            let url = format!("{scheme}://{}", reachable(address));
+            print_line(&format!("Open {url} on this network. Its authority can be trusted once: {url}/authority.crt"))?;
+            print_line(&format!("SHA-256 fingerprint of the authority: {}", authority.fingerprint()))?;
+        }
+        print_line(&format!("minimost-calls serves {} on {scheme}://{address}", path.display()))
+    })
 }
 
 /// Serves the database at `path`; `started` is called with the address when the first request can come.
 pub(super) fn serve(
     path: &Path,
     options: &Serve,
-    started: impl FnOnce(SocketAddr) -> Result<(), CommandError>,
+    started: impl FnOnce(SocketAddr, Option<&Tls>) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     start_logging();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -36,10 +46,18 @@ pub(super) fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = Database::open(path)?;
     let _lock = ServerLock::take(path)?;
+    // Only the one server of a file makes certificates beside it.
+    let tls = tls(path, options)?.map(Arc::new);
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints).map_err(|error| CommandError::new(error.to_string()))?;
-    let app = App { hub: hub.clone(), database: database.clone(), behind_proxy: options.behind_proxy };
+    let app = App {
+        hub: hub.clone(),
+        database: database.clone(),
+        behind_proxy: options.behind_proxy,
+        tls: tls.is_some(),
+        authority: tls.as_ref().and_then(|tls| tls.authority()).map(|authority| authority.pem().into()),
+    };
     let routes = http::routes(&app);
     let push = hub.clone();
 
@@ -53,11 +71,48 @@ pub(super) fn serve(
         hub.close();
     };
 
-    started(address)?;
-    runtime.block_on(http::serve(listener, routes, stop));
+    if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {
+        warn_of_plain_http(address);
+    }
+    if let Some(tls) = &tls {
+        runtime.spawn(Arc::clone(tls).keep_current());
+    }
+    started(address, tls.as_deref())?;
+    runtime.block_on(http::serve(listener, tls.as_deref(), routes, stop));
     push.stop();
     database.close();
     Ok(())
+}
+
+/// The certificate that the options ask for, if they ask for one.
+fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
+    let tls = match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => Tls::with_files(certificate, key),
+        _ if options.tls_self_signed => Tls::self_signed(path),
+        _ => return Ok(None),
+    };
+    tls.map(Some).map_err(|error| CommandError::new(format!("no certificate to serve HTTPS with: {error}")))
+}
+
+/// Says what will not work. It is for whoever typed the command, whatever is logged.
+fn warn_of_plain_http(address: SocketAddr) {
+    // Nobody is left to warn when standard error is closed.
+    let _ = writeln!(
+        io::stderr(),
+        "warning: {address} is plain HTTP: passwords and talks about calls can be read on the network, and browsers on other \
+         machines give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
+         and --behind-proxy"
+    );
+}
+
+/// An address for others to type: who listens on all of them is reached by the machine's first that is not its own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let found = interfaces.iter().map(if_addrs::Interface::ip).find(|ip| ip.is_ipv4() && !ip.is_loopback());
+    SocketAddr::new(found.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), address.port())
 }
 
 /// Logs go to standard error, at the level that `RUST_LOG` says. They hold no tokens, passwords or payloads.

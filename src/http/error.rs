@@ -53,6 +53,12 @@ impl Error {
         )
     }
 
+    /// 404: there is nothing at that path.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at that path.")
+    }
+
     /// What the database means by `code`. A code that it does not know is a defect, logged and answered with 500.
     #[must_use]
     pub fn refused(app: &App, code: &str) -> Self {
@@ -151,7 +157,7 @@ impl From<&Rejection> for Error {
             return Self::bad_request("bad_query", "The query string cannot be read.");
         }
         if rejection.is_not_found() {
-            return Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at that path.");
+            return Self::not_found();
         }
         Self::bad_request("bad_request", "The request cannot be read.")
     }

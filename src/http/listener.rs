@@ -8,19 +8,34 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION, STRICT_TRANSPORT_SECURITY};
+use warp::http::uri::Authority;
 use warp::{Filter, Reply};
 
-use super::{PeerAddress, leftover};
+use super::{Error, PeerAddress, leftover};
+use crate::tls::Tls;
 
 /// Clients have this long to send the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clients have this long to agree on a TLS connection.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Browsers come back with HTTPS for half a year (RFC 6797).
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=15552000");
 
 /// Data that the other end does not acknowledge for so long means that it is gone.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,7 +69,9 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
 }
 
 /// Serves `routes` on `listener` until `stop` is ready; then finishes the requests under way, and returns.
-pub async fn serve<F>(listener: TcpListener, routes: F, stop: impl Future<Output = ()>)
+///
+/// With `tls`, connections speak it; who speaks plain HTTP all the same is sent to the `https` address.
+pub async fn serve<F>(listener: TcpListener, tls: Option<&Tls>, routes: F, stop: impl Future<Output = ()>)
 where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
@@ -62,6 +79,10 @@ where
 {
     let places = Arc::new(Semaphore::new(places_for_connections()));
     let graceful = GracefulShutdown::new();
+    let acceptor = tls.map(Tls::acceptor);
+    // People who click a warning away for our own authority must still be able to, and it may be gone tomorrow.
+    let strict_transport = tls.is_some_and(|tls| tls.authority().is_none());
+    let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
         let place = tokio::select! {
@@ -88,34 +109,112 @@ where
             continue;
         }
         let service = warp::service(routes.clone());
-        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (parts, body) = request.into_parts();
             let (body, leftover) = leftover::share(body, parts.headers.contains_key("expect"));
-            let mut request = hyper::Request::from_parts(parts, body);
+            let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(PeerAddress(peer));
             let answering = hyper::service::Service::call(&TowerToHyperService::new(service.clone()), request);
             async move {
-                let answer = answering.await;
+                let mut answer = answering.await;
                 leftover.discard().await;
+                if let Ok(answer) = &mut answer
+                    && strict_transport
+                {
+                    answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+                }
                 answer
             }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let watcher = graceful.watcher();
+        let Some(acceptor) = acceptor.clone() else {
+            tokio::spawn(async move {
+                converse(stream, service, watcher).await;
+                drop(place);
+            });
+            continue;
+        };
+        let mut stopped = stopped.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke off");
+            // Each handshake has a task of its own, so that a slow one holds nobody else, and a stopping server does not wait
+            // for it.
+            tokio::select! {
+                _ = stopped.changed() => {}
+                shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, &acceptor)) => match shaken {
+                    Ok(Ok(Shaken::Tls(stream))) => converse(stream, service, watcher).await,
+                    Ok(Ok(Shaken::Plain(stream))) => converse_plainly(stream, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
             }
             drop(place);
         });
     }
+    drop(stopping);
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
+}
+
+/// Answers the requests of one connection until either side closes it, or the server stops.
+async fn converse<I, S, B>(stream: I, service: S, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// What came of a connection to a port that speaks TLS.
+enum Shaken {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Somebody who speaks plain HTTP.
+    Plain(TcpStream),
+}
+
+async fn shake_hands(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Shaken> {
+    let mut first = [0];
+    // A handshake begins with the content type 22 (RFC 8446, section 5.1), a request with the letter of a method.
+    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
+        return Ok(Shaken::Plain(stream));
+    }
+    Ok(Shaken::Tls(Box::new(acceptor.accept(stream).await?)))
+}
+
+/// Sends whoever typed an address without `https` to the same one with it. Nothing else is done in the open.
+async fn converse_plainly(stream: TcpStream, watcher: Watcher) {
+    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+        let secure = request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
+            .filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))
+            .and_then(|host| {
+                let path = request.uri().path_and_query()?;
+                HeaderValue::from_str(&format!("https://{host}{path}")).ok()
+            });
+        let mut answer = match secure {
+            Some(address) => {
+                let mut answer = warp::http::StatusCode::TEMPORARY_REDIRECT.into_response();
+                answer.headers_mut().insert(LOCATION, address);
+                answer
+            }
+            None => Error::bad_request("https_needed", "This port speaks HTTPS: use an https address.").into_response(),
+        };
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Ok::<_, Infallible>(answer)
+    });
+    converse(stream, service, watcher).await;
 }
 
 /// How many connections the limit on open files leaves room for, after raising it as far as may be.

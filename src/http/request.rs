@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use cookie::Cookie;
@@ -27,6 +28,10 @@ pub struct App {
     pub hub: Hub,
     /// Whether a reverse proxy in front terminates TLS and adds `X-Forwarded-For`, which is then believed.
     pub behind_proxy: bool,
+    /// Whether this server itself speaks TLS.
+    pub tls: bool,
+    /// The certificate of our own authority in PEM, if its certificate is what this server speaks TLS with.
+    pub authority: Option<Arc<str>>,
 }
 
 /// A body whose buffers are bytes, which hyper's are already.

@@ -1,4 +1,4 @@
-//! `POST /login`, `POST /logout` and `GET /healthz`.
+//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /authority.crt`.
 
 use cookie::{Cookie, SameSite};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, warp::path("login") => login),
         route!(POST app, warp::path("logout") => logout),
         route!(GET app, warp::path("healthz") => health),
+        route!(GET app, warp::path("authority.crt") => authority),
     ]
 }
 
@@ -91,7 +92,7 @@ fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> St
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(app.behind_proxy)
+        .secure(app.behind_proxy || app.tls)
         .max_age(max_age)
         .to_string()
 }
@@ -107,4 +108,11 @@ async fn logout(request: Request) -> Answer<impl Reply> {
 async fn health(request: Request) -> Answer {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
     Ok(status("ok"))
+}
+
+/// The certificate of the server's own authority, for people to trust once. It is no secret.
+async fn authority(request: Request) -> Answer<impl Reply> {
+    let pem = request.app.authority.as_deref().ok_or_else(Error::not_found)?.to_owned();
+    let reply = warp::reply::with_header(pem, "content-type", "application/x-x509-ca-cert");
+    Ok(warp::reply::with_header(reply, "content-disposition", "attachment; filename=\"minimost-calls.crt\""))
 }

@@ -19,4 +19,5 @@ mod scenes;
 mod screenshares;
 mod sessions;
 mod signals;
+mod tls;
 mod two_people;

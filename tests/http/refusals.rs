@@ -81,7 +81,15 @@ const MET_ELSEWHERE: &[&str] = &[
 ];
 
 /// Codes of the HTTP shell that are met in other tests: they take ten seconds, or an admin with the write lock.
-const MET_IN_OTHER_TESTS: &[&str] = &["body_too_slow", "database_busy", "bad_limit", "bad_time", "bad_wait"];
+const MET_IN_OTHER_TESTS: &[&str] = &[
+    // Plain HTTP on a port that speaks TLS: tests/http/tls.rs.
+    "https_needed",
+    "body_too_slow",
+    "database_busy",
+    "bad_limit",
+    "bad_time",
+    "bad_wait",
+];
 
 /// Codes of the HTTP shell for what no client can bring about: broken disks, defects, a server that has all but stopped, and
 /// what warp might say although it does not.

@@ -41,20 +41,29 @@ impl Server {
 
     /// Starts a server on `presence.db` in `folder`, with more arguments for `serve`.
     pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", folder, arguments)
+    }
+
+    /// Starts a server on `presence.db` in `folder`, at an address of 127.0.0.1.
+    pub fn start_on(address: &str, folder: TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .arg("--db")
             .arg(folder.path().join("presence.db"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", address])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        // With HTTPS it says more before that.
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.into_iter().find(|line| line.starts_with("minimost-calls serves")).unwrap_or_default();
         let url = line.trim_end().rsplit(' ').next().unwrap_or_default().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "the server said {line:?}");
+        assert!(
+            url.starts_with("http://127.0.0.1:") || url.starts_with("https://127.0.0.1:"),
+            "the server said {line:?}"
+        );
         Self { url, folder, child: Some(child) }
     }
 

@@ -1,0 +1,266 @@
+//! HTTPS: certificates that are given and of our own, what changes them, and clients that speak something else.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::{Certificate, Client};
+use tempfile::TempDir;
+
+use crate::support::{PROGRAM, Server, wait};
+
+/// No handshake of the server's may take longer, with something to spare for a machine that is busy.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(25);
+
+/// A client that trusts one authority and keeps no connection, so that each request shakes hands.
+fn client(authority: &str) -> Client {
+    Client::builder()
+        .add_root_certificate(Certificate::from_pem(authority.as_bytes()).unwrap())
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
+}
+
+fn authority_of(server: &Server) -> String {
+    fs::read_to_string(server.folder.path().join("presence.db-authority.pem")).unwrap()
+}
+
+/// A certificate for 127.0.0.1 that is its own authority, and its key.
+fn certificate() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The address of a server, for a client that speaks what it likes.
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.url.trim_start_matches("https://")).unwrap();
+    stream.set_read_timeout(Some(HANDSHAKE_MAX)).unwrap();
+    stream
+}
+
+fn answer_to(server: &Server, request: &str) -> String {
+    let mut stream = connect(server);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.to_lowercase()
+}
+
+#[tokio::test]
+async fn whoever_trusts_the_authority_is_served() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let trusting = client(&authority_of(&server));
+    let health = trusting.get(format!("{}/healthz", server.url)).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    assert!(!health.headers().contains_key("strict-transport-security"));
+    let (other, _) = certificate();
+    assert!(client(&other).get(format!("{}/healthz", server.url)).send().await.is_err());
+
+    let downloaded = trusting.get(format!("{}/authority.crt", server.url)).send().await.unwrap();
+    assert_eq!(downloaded.headers()["content-type"], "application/x-x509-ca-cert");
+    let downloaded = downloaded.text().await.unwrap();
+    assert!(!downloaded.contains("PRIVATE"), "the key stays here");
+    let by_download = client(&downloaded).get(format!("{}/healthz", server.url)).send().await.unwrap();
+    assert_eq!(by_download.status(), 200);
+}
+
+#[tokio::test]
+async fn the_authority_stays_and_its_files_are_the_owners() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let names = ["presence.db-authority.pem", "presence.db-tls.pem"];
+    let texts = |folder: &Path| names.map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    for name in names {
+        assert_eq!(mode(&server.folder.path().join(name)), 0o600, "{name}");
+    }
+    let before = texts(server.folder.path());
+    let (folder, _) = server.stop(Signal::SIGTERM);
+    let again = Server::start_in(folder, &["--tls-self-signed"]);
+    assert_eq!(texts(again.folder.path()), before);
+
+    // Of a machine with another address, nothing is left but the authority.
+    let (folder, _) = again.stop(Signal::SIGTERM);
+    let (elsewhere, key) = certificate();
+    fs::write(folder.path().join(names[1]), elsewhere + &key).unwrap();
+    let moved = Server::start_in(folder, &["--tls-self-signed"]);
+    let after = texts(moved.folder.path());
+    assert_eq!(after[0], before[0]);
+    assert_ne!(after[1], before[1]);
+    let health = client(&before[0]).get(format!("{}/healthz", moved.url)).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_taken_up_and_a_bad_one_is_not() {
+    let folder = TempDir::new().unwrap();
+    let (certificate_path, key_path) = (folder.path().join("a.crt"), folder.path().join("a.key"));
+    let (first, first_key) = certificate();
+    fs::write(&certificate_path, &first).unwrap();
+    fs::write(&key_path, &first_key).unwrap();
+    let arguments = ["--tls-cert", certificate_path.to_str().unwrap(), "--tls-key", key_path.to_str().unwrap()];
+    let server = Server::start_in(TempDir::new().unwrap(), &arguments);
+    let health = format!("{}/healthz", server.url);
+    let answer = client(&first).get(&health).send().await.unwrap();
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=15552000");
+
+    // The new certificate comes first, and does not fit the key that is still there; then a good pair.
+    let (second, second_key) = certificate();
+    fs::write(&certificate_path, "no certificate").unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        // A client of its own each time: one that resumes a session asks for no certificate.
+        assert_eq!(client(&first).get(&health).send().await.unwrap().status(), 200, "the old one is kept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    fs::write(&certificate_path, &second).unwrap();
+    fs::write(&key_path, &second_key).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client(&second).get(&health).send().await.is_err() {
+        assert!(Instant::now() < deadline, "the new certificate is not taken up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(client(&first).get(&health).send().await.is_err(), "the old one is gone");
+}
+
+#[tokio::test]
+async fn cookies_are_secure_over_tls() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    server.run(&["user", "add", "alice"], "rabbit hole");
+    let answer = client(&authority_of(&server))
+        .post(format!("{}/login", server.url))
+        .body(r#"{"username":"alice","password":"rabbit hole"}"#)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.split("; ").any(|one| one == attribute), "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let answer = answer_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
+    assert!(answer.starts_with("http/1.1 307 "), "{answer}");
+    assert!(answer.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{answer}");
+    for request in [
+        "POST /login HTTP/1.1\r\nHost: calls.test\r\nContent-Length: 2\r\n\r\n{}",
+        "GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let answer = answer_to(&server, request);
+        assert!(answer.starts_with("http/1.") && answer.contains(" 400 "), "{answer}");
+        assert!(answer.contains(r#""code":"https_needed""#), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_cut_and_holds_nobody() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let mut silent: Vec<_> = (0..50).map(|_| connect(&server)).collect();
+    // The head of a TLS record that never comes.
+    silent.iter_mut().step_by(2).for_each(|stream| stream.write_all(&[22, 3, 1, 2, 0]).unwrap());
+    let begun = Instant::now();
+    let health = client(&authority_of(&server)).get(format!("{}/healthz", server.url)).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        match stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+    assert!(begun.elapsed() < HANDSHAKE_MAX, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stopping_server_does_not_wait_for_handshakes() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let _silent = connect(&server);
+    let begun = Instant::now();
+    let (_folder, status) = server.stop(Signal::SIGTERM);
+    assert!(status.success());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_bad_certificate_at_the_start_is_one_line() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ((first, first_key), (_, other_key)) = (certificate(), certificate());
+    fs::write(path("good.crt"), first).unwrap();
+    fs::write(path("good.key"), first_key).unwrap();
+    fs::write(path("other.key"), other_key).unwrap();
+    fs::write(path("empty"), "").unwrap();
+    for (certificate, key) in [
+        ("none", "good.key"),
+        ("good.crt", "none"),
+        ("good.crt", "other.key"),
+        ("empty", "good.key"),
+        ("good.crt", "empty"),
+    ] {
+        let output = Command::new(PROGRAM)
+            .args(["--db", &path("presence.db"), "serve", "--listen", "127.0.0.1:0"])
+            .args(["--tls-cert", &path(certificate), "--tls-key", &path(key)])
+            .output()
+            .unwrap();
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{certificate} {key}");
+        assert!(line.starts_with("error: ") && line.lines().count() == 1, "{line}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// What `serve` says on standard error until it serves, and what it prints.
+fn said(arguments: &[&str]) -> (String, String) {
+    let folder = TempDir::new().unwrap();
+    let mut child = Command::new(PROGRAM)
+        .arg("--db")
+        .arg(folder.path().join("presence.db"))
+        .args(["serve", "--listen"])
+        .args(arguments)
+        .env("RUST_LOG", "off")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    while !printed.contains("minimost-calls serves") && lines.read_line(&mut printed).unwrap() > 0 {}
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait(&mut child, Duration::from_secs(20));
+    lines.read_to_string(&mut printed).unwrap();
+    let mut complaints = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+    (complaints, printed)
+}
+
+#[test]
+fn plain_http_for_others_is_warned_of() {
+    let (warning, _) = said(&["0.0.0.0:0"]);
+    assert!(warning.starts_with("warning: ") && warning.lines().count() == 1, "{warning}");
+    for word in ["microphone", "camera", "screen", "--tls-self-signed"] {
+        assert!(warning.contains(word), "{warning}");
+    }
+    for quiet in [&["127.0.0.1:0"][..], &["0.0.0.0:0", "--behind-proxy"], &["0.0.0.0:0", "--tls-self-signed"]] {
+        let (warning, printed) = said(quiet);
+        assert_eq!(warning, "", "{quiet:?}");
+        let is_self_signed = quiet.contains(&"--tls-self-signed");
+        assert_eq!(printed.contains("SHA-256 fingerprint of the authority: "), is_self_signed, "{printed}");
+    }
+}
