@@ -34,7 +34,12 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
         for (name, password, token) in &people {
             print_line(&format!("  {name:<6} password {password}   token {token}"))?;
         }
-        print_line("\nAll three are in private:1, and have called before. To see a call, in another shell:\n")?;
+        print_line(&format!(
+            "\nTo talk, open {url} in two browser windows, one of them private, and sign in as two of them."
+        ))?;
+        print_line(
+            "All three are in private:1, and have called before. To see a call without a browser, in another shell:\n",
+        )?;
         for line in next_steps(&url, &people[0].2, &people[1].2, &path.display().to_string()) {
             print_line(&format!("  {line}"))?;
         }

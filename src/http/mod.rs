@@ -9,6 +9,7 @@ mod ice;
 mod leftover;
 mod listener;
 mod media;
+mod pages;
 mod request;
 mod screenshares;
 mod sessions;
@@ -44,6 +45,8 @@ pub fn routes(
         .or(history::routes(app))
         .unify()
         .or(ice::routes(app))
+        .unify()
+        .or(pages::routes())
         .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
         .map(Reply::into_response)

@@ -112,7 +112,7 @@ async fn unknown_paths_are_not_found() {
     let server = Server::start();
     let alice = server.person("alice");
     for path in [
-        "/",
+        "/index.html",
         "/calls",
         "/calls/",
         "/calls/x",

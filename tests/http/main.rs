@@ -10,6 +10,7 @@ mod calls_going_on;
 mod calls_ringing;
 mod clients;
 mod login;
+mod pages;
 mod races;
 mod raw;
 mod refusals;

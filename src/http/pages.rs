@@ -1,0 +1,170 @@
+//! The web client: the pages `/` and `/relay`, and what they are made of, out of the binary.
+//!
+//! The files are those of `src/web/`. A page may load nothing from elsewhere and run no script but these files: its
+//! Content-Security-Policy says so, and wants Trusted Types, which no file makes use of, so that text can never become markup.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rust_embed::Embed;
+use warp::Filter;
+use warp::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+};
+use warp::http::{HeaderMap, Response, StatusCode};
+use warp::path::Tail;
+
+use super::{Routes, one_of};
+
+#[derive(Embed)]
+#[folder = "src/web"]
+struct Files;
+
+/// One file, ready to be sent.
+struct Page {
+    content_type: &'static str,
+    plain: Body,
+    /// Missing if it would not be smaller.
+    gzip: Option<Body>,
+}
+
+/// The bytes of a file in one encoding, and their entity tag: each encoding is a representation of its own (RFC 9110,
+/// section 8.8.3).
+struct Body {
+    bytes: Bytes,
+    etag: HeaderValue,
+}
+
+/// Every file by its path, compressed when the first of them is asked for: starting the server does not wait for it.
+static PAGES: LazyLock<HashMap<Cow<'static, str>, Page>> = LazyLock::new(|| {
+    let pages = Files::iter().filter_map(|path| {
+        let page = Page::of(&path)?;
+        Some((path, page))
+    });
+    pages.collect()
+});
+
+impl Page {
+    fn of(path: &str) -> Option<Self> {
+        let file = Files::get(path)?;
+        let plain = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        let hash: String = file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
+        let gzip = match gzip {
+            Some(bytes) => Some(Body { bytes, etag: HeaderValue::from_str(&format!("\"{hash}-gzip\"")).ok()? }),
+            None => None,
+        };
+        let etag = HeaderValue::from_str(&format!("\"{hash}\"")).ok()?;
+        Some(Self { content_type: content_type(path), plain: Body { bytes: plain, etag }, gzip })
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("webmanifest") => "application/manifest+json",
+        _ => "application/octet-stream",
+    }
+}
+
+/// What every file says to the browser. The policy of a page is that of the whole page: `media-src blob:` is for MediaSource,
+/// and no other source is asked for than this server.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (
+        HeaderName::from_static("content-security-policy"),
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
+    ),
+    (HeaderName::from_static("x-content-type-options"), "nosniff"),
+    (HeaderName::from_static("x-frame-options"), "DENY"),
+    (HeaderName::from_static("referrer-policy"), "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), autoplay=(self), \
+         geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()",
+    ),
+];
+
+/// The pages `/` and `/relay`, and `/web/...`, of which they consist. None of them needs a session.
+pub(super) fn routes() -> Routes {
+    let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
+    let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
+    let index = warp::path::end().and(page("index.html"));
+    let relay = warp::path("relay").and(warp::path::end()).and(page("relay.html"));
+    one_of![index.boxed(), relay.boxed(), web.boxed()]
+        .and(warp::get().or(warp::head()).unify())
+        .and(warp::header::headers_cloned())
+        .and_then(|path: Cow<'static, str>, headers: HeaderMap| async move {
+            PAGES.get(&path).map(|page| page.answer(&headers)).ok_or_else(warp::reject::not_found)
+        })
+        .boxed()
+}
+
+impl Page {
+    /// 200 with the file, or 304 if the browser has it. It asks each time, so that a new version of the server is met by a
+    /// new version of the page, whole; what has not changed is answered without a body.
+    fn answer(&self, request: &HeaderMap) -> warp::reply::Response {
+        let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
+        let body = gzip.unwrap_or(&self.plain);
+        let mut response = if has(request, &body.etag) {
+            let mut response = Response::new(Bytes::new().into());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            let mut response = Response::new(body.bytes.clone().into());
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            if gzip.is_some() {
+                response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(ETAG, body.etag.clone());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        headers.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        response
+    }
+}
+
+/// Whether the browser takes gzip: named, or meant by `*`, and not with a weight of nothing (RFC 9110, section 12.5.3).
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let weight = |name: &str| {
+        let values = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).find_map(|coding| {
+            let (coding, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+            let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+            coding.trim().eq_ignore_ascii_case(name).then(|| weight.unwrap_or(1.0))
+        })
+    };
+    weight("gzip").or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
+}
+
+/// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2, which compares weakly).
+fn has(request: &HeaderMap, etag: &HeaderValue) -> bool {
+    let values = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes())
+}

@@ -1,0 +1,254 @@
+//! The web client as it is served, and `GET /calls/ice`. What it does is proven in a browser.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, Response};
+use serde_json::json;
+
+use crate::support::{Server, answer, assert_refused};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web")
+}
+
+/// The path of every file below a folder of the client's.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The paths at which the files of the client are served, and what is in them.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let path = |file: &Path| format!("/web/{}", file.strip_prefix(folder()).unwrap().display());
+    files_below(&folder()).iter().map(|file| (path(file), fs::read(file).unwrap())).collect()
+}
+
+async fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
+    let request = Client::new().get(format!("{}{path}", server.url));
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn the_pages_are_served_to_everybody_and_say_what_they_may_load() {
+    let server = Server::start();
+    for (path, file) in [("/", "index.html"), ("/relay", "relay.html")] {
+        let response = get(&server, path, &[]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        let headers = response.headers().clone();
+        assert_eq!(header(&headers, "content-type"), "text/html; charset=utf-8");
+        assert_eq!(header(&headers, "x-content-type-options"), "nosniff");
+        assert_eq!(header(&headers, "x-frame-options"), "DENY");
+        assert_eq!(header(&headers, "referrer-policy"), "no-referrer");
+        assert_eq!(header(&headers, "cross-origin-opener-policy"), "same-origin");
+        assert!(header(&headers, "permissions-policy").contains("microphone=(self)"));
+        assert!(!headers.contains_key("set-cookie"));
+
+        let policy = header(&headers, "content-security-policy");
+        let directives: Vec<Vec<&str>> = policy.split(';').map(|part| part.split_whitespace().collect()).collect();
+        assert!(directives.contains(&vec!["default-src", "'none'"]), "{policy}");
+        for directive in ["script-src", "style-src", "img-src", "connect-src"] {
+            assert!(directives.contains(&vec![directive, "'self'"]), "{directive} in {policy}");
+        }
+        assert!(directives.contains(&vec!["frame-ancestors", "'none'"]), "{policy}");
+        assert!(directives.contains(&vec!["base-uri", "'none'"]), "{policy}");
+        assert!(directives.contains(&vec!["require-trusted-types-for", "'script'"]), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http") && !policy.contains('*'), "{policy}");
+
+        let body = response.bytes().await.unwrap();
+        assert_eq!(body, fs::read(folder().join(file)).unwrap(), "{path} is {file}");
+    }
+}
+
+/// A page that had a script or a style in it would not work under its own policy.
+#[test]
+fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+    for (path, content) in files() {
+        let Ok(text) = String::from_utf8(content) else { continue };
+        if path.ends_with(".html") {
+            for tag in text.split('<').filter(|tag| tag.starts_with("script") || tag.starts_with("style")) {
+                assert!(tag.contains(" src=\"/web/"), "{path}: <{tag}");
+            }
+            assert!(!text.contains(" style=") && !text.contains("javascript:"), "{path}");
+            for rest in text.split(" on").skip(1) {
+                let handler = rest.trim_start_matches(|letter: char| letter.is_ascii_lowercase()).starts_with('=');
+                assert!(!handler, "{path}: on{}", &rest[..20.min(rest.len())]);
+            }
+            for reference in ["src=\"", "href=\""] {
+                for address in text.split(reference).skip(1) {
+                    assert!(address.starts_with("/web/"), "{path}: {reference}{}", &address[..20]);
+                }
+            }
+        }
+        // Text never becomes markup or code.
+        for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+            assert!(!text.contains(word), "{path}: {word}");
+        }
+        // The name space of SVG is no address that anybody asks.
+        let foreign = text.replace("http://www.w3.org/2000/svg", "").replace("http://localhost", "");
+        assert!(!foreign.contains("http://") && !foreign.contains("https://"), "{path}");
+    }
+}
+
+/// The files of the client that another one needs.
+fn needed_by(path: &str, text: &str) -> Vec<String> {
+    let near = path.rsplit_once('/').unwrap().0;
+    let quoted = |before: &str| -> Vec<String> {
+        text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    };
+    let imports = ["from \"", "import \""].iter().flat_map(|before| quoted(before));
+    let relative = imports.filter(|name| name.starts_with('.')).map(|name| {
+        let mut parts: Vec<&str> = near.split('/').collect();
+        for part in name.split('/') {
+            match part {
+                "." => {}
+                ".." => drop(parts.pop()),
+                _ => parts.push(part),
+            }
+        }
+        parts.join("/")
+    });
+    let absolute = ["src=\"", "href=\"", "src: \"", "icon: \""].iter().flat_map(|before| quoted(before));
+    relative.chain(absolute.filter(|name| name.starts_with("/web/"))).collect()
+}
+
+#[tokio::test]
+async fn every_file_that_a_page_needs_is_served_as_what_it_is_and_none_is_left_over() {
+    let server = Server::start();
+    let mut wanted = vec!["/web/index.html".to_owned(), "/web/relay.html".to_owned()];
+    let mut served = BTreeSet::new();
+    while let Some(path) = wanted.pop() {
+        if !served.insert(path.clone()) {
+            continue;
+        }
+        let response = get(&server, &path, &[]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        let expected = match path.rsplit('.').next().unwrap() {
+            "html" => "text/html; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "webmanifest" => "application/manifest+json",
+            other => panic!("a new kind of file: {other}"),
+        };
+        assert_eq!(header(response.headers(), "content-type"), expected, "{path}");
+        wanted.extend(needed_by(&path, &response.text().await.unwrap()));
+    }
+    let there: BTreeSet<String> = files().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(served, there);
+    assert!(there.len() > 20, "{there:?}");
+}
+
+#[tokio::test]
+async fn what_the_browser_has_is_not_sent_again() {
+    let server = Server::start();
+    let first = get(&server, "/web/main.js", &[]).await;
+    let etag = header(first.headers(), "etag").to_owned();
+    assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 16, "{etag}");
+    assert_eq!(header(first.headers(), "cache-control"), "no-cache");
+
+    for known in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
+        let again = get(&server, "/web/main.js", &[("if-none-match", &known)]).await;
+        assert_eq!(again.status(), 304, "{known}");
+        assert_eq!(header(again.headers(), "etag"), etag);
+        assert_eq!(header(again.headers(), "cache-control"), "no-cache");
+        assert_eq!(header(again.headers(), "vary"), "accept-encoding");
+        assert!(again.bytes().await.unwrap().is_empty());
+    }
+    for known in ["\"other\"", "", &etag[1..]] {
+        assert_eq!(get(&server, "/web/main.js", &[("if-none-match", known)]).await.status(), 200, "{known}");
+    }
+    assert_ne!(header(get(&server, "/web/call.js", &[]).await.headers(), "etag"), etag);
+}
+
+#[tokio::test]
+async fn text_is_compressed_for_whoever_takes_it() {
+    let server = Server::start();
+    for (path, content) in files() {
+        let plain = get(&server, &path, &[]).await;
+        assert_eq!(header(plain.headers(), "vary"), "accept-encoding");
+        assert!(!plain.headers().contains_key("content-encoding"), "{path}");
+        let plain_etag = header(plain.headers(), "etag").to_owned();
+        assert_eq!(plain.bytes().await.unwrap(), content, "{path}");
+
+        let packed = get(&server, &path, &[("accept-encoding", "br, gzip")]).await;
+        assert_eq!(header(packed.headers(), "content-encoding"), "gzip", "{path}");
+        let etag = header(packed.headers(), "etag").to_owned();
+        assert_ne!(etag, plain_etag, "{path}");
+        let packed = packed.bytes().await.unwrap();
+        assert!(packed.len() < content.len(), "{path}");
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, content, "{path}");
+
+        // Each encoding is known by its own tag.
+        let gzip = ("accept-encoding", "gzip");
+        assert_eq!(get(&server, &path, &[gzip, ("if-none-match", &etag)]).await.status(), 304);
+        assert_eq!(get(&server, &path, &[gzip, ("if-none-match", &plain_etag)]).await.status(), 200);
+    }
+    for (accepted, packed) in
+        [("GZIP;q=0.5", true), ("*", true), ("gzip;q=0", false), ("gzip; q=0.0, *", false), ("br", false), ("", false)]
+    {
+        let response = get(&server, "/", &[("accept-encoding", accepted)]).await;
+        assert_eq!(response.headers().contains_key("content-encoding"), packed, "{accepted:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_files_of_the_client_are_served_and_only_read() {
+    let server = Server::start();
+    for path in [
+        "/web",
+        "/web/",
+        "/web/nothing.js",
+        "/web/views",
+        "/web/%2e%2e/main.rs",
+        "/web/..%2fmain.rs",
+        "/relay/x",
+        "/index.html",
+    ] {
+        let refused = answer(Client::new().get(format!("{}{path}", server.url))).await;
+        assert_refused(&refused, 404, "not_found");
+    }
+    for path in ["/", "/relay", "/web/main.js"] {
+        let refused = answer(Client::new().post(format!("{}{path}", server.url)).body("x")).await;
+        assert_refused(&refused, 405, "method_not_allowed");
+        let head = Client::new().request(Method::HEAD, format!("{}{path}", server.url)).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(
+            header(head.headers(), "etag"),
+            header(get(&server, path, &[]).await.headers(), "etag"),
+            "HEAD is GET without the body"
+        );
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_ice_servers_are_those_of_the_setting() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": [] }), "a LAN needs none");
+
+    let servers = json!([
+        { "urls": "stun:stun.example.org:3478" },
+        { "urls": ["turn:turn.example.org"], "username": "us", "credential": "a \"secret\"" },
+    ]);
+    server.sql().execute("UPDATE settings SET value = ?1 WHERE name = 'ice_servers'", [servers.to_string()]).unwrap();
+    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": servers }));
+
+    let slip =
+        server.sql().execute("UPDATE settings SET value = '[{\"url\": \"stun:x\"}]' WHERE name = 'ice_servers'", []);
+    assert!(slip.unwrap_err().to_string().contains("ice_server_malformed"));
+
+    // Passwords of TURN servers are for people who are logged in.
+    server.assert_refuses(Client::new().get(format!("{}/calls/ice", server.url)), 401, "unauthorized").await;
+}
