@@ -107,7 +107,8 @@ fn the_tour_works_as_it_stands() {
     let (out, err) = texts(&output);
     assert!(output.status.success(), "{out}\n{err}");
     let printed: Vec<_> = out.split("=== block\n").map(Printed::of).collect();
-    let [login, ring, signals, screen, media, end, history, lookups, by_hand, refused, setting, ..] = &printed[..]
+    let [login, _listen, ring, signals, screen, media, end, heard, history, lookups, by_hand, refused, setting, ..] =
+        &printed[..]
     else {
         panic!("the tour has {} blocks: {out}", printed.len());
     };
@@ -141,6 +142,9 @@ fn the_tour_works_as_it_stands() {
 
     assert_eq!(end.answers[1]["state"], "ended", "{}", end.text);
     assert_eq!(end.answers[1]["ended_reason"], "hangup");
+    for event in ["event:snapshot", "event:call", "event:signal"] {
+        assert!(heard.text.contains(event), "{}", heard.text);
+    }
     let row = history.last_row();
     assert_eq!(row[0], initiated["call_id"]);
     assert_eq!([row[1], row[2], row[4]], ["answered", "hangup", "alice, bob"], "{}", history.text);
