@@ -44,17 +44,19 @@ CREATE VIEW incoming_calls AS
     AND participant.invited_ts > (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'ringing_timeout')
     AND call.state IN ('ringing', 'active');
 
--- One call as GET /calls/ID/state gives it, as JSON.
+-- One call as GET /calls/ID/state gives it, as JSON. The list is put together as text: as JSON inside JSON it would be read and
+-- written once more at every look.
 CREATE VIEW call_state_json AS
-  SELECT call_id, channel,
-         json_object(
+  SELECT call_id, channel, version,
+         rtrim(json_object(
            'call_id', call_id, 'channel', channel, 'initiator', initiator, 'state', state, 'started_ts', started_ts,
            'answered_ts', answered_ts, 'ended_ts', ended_ts, 'screenshare_user', screenshare_user,
-           'ended_reason', ended_reason, 'version', version,
-           'participants', json((
-             SELECT json_group_array(json_object('username', username, 'role', role, 'state', state,
-                                                 'joined_ts', joined_ts, 'left_ts', left_ts))
-             FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username)))) AS json
+           'ended_reason', ended_reason, 'version', version), '}')
+         || ',"participants":['
+         || (SELECT group_concat(json_object('username', username, 'role', role, 'state', state,
+                                             'joined_ts', joined_ts, 'left_ts', left_ts))
+             FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username))
+         || ']}' AS json
   FROM current_calls AS call;
 
 -- Who may look at a call: its participants and the members of its channel. Most are both, and stand here twice.

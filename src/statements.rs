@@ -136,9 +136,12 @@ statements! {
     INVITE_TO_CALL = "INSERT INTO invite_to_call (call_id, username, invited_by) VALUES (?1, ?2, ?3)";
     /// `?2` claims (`?3` = 1) or releases (0) the screen in call `?1`.
     SHARE_SCREEN_IN_CALL = "INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3)";
-    /// Why `?2` may not read the state of call `?1`: a code, or NULL.
-    WHY_NOT_READ_CALL = "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM calls WHERE call_id = ?1) THEN 'call_not_found' \
-          WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END";
+    /// The state of call `?1`, as JSON, and its version; why `?2` may not see it, a code or NULL; and whether it is time to note
+    /// that `?2` is there.
+    CALL_STATE_FOR = "SELECT json, version, \
+          CASE WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END, \
+          EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2) \
+        FROM call_state_json WHERE call_id = ?1";
     /// Why `?2` may not read signals and media of call `?1`: a code, or NULL.
     WHY_NOT_TAKE_PART = "SELECT CASE \
           WHEN EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2) THEN NULL \
@@ -167,15 +170,11 @@ statements! {
     REPORT_GONE = "INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3)";
     /// Whether `?2` is on call `?1`.
     IS_ACCEPTED = "SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted')";
-    /// The version of call `?1`.
-    CALL_VERSION = "SELECT version FROM calls WHERE call_id = ?1";
 
     // ---- presence
 
     /// `?1` is there: on call `?2`, or, if that is NULL, on all of theirs.
     SEEN = "INSERT INTO seen (username, call_id) VALUES (?1, ?2)";
-    /// Whether it is time to note that `?1` is there on call `?2`.
-    IS_UNNOTED = "SELECT EXISTS (SELECT 1 FROM unnoted_participants WHERE username = ?1 AND call_id = ?2)";
     /// For whom it is time to note that they are there.
     UNNOTED_PARTICIPANTS = "SELECT DISTINCT username FROM unnoted_participants";
 

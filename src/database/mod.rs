@@ -151,7 +151,7 @@ impl Database {
     ///
     /// # Errors
     /// What `questions` returned, or that the file cannot be read.
-    pub fn read<T>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    pub fn read<T, E: From<ReadError>>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
         self.readers.read(questions)
     }
 

@@ -21,7 +21,17 @@ impl Readers {
         Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn read<T>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    pub(super) fn read<T, E: From<ReadError>>(
+        &self,
+        questions: impl FnOnce(&Snapshot) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let snapshot = self.begin()?;
+        let answer = questions(&snapshot);
+        self.end(snapshot)?;
+        answer
+    }
+
+    fn begin(&self) -> Result<Snapshot, ReadError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -32,12 +42,14 @@ impl Readers {
             }
         };
         connection.prepare_cached("BEGIN")?.execute([])?;
-        let snapshot = Snapshot { connection };
-        let answer = questions(&snapshot);
-        // A connection whose transaction cannot be closed is not used again.
+        Ok(Snapshot { connection })
+    }
+
+    /// A connection whose transaction cannot be closed is not used again.
+    fn end(&self, snapshot: Snapshot) -> Result<(), ReadError> {
         snapshot.connection.prepare_cached("COMMIT")?.execute([])?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot.connection);
-        answer
+        Ok(())
     }
 }
 

@@ -6,10 +6,10 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::events::{look_until, wait_of};
-use super::request::{integer, text, texts};
+use super::events::look_until;
+use super::request::{Caller, integer, text, texts};
 use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refused, route, signals, status};
-use crate::database::{Value, Write};
+use crate::database::{Snapshot, Value, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
 
@@ -74,23 +74,19 @@ async fn initiate(mut request: Request) -> Answer {
 }
 
 async fn incoming(request: Request) -> Answer {
-    let caller = request.session()?;
-    let (app, wait) = (&request.app, wait_of(&request)?);
     let rings = |calls: &Vec<Json>| !calls.is_empty();
-    let calls = look_until(app, &caller, wait, Purpose::Other, || incoming_now(app, &caller.name), rings).await?;
+    let calls = look_until(request, Purpose::Other, incoming_now, rings).await?;
     Ok(warp::reply::json(&calls))
 }
 
-fn incoming_now(app: &App, caller: &str) -> Result<Vec<Json>, Error> {
-    Ok(app.database.read(|snapshot| {
-        snapshot.rows(&statements::INCOMING_CALLS, [&caller], |row| {
-            Ok(json!({
-                "call_id": row.get::<_, String>(0)?,
-                "channel": row.get::<_, String>(1)?,
-                "initiator": row.get::<_, String>(2)?,
-                "started_ts": row.get::<_, f64>(3)?,
-            }))
-        })
+fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Json>, Error> {
+    Ok(snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| {
+        Ok(json!({
+            "call_id": row.get::<_, String>(0)?,
+            "channel": row.get::<_, String>(1)?,
+            "initiator": row.get::<_, String>(2)?,
+            "started_ts": row.get::<_, f64>(3)?,
+        }))
     })?)
 }
 
@@ -181,8 +177,6 @@ async fn share_screen(call_id: String, mut request: Request) -> Answer {
 
 /// A look at the state proves that whoever looks is there; it is written down now and then.
 async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
-    let caller = request.session()?;
-    let (app, wait) = (&request.app, wait_of(&request)?);
     let seen = match request.query("seen").map(str::parse::<i64>) {
         None => None,
         Some(Ok(seen)) => Some(seen),
@@ -190,38 +184,30 @@ async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
             return Err(Error::bad_request("bad_cursor", "?seen= is a whole number, the version you have."));
         }
     };
-    let look = || state_now(app, &call_id, &caller.name);
+    let look = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
     let is_news = |(version, _): &(i64, String)| seen != Some(*version);
-    let (_, state) = look_until(app, &caller, wait, Purpose::State, look, is_news).await?;
+    let (_, state) = look_until(request, Purpose::State, look, is_news).await?;
     Ok(json_text(state))
 }
 
-fn state_now(app: &App, call_id: &str, caller: &str) -> Result<(i64, String), Error> {
-    let (refusal, unnoted, version, state) = app.database.read(|snapshot| {
-        let refusal = snapshot.row(&statements::WHY_NOT_READ_CALL, [&call_id, &caller], |row| row.get(0))?;
-        let unnoted = snapshot.row(&statements::IS_UNNOTED, [&caller, &call_id], |row| row.get::<_, bool>(0))?;
-        let version = snapshot.row(&statements::CALL_VERSION, [&call_id], |row| row.get(0))?;
-        let state: Option<String> = snapshot.row(&statements::CALL_STATE, [&call_id], |row| row.get(0))?;
-        Ok((refusal, unnoted, version, state))
-    })?;
-    refused(app, refusal)?;
-    if unnoted == Some(true) {
+fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, String), Error> {
+    let (state, version, refusal, unnoted) = snapshot
+        .row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .ok_or_else(|| Error::refused(app, "call_not_found"))?;
+    refused(app, Some(refusal))?;
+    if unnoted {
         app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
     }
-    match (version, state) {
-        (Some(version), Some(state)) => Ok((version, state)),
-        _ => Err(Error::refused(app, "call_not_found")),
-    }
+    Ok((version, state))
 }
 
 async fn active(request: Request) -> Answer<impl Reply> {
-    let caller = request.caller()?;
-    let channel = request.required_query("channel")?;
-    let (refusal, call) = request.app.database.read(|snapshot| {
-        let refusal = snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, &caller], |row| row.get(0))?;
-        let call: Option<String> = snapshot.row(&statements::ACTIVE_CALL, [&channel, &caller], |row| row.get(0))?;
-        Ok((refusal, call))
+    let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
+        let channel = request.required_query("channel")?;
+        refused(&request.app, snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?)?;
+        Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
     })?;
-    refused(&request.app, refusal)?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))
 }

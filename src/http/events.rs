@@ -11,6 +11,7 @@ use warp::{Filter, Reply};
 
 use super::request::Caller;
 use super::{Answer, App, Error, Request, Routes, one_of, route};
+use crate::database::Snapshot;
 use crate::push::{Listener, Message, Purpose, opening};
 
 /// A comment this often keeps proxies from closing an idle stream.
@@ -24,7 +25,7 @@ pub(super) fn routes(app: &App) -> Routes {
 }
 
 async fn events(request: Request) -> Answer<impl Reply> {
-    let caller = request.session()?;
+    let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let after = match request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after")) {
         Some(after) => Some(after.parse().map_err(|_| {
             Error::bad_request("bad_cursor", "Last-Event-ID and ?after= are whole numbers, the last id you have.")
@@ -55,7 +56,7 @@ fn server_sent(message: &Message) -> Event {
 ///
 /// # Errors
 /// 400 if it is no number from 0 to 60.
-pub(super) fn wait_of(request: &Request) -> Result<Duration, Error> {
+fn wait_of(request: &Request) -> Result<Duration, Error> {
     let Some(wait) = request.query("wait") else {
         return Ok(Duration::ZERO);
     };
@@ -65,25 +66,29 @@ pub(super) fn wait_of(request: &Request) -> Result<Duration, Error> {
     }
 }
 
-/// Looks until `is_news` likes what it sees, at each change that the caller may hear of, for as long as `wait`;
-/// then it answers what there is.
+/// Looks for the caller until `is_news` likes what it sees, at each change that they may hear of, for as long as the request
+/// wants to wait; then it answers what there is.
 ///
 /// # Errors
-/// What `look` returned.
+/// As [`Request::caller`], 400 for a wait that is none, and what `look` returned.
 pub(super) async fn look_until<T>(
-    app: &App,
-    caller: &Caller,
-    wait: Duration,
+    request: Request,
     purpose: Purpose,
-    look: impl Fn() -> Result<T, Error>,
+    look: impl Fn(&App, &Snapshot, &Caller) -> Result<T, Error>,
     is_news: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
-    if wait.is_zero() {
-        return look();
+    let wait = wait_of(&request)?;
+    let (first, caller) =
+        request.read(|snapshot, caller| Ok((look(&request.app, snapshot, caller)?, caller.clone())))?;
+    if wait.is_zero() || is_news(&first) {
+        return Ok(first);
     }
+    let app = request.app;
+    let look = || app.database.read(|snapshot| look(&app, snapshot, &caller));
     let deadline = Instant::now() + wait;
     let mut listener = app.hub.listen(&caller.name, caller.token_hash.clone(), purpose);
     loop {
+        // What came after the look before was perhaps not listened for yet.
         let seen = look()?;
         if is_news(&seen) {
             return Ok(seen);

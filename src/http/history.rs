@@ -1,12 +1,13 @@
 //! What was: `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`; and `GET /me`, what a first screen needs.
 
+use rusqlite::ToSql;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::request::text;
-use super::{Answer, App, Error, Request, Routes, json_text, one_of, route, status};
+use super::request::{Caller, text};
+use super::{Answer, App, Error, Request, Routes, json_text, one_of, refused, route, status};
 use crate::database::{Value, Write};
 use crate::statements;
 
@@ -25,7 +26,6 @@ pub(super) fn routes(app: &App) -> Routes {
 }
 
 async fn history(request: Request) -> Answer<impl Reply> {
-    let caller = request.caller()?;
     let limit = match request.query("limit").map(str::parse::<i64>) {
         None => LIMIT,
         Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
@@ -37,13 +37,12 @@ async fn history(request: Request) -> Answer<impl Reply> {
     let before = request.query("before");
     let bad_cursor =
         || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
-    let found = request.app.database.read(|snapshot| {
+    let found = request.read(|snapshot, Caller { name, .. }| {
         if let Some(channel) = channel {
-            let refusal: Option<Option<String>> =
-                snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, &caller], |row| row.get(0))?;
-            if let Some(Some(code)) = refusal {
-                return Ok(Err(Error::refused(&request.app, &code)));
-            }
+            refused(
+                &request.app,
+                snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?,
+            )?;
         }
         let (before_ts, before_id) = match before {
             None => (f64::INFINITY, ""),
@@ -51,7 +50,7 @@ async fn history(request: Request) -> Answer<impl Reply> {
                 Some(started_ts) => (started_ts, before),
                 None => match before.parse::<f64>() {
                     Ok(started_ts) if started_ts.is_finite() => (started_ts, ""),
-                    _ => return Ok(Err(bad_cursor())),
+                    _ => return Err(bad_cursor()),
                 },
             },
         };
@@ -59,13 +58,10 @@ async fn history(request: Request) -> Answer<impl Reply> {
             Some(channel) => snapshot.row(&statements::NAMED_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
             None => None,
         };
-        snapshot
-            .rows(&statements::HISTORY, [&caller, &channel, &before_ts, &before_id, &limit], |row| {
-                row.get::<_, String>(0)
-            })
-            .map(Ok)
+        let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
+        Ok(snapshot.rows(&statements::HISTORY, parameters, |row| row.get::<_, String>(0))?)
     })?;
-    Ok(json_text(format!("[{}]", found?.join(","))))
+    Ok(json_text(format!("[{}]", found.join(","))))
 }
 
 /// A time out of a query string or a body, in seconds since the epoch.
@@ -78,10 +74,9 @@ fn since(request: &Request) -> Result<f64, Error> {
 }
 
 async fn missed(request: Request) -> Answer {
-    let caller = request.caller()?;
     let since = since(&request)?;
-    let calls = request.app.database.read(|snapshot| {
-        snapshot.rows(&statements::MISSED_CALLS, [&caller, &since], |row| {
+    let calls = request.read(|snapshot, Caller { name, .. }| {
+        let calls = snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| {
             Ok(json!({
                 "call_id": row.get::<_, String>(0)?,
                 "channel": row.get::<_, String>(1)?,
@@ -90,7 +85,8 @@ async fn missed(request: Request) -> Answer {
                 "missed_ts": row.get::<_, f64>(4)?,
                 "seen": row.get::<_, bool>(5)?,
             }))
-        })
+        })?;
+        Ok(calls)
     })?;
     Ok(warp::reply::json(&calls))
 }
@@ -110,12 +106,11 @@ async fn missed_seen(mut request: Request) -> Answer {
 }
 
 async fn me(request: Request) -> Answer<impl Reply> {
-    let caller = request.caller()?;
-    let (channels, people, calls) = request.app.database.read(|snapshot| {
-        let channels = snapshot.rows(&statements::CHANNELS_OF, [&caller], |row| row.get::<_, String>(0))?;
-        let people = snapshot.rows(&statements::OTHER_USERS, [&caller], |row| Ok(Json::String(row.get(0)?)))?;
-        let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [&caller], |row| row.get::<_, String>(0))?;
-        Ok((channels, people, calls))
+    let (caller, channels, people, calls) = request.read(|snapshot, Caller { name, .. }| {
+        let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
+        let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
+        let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [name], |row| row.get::<_, String>(0))?;
+        Ok((name.clone(), channels, people, calls))
     })?;
     Ok(json_text(format!(
         "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",

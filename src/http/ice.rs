@@ -12,9 +12,8 @@ pub(super) fn routes(app: &App) -> Routes {
 /// The setting `ice_servers` as it stands: rules keep it what an `RTCConfiguration` takes (WebRTC 1.0, section 4.2.1). It
 /// holds passwords of TURN servers, so it is for people who are logged in.
 async fn ice(request: Request) -> Answer<impl Reply> {
-    request.caller()?;
     let servers: Option<String> =
-        request.app.database.read(|snapshot| snapshot.row(&statements::ICE_SERVERS, [], |row| row.get(0)))?;
+        request.read(|snapshot, _| Ok(snapshot.row(&statements::ICE_SERVERS, [], |row| row.get(0))?))?;
     let servers = servers.ok_or_else(|| Error::internal("there is no setting ice_servers"))?;
     Ok(json_text(format!("{{\"ice_servers\":{servers}}}")))
 }

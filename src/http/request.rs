@@ -14,7 +14,7 @@ use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use warp::http::{Method, StatusCode, Uri};
 
 use super::{Error, body};
-use crate::database::{Database, Rows, Value, Write};
+use crate::database::{Database, Rows, Snapshot, Value, Write};
 use crate::push::Hub;
 use crate::statements;
 use crate::tokens::token_hash;
@@ -56,6 +56,7 @@ pub struct PeerAddress(pub SocketAddr);
 type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
 /// Who asks.
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) name: String,
     /// Of the session that the request came with.
@@ -93,25 +94,25 @@ impl Request {
     /// # Errors
     /// 401 without a valid token; 403 if a page of another site may have sent the request with the user's cookie.
     pub(super) fn caller(&self) -> Result<String, Error> {
-        self.session().map(|caller| caller.name)
+        self.read(|_, caller| Ok(caller.name.clone()))
     }
 
-    /// The name of the caller, and the hash of the token that they came with.
+    /// Asks `questions` on behalf of the caller, in the same snapshot that says who that is.
     ///
     /// # Errors
-    /// As [`Request::caller`].
-    pub(super) fn session(&self) -> Result<Caller, Error> {
+    /// As [`Request::caller`], and what `questions` returned.
+    pub(super) fn read<T>(&self, questions: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
         let (token, by_cookie) = self.token().ok_or_else(Error::unauthorized)?;
         if by_cookie && self.method != Method::GET {
             self.refuse_forgery()?;
         }
         let token_hash = token_hash(&token);
-        let name = self
-            .app
-            .database
-            .read(|snapshot| snapshot.row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0)))?
-            .ok_or_else(Error::unauthorized)?;
-        Ok(Caller { name, token_hash })
+        self.app.database.read(|snapshot| {
+            let name = snapshot
+                .row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0))?
+                .ok_or_else(Error::unauthorized)?;
+            questions(snapshot, &Caller { name, token_hash })
+        })
     }
 
     /// The token that came with the request, and whether the browser added it by itself.

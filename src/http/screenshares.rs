@@ -5,7 +5,7 @@ use uuid::Uuid;
 use warp::Filter;
 
 use super::calls::InChannel;
-use super::request::text;
+use super::request::{Caller, text};
 use super::{Answer, App, Request, Routes, media, one_of, refused, route, signals, status};
 use crate::database::Write;
 use crate::statements;
@@ -42,10 +42,9 @@ async fn stop(share_id: String, request: Request) -> Answer {
 }
 
 async fn active(request: Request) -> Answer {
-    let caller = request.caller()?;
-    let channel = request.required_query("channel")?;
-    let (refusal, shares) = request.app.database.read(|snapshot| {
-        let refusal = snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, &caller], |row| row.get(0))?;
+    let shares = request.read(|snapshot, Caller { name, .. }| {
+        let channel = request.required_query("channel")?;
+        refused(&request.app, snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?)?;
         let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| {
             Ok(json!({
                 "share_id": row.get::<_, String>(0)?,
@@ -54,8 +53,7 @@ async fn active(request: Request) -> Answer {
                 "started_ts": row.get::<_, f64>(3)?,
             }))
         })?;
-        Ok((refusal, shares))
+        Ok(shares)
     })?;
-    refused(&request.app, refusal)?;
     Ok(warp::reply::json(&shares))
 }

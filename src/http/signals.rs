@@ -1,13 +1,14 @@
 //! Offers, answers and ICE candidates, in calls and in shares.
 
+use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::SIGNAL_BODY_MAX_BYTES;
-use super::events::{look_until, wait_of};
-use super::request::text;
-use super::{Answer, App, Error, Request, refused, status};
-use crate::database::Write;
+use super::events::look_until;
+use super::request::{Caller, text};
+use super::{Answer, App, Request, refused, status};
+use crate::database::{Snapshot, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
 
@@ -49,31 +50,25 @@ struct Received {
 }
 
 async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
-    let caller = request.session()?;
-    let (app, after, wait) = (&request.app, request.after(0)?, wait_of(&request)?);
-    let look = || stored(app, &id, &caller.name, after, why_not);
+    let after = request.after(0)?;
+    let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+        refused(app, snapshot.row(why_not, [&id, name], |row| row.get(0))?)?;
+        Ok(snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?)
+    };
     let arrived = |signals: &Vec<Received>| !signals.is_empty();
-    let signals = look_until(app, &caller, wait, Purpose::Other, look, arrived).await?;
+    let signals = look_until(request, Purpose::Other, look, arrived).await?;
     Ok(warp::reply::json(&signals))
 }
 
-fn stored(app: &App, id: &str, caller: &str, after: i64, why_not: &'static Statement) -> Result<Vec<Received>, Error> {
-    let (refusal, signals) = app.database.read(|snapshot| {
-        let refusal = snapshot.row(why_not, [&id, &caller], |row| row.get(0))?;
-        let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, &caller, &after], |row| {
-            Ok(Received {
-                id: row.get(0)?,
-                from: row.get(1)?,
-                signal_type: row.get(2)?,
-                // What is stored is JSON: a CHECK says so.
-                payload: RawValue::from_string(row.get(3)?).unwrap_or_default(),
-                ts: row.get(4)?,
-            })
-        })?;
-        Ok((refusal, signals))
-    })?;
-    refused(app, refusal)?;
-    Ok(signals)
+fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
+    Ok(Received {
+        id: row.get(0)?,
+        from: row.get(1)?,
+        signal_type: row.get(2)?,
+        // What is stored is JSON: a CHECK says so.
+        payload: RawValue::from_string(row.get(3)?).unwrap_or_default(),
+        ts: row.get(4)?,
+    })
 }
 
 pub(super) async fn of_call(call_id: String, request: Request) -> Answer {
