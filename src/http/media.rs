@@ -1,18 +1,21 @@
 //! Media that a MediaRecorder uploads and a MediaSource plays, for clients without WebRTC, in calls and in shares.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rusqlite::Row;
-use serde::Serialize;
+use base64_simd::STANDARD;
+use rusqlite::{Row, ToSql};
 use serde_json::json;
+use warp::Reply;
+use warp::reply::Response;
 
-use super::request::{integer, text};
-use super::{Answer, Error, Request, refused};
-use crate::database::{ReadError, Snapshot, Value, Write};
-use crate::statements;
+use super::request::{Caller, integer, text};
+use super::{Answer, Error, Request, json_bytes, refused};
+use crate::database::{Snapshot, Value, Write};
+use crate::statements::{self, Statement};
 
 /// What an init segment's `seq` is: it has no place among the chunks.
 const INIT_SEQ: i64 = -1;
+
+/// What an answer with media begins to be collected in; it grows as it has to.
+const BUFFERED_BYTES: usize = 64 * 1024;
 
 /// A chunk on its way in.
 struct Upload {
@@ -78,64 +81,80 @@ pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> A
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[1]).unwrap_or(INIT_SEQ) }))
 }
 
-#[derive(Serialize)]
-struct Chunk {
-    seq: i64,
-    data: String,
+/// What a receiver gets, as JSON: always the newest init segment, then the chunks after its cursor. Bytes are in base64
+/// (RFC 4648, section 4). It is written straight out of the rows, so that a payload is copied once on its way.
+struct Buffered(Vec<u8>);
+
+impl Buffered {
+    /// The newest init segment, a row of its MIME type and its bytes; then the chunks, rows of a number and bytes.
+    fn of<const N: usize, const M: usize>(
+        snapshot: &Snapshot,
+        (init, init_of): (&'static Statement, [&dyn ToSql; N]),
+        (chunks, chunks_of): (&'static Statement, [&dyn ToSql; M]),
+    ) -> Result<Self, Error> {
+        let mut json = Self(Vec::with_capacity(BUFFERED_BYTES));
+        let there = snapshot.row(init, init_of, |row| {
+            let mime_type = serde_json::Value::String(row.get(0)?);
+            json.text("{\"mime_type\":")
+                .text(&mime_type.to_string())
+                .text(",\"init\":")
+                .base64(row)?
+                .text(",\"chunks\":[");
+            Ok(())
+        })?;
+        if there.is_none() {
+            json.text("{\"mime_type\":null,\"init\":null,\"chunks\":[");
+        }
+        let mut separator = "";
+        snapshot.rows(chunks, chunks_of, |row| {
+            let seq: i64 = row.get(0)?;
+            json.text(separator).text("{\"seq\":").text(&seq.to_string()).text(",\"data\":").base64(row)?.text("}");
+            separator = ",";
+            Ok(())
+        })?;
+        json.text("]");
+        Ok(json)
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// The blob in the second column, as a string.
+    fn base64(&mut self, row: &Row<'_>) -> rusqlite::Result<&mut Self> {
+        self.0.push(b'"');
+        STANDARD.encode_append(row.get_ref(1)?.as_blob()?, &mut self.0);
+        self.0.push(b'"');
+        Ok(self)
+    }
+
+    fn end(mut self) -> Response {
+        self.text("}");
+        json_bytes(self.0)
+    }
 }
 
-/// What a receiver gets: always the newest init segment, then the chunks after its cursor.
-#[derive(Serialize)]
-struct Buffered {
-    mime_type: Option<String>,
-    init: Option<String>,
-    chunks: Vec<Chunk>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<bool>,
+pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Reply> {
+    request.read(|snapshot, Caller { name, .. }| {
+        let sender = request.required_query("sender")?;
+        let after = request.after(-1)?;
+        refused(&request.app, snapshot.row(&statements::WHY_NOT_TAKE_PART, [&call_id, name], |row| row.get(0))?)?;
+        let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
+        let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
+        Ok(Buffered::of(snapshot, init, chunks)?.end())
+    })
 }
 
-/// The blob in `column`, in base64 (RFC 4648, section 4), without a copy of the blob in between.
-fn base64(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
-    Ok(STANDARD.encode(row.get_ref(column)?.as_blob()?))
-}
-
-fn chunk(row: &Row<'_>) -> rusqlite::Result<Chunk> {
-    Ok(Chunk { seq: row.get(0)?, data: base64(row, 1)? })
-}
-
-fn init(row: &Row<'_>) -> rusqlite::Result<(Option<String>, Option<String>)> {
-    Ok((row.get(0)?, Some(base64(row, 1)?)))
-}
-
-type Refusal = Option<Option<String>>;
-
-pub(super) async fn of_call(call_id: String, request: Request) -> Answer {
-    let caller = request.caller()?;
-    let sender = request.required_query("sender")?;
-    let after = request.after(-1)?;
-    let read = |snapshot: &Snapshot| -> Result<(Refusal, Buffered), ReadError> {
-        let refusal = snapshot.row(&statements::WHY_NOT_TAKE_PART, [&call_id, &caller], |row| row.get(0))?;
-        let (mime_type, init) =
-            snapshot.row(&statements::CALL_INIT_SEGMENT, [&call_id, &sender], init)?.unwrap_or_default();
-        let chunks = snapshot.rows(&statements::CALL_CHUNKS_AFTER, [&call_id, &sender, &after], chunk)?;
-        Ok((refusal, Buffered { mime_type, init, chunks, active: None }))
-    };
-    let (refusal, buffered) = request.app.database.read(read)?;
-    refused(&request.app, refusal)?;
-    Ok(warp::reply::json(&buffered))
-}
-
-pub(super) async fn of_share(share_id: String, request: Request) -> Answer {
-    let caller = request.caller()?;
-    let after = request.after(-1)?;
-    let read = |snapshot: &Snapshot| -> Result<(Refusal, Buffered), ReadError> {
-        let refusal = snapshot.row(&statements::WHY_NOT_WATCH_SHARE, [&share_id, &caller], |row| row.get(0))?;
-        let (mime_type, init) = snapshot.row(&statements::SHARE_INIT_SEGMENT, [&share_id], init)?.unwrap_or_default();
-        let chunks = snapshot.rows(&statements::SHARE_CHUNKS_AFTER, [&share_id, &after], chunk)?;
-        let active = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
-        Ok((refusal, Buffered { mime_type, init, chunks, active }))
-    };
-    let (refusal, buffered) = request.app.database.read(read)?;
-    refused(&request.app, refusal)?;
-    Ok(warp::reply::json(&buffered))
+pub(super) async fn of_share(share_id: String, request: Request) -> Answer<impl Reply> {
+    request.read(|snapshot, Caller { name, .. }| {
+        let after = request.after(-1)?;
+        refused(&request.app, snapshot.row(&statements::WHY_NOT_WATCH_SHARE, [&share_id, name], |row| row.get(0))?)?;
+        let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
+        let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
+        let mut json = Buffered::of(snapshot, init, chunks)?;
+        let active: Option<bool> = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
+        json.text(if active == Some(true) { ",\"active\":true" } else { ",\"active\":false" });
+        Ok(json.end())
+    })
 }

@@ -59,7 +59,12 @@ fn status(what: &str) -> warp::reply::Json {
 
 /// A JSON text that SQLite made, as a reply.
 fn json_text(text: String) -> warp::reply::Response {
-    warp::reply::with_header(text, "content-type", "application/json").into_response()
+    json_bytes(text.into_bytes())
+}
+
+/// JSON that is there already, as a reply.
+fn json_bytes(bytes: Vec<u8>) -> warp::reply::Response {
+    warp::reply::with_header(bytes, "content-type", "application/json").into_response()
 }
 
 /// Joins a resource's routes into one filter.

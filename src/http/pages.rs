@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hex_simd::AsciiCase;
 use rust_embed::Embed;
 use warp::Filter;
 use warp::http::header::{
@@ -56,7 +57,7 @@ impl Page {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        let hash: String = file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex_simd::encode_to_string(&file.metadata.sha256_hash()[..16], AsciiCase::Lower);
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
             Some(bytes) => Some(Body { bytes, etag: HeaderValue::from_str(&format!("\"{hash}-gzip\"")).ok()? }),

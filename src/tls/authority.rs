@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use hex_simd::AsciiCase;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -161,7 +162,7 @@ fn new_authority() -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     // Two authorities of one machine, an old one and its successor, are told apart by their key's name.
-    let mark: String = Sha256::digest(key.public_key_raw())[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let mark = hex_simd::encode_to_string(&Sha256::digest(key.public_key_raw())[..4], AsciiCase::Lower);
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, format!("minimost-calls on {} {mark}", host_name()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -1,7 +1,6 @@
 //! `POST` and `GET /calls/ID/media`: media for clients without WebRTC.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use serde_json::{Value, json};
 
 use crate::scenes::{Talk, keys};
@@ -13,7 +12,7 @@ fn chunks(media: &Value) -> Vec<(i64, Vec<u8>)> {
         .iter()
         .map(|chunk| {
             assert_eq!(keys(chunk), ["data", "seq"]);
-            let data = STANDARD.decode(chunk["data"].as_str().unwrap()).unwrap();
+            let data = STANDARD.decode_to_vec(chunk["data"].as_str().unwrap()).unwrap();
             (chunk["seq"].as_i64().unwrap(), data)
         })
         .collect()
@@ -44,11 +43,11 @@ async fn media_comes_out_as_it_went_in() {
 
     let read = talk.bob.read(&format!("{media}?sender=alice&after=-1")).await;
     assert_eq!(read["mime_type"], "video/webm;codecs=vp8,opus");
-    assert_eq!(read["init"], STANDARD.encode("header"));
+    assert_eq!(read["init"], STANDARD.encode_to_string("header"));
     assert_eq!(chunks(&read), [(seqs[0], every_byte), (seqs[1], vec![0]), (seqs[2], b"third".to_vec())]);
     // The init segment comes always, the chunks after the cursor.
     let read = talk.bob.read(&format!("{media}?sender=alice&after={}", seqs[1])).await;
-    assert_eq!(read["init"], STANDARD.encode("header"));
+    assert_eq!(read["init"], STANDARD.encode_to_string("header"));
     assert_eq!(chunks(&read), [(seqs[2], b"third".to_vec())]);
     // Each sender is a stream of their own, and everybody on the call hears it.
     assert_eq!(talk.alice.read(&format!("{media}?sender=bob")).await, empty);
@@ -63,13 +62,13 @@ async fn the_newest_init_segment_replaces_the_earlier() {
     let (status, body) = answer(request.header("x-init", "1").header("x-mime", "audio/webm")).await;
     assert_eq!((status, &body["seq"]), (200, &json!(-1)));
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!((&read["mime_type"], &read["init"]), (&json!("audio/webm"), &json!(STANDARD.encode("first"))));
+    assert_eq!((&read["mime_type"], &read["init"]), (&json!("audio/webm"), &json!(STANDARD.encode_to_string("first"))));
 
     // What the query says goes before the headers.
     let request = talk.alice.posting_bytes(&talk.path("media?init=1&mime=video/mp4"), b"second".as_slice());
     assert_eq!(answer(request.header("x-init", "0").header("x-mime", "audio/webm")).await.0, 200);
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!((&read["mime_type"], &read["init"]), (&json!("video/mp4"), &json!(STANDARD.encode("second"))));
+    assert_eq!((&read["mime_type"], &read["init"]), (&json!("video/mp4"), &json!(STANDARD.encode_to_string("second"))));
     assert_eq!(talk.server.value::<i64>("SELECT count(*) FROM call_media"), 1);
 }
 
@@ -139,14 +138,14 @@ async fn the_buffer_is_bounded_by_size_and_age() {
     let kept = chunks(&read);
     assert!((1..=5).contains(&kept.len()), "{} chunks", kept.len());
     assert_eq!(kept.last().unwrap().1, vec![29; 2000], "the newest stays");
-    assert_eq!(read["init"], STANDARD.encode("init"));
+    assert_eq!(read["init"], STANDARD.encode_to_string("init"));
 
     talk.server.execute(
         "DROP TRIGGER call_media_is_final; UPDATE call_media SET ts = ts - 31", // the rule forbids it: this is time travel
     );
     talk.server.eventually("SELECT count(*) FROM call_media", std::time::Duration::from_secs(3)).await;
     let read = talk.bob.read(&talk.path("media?sender=alice")).await;
-    assert_eq!((chunks(&read).len(), &read["init"]), (0, &json!(STANDARD.encode("init"))));
+    assert_eq!((chunks(&read).len(), &read["init"]), (0, &json!(STANDARD.encode_to_string("init"))));
 }
 
 #[tokio::test]
