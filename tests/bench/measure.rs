@@ -54,8 +54,12 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// The memory of a process that is its own or that it touched, in KiB (`VmRSS` of proc(5)).
 pub fn resident_kib(process: Pid) -> u64 {
+    kib(process, "VmRSS:")
+}
+
+fn kib(process: Pid, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -66,4 +70,9 @@ pub fn processor_time(process: Pid) -> Duration {
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
     // USER_HZ is 100 on every Linux that Rust runs on.
     Duration::from_millis(ticks * 10)
+}
+
+/// The most memory that a process has had, in KiB (`VmHWM` of proc(5)).
+pub fn peak_kib(process: Pid) -> u64 {
+    kib(process, "VmHWM:")
 }

@@ -1,0 +1,300 @@
+//! What is measured.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use minimost_calls::statements;
+use nix::unistd::Pid;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::Options;
+use crate::bare::Bare;
+use crate::fill;
+use crate::measure::{median, peak_kib, resident_kib};
+use crate::raw::{self, Raw};
+use crate::support::{Person, Server};
+use crate::table::{Row, medians};
+use crate::wrk::{Line, Round, Work};
+
+const GROUPS: usize = 32;
+const WORKERS: usize = 8;
+const CHUNKS: usize = 30;
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Three people on a call.
+struct Group {
+    people: [Person; 3],
+    call: String,
+    last_signal: i64,
+}
+
+struct Stage<'a> {
+    options: &'a Options,
+    server: Server,
+    groups: Vec<Group>,
+    workers: Vec<(String, Person, Person)>,
+    signals: Vec<PathBuf>,
+    chunk: PathBuf,
+    _bodies: TempDir,
+}
+
+/// Every row on one file: an empty one, or one with so many finished calls and live ones.
+pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
+    let folder = TempDir::new().unwrap();
+    if let Some((finished, _)) = large {
+        let begun = Instant::now();
+        fill::finished_calls(&folder.path().join("presence.db"), finished);
+        eprintln!("filled in {:.0?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    let server = Server::start_in(folder, &[]);
+    let started = begun.elapsed();
+    if let Some((_, live)) = large {
+        let size = fs::metadata(server.db()).unwrap().len() as f64 / 1e6;
+        println!("\na file of {size:.0} MB: start to serving {} ms", started.as_millis());
+        // Nobody is there to be seen.
+        server.execute("UPDATE settings SET value = highest WHERE name = 'presence_timeout'");
+        fill::live_calls(&server.db(), live);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        println!("memory at rest {:.0} MB", resident_kib(server.process()) as f64 / 1e3);
+    }
+    let stage = Stage::set(options, server).await;
+    let mut rows = Vec::new();
+    stage.polls(&mut rows).await;
+    stage.signals(&mut rows);
+    stage.whole_calls(&mut rows);
+    stage.media(&mut rows).await;
+    stage.readers_among_writers(&mut rows);
+    println!("most memory in all of this {:.0} MB", peak_kib(stage.server.process()) as f64 / 1e3);
+    stage.server.assert_integrity();
+    rows
+}
+
+impl<'a> Stage<'a> {
+    async fn set(options: &'a Options, server: Server) -> Self {
+        for setting in ["presence_timeout", "media_buffer_seconds"] {
+            server.execute(&format!("UPDATE settings SET value = highest WHERE name = '{setting}'"));
+        }
+        let mut groups = Vec::new();
+        for number in 0..GROUPS {
+            let people = ["caller", "callee", "third"].map(|role| server.person(&format!("{role}{number}")));
+            let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
+            let call = people[0].call(&format!("dm:{}", names.join(":"))).await;
+            for person in &people[1..] {
+                assert_eq!(person.post(&format!("/calls/{call}/accept")).await.0, 200);
+            }
+            let path = format!("/calls/{call}/signal");
+            for _ in 0..10 {
+                let body = json!({ "to": names[1], "type": "ice_candidate", "payload": { "candidate": "one" } });
+                assert_eq!(people[0].post_json(&path, body).await.0, 200);
+            }
+            let signals = people[1].read(&format!("/calls/{call}/signals")).await;
+            let last_signal = signals[9]["id"].as_i64().unwrap();
+            groups.push(Group { people, call, last_signal });
+        }
+        let workers = (0..WORKERS).map(|number| {
+            let (one, other) = (server.person(&format!("one{number}")), server.person(&format!("other{number}")));
+            (format!("dm:{}:{}", one.name, other.name), one, other)
+        });
+        let workers = workers.collect();
+        let bodies = TempDir::new().unwrap();
+        let signals = groups.iter().map(|group| {
+            let payload = json!({ "candidate": "x".repeat(2048) });
+            let body = json!({ "to": group.people[1].name, "type": "ice_candidate", "payload": payload });
+            let path = bodies.path().join(&group.call);
+            fs::write(&path, body.to_string()).unwrap();
+            path
+        });
+        let signals = signals.collect();
+        let chunk = bodies.path().join("chunk");
+        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|at| (at * 7919 % 251) as u8).collect();
+        fs::write(&chunk, bytes).unwrap();
+        Self { options, server, groups, workers, signals, chunk, _bodies: bodies }
+    }
+
+    fn server(&self) -> (Pid, &str) {
+        (self.server.process(), &self.server.url)
+    }
+
+    /// Rounds of `work`, in turns with a handler that does nothing but answer as much as `path` does.
+    async fn compared(&self, name: &str, work: &Work, connections: usize, path: &str, raw: Option<f64>) -> Row {
+        let bytes = self.groups[0].people[1].getting(path).send().await.unwrap().bytes().await.unwrap().len();
+        let bare = Bare::start(bytes);
+        let (mut ours, mut bares) = (Vec::new(), Vec::new());
+        for _ in 0..self.options.rounds {
+            ours.push(work.round(self.server(), connections, self.options.round()));
+            bares.push(work.round(bare.server(), connections, self.options.round()));
+        }
+        let row = Row { name: name.to_owned(), connections, server: medians(&ours), bare: Some(medians(&bares)), raw };
+        progress(&row);
+        row
+    }
+
+    fn alone(&self, name: &str, work: &Work, connections: usize, raw: Option<f64>) -> Row {
+        let rounds: Vec<Round> =
+            (0..self.options.rounds).map(|_| work.round(self.server(), connections, self.options.round())).collect();
+        let row = Row { name: name.to_owned(), connections, server: medians(&rounds), bare: None, raw };
+        progress(&row);
+        row
+    }
+
+    /// A request of the second person of each group.
+    fn gets(&self, path: impl Fn(&Group) -> String) -> Work {
+        Work::requests(self.groups.iter().map(|group| Line {
+            method: "GET",
+            path: path(group),
+            token: &group.people[1].token,
+            body: None,
+        }))
+    }
+
+    async fn polls(&self, rows: &mut Vec<Row>) {
+        let first = &self.groups[0];
+        let name = first.people[1].name.clone();
+        let session = (&statements::FIND_SESSION, vec![minimost_calls::tokens::token_hash(&first.people[1].token)]);
+        let signals = |group: &Group| format!("/calls/{}/signals?after={}", group.call, group.last_signal);
+        let state = |group: &Group| format!("/calls/{}/state", group.call);
+        let of_call = |statement| (statement, vec![first.call.clone(), name.clone()]);
+        let after = vec![first.call.clone(), name.clone(), first.last_signal.to_string()];
+        let polls = [
+            (
+                "GET /calls/incoming, nothing",
+                self.gets(|_| "/calls/incoming".to_owned()),
+                "/calls/incoming".to_owned(),
+                vec![session.clone(), (&statements::INCOMING_CALLS, vec![name.clone()])],
+            ),
+            (
+                "GET /calls/ID/signals, nothing new",
+                self.gets(signals),
+                signals(first),
+                vec![session.clone(), of_call(&statements::WHY_NOT_TAKE_PART), (&statements::SIGNALS_AFTER, after)],
+            ),
+            (
+                "GET /calls/ID/state, three people",
+                self.gets(state),
+                state(first),
+                vec![session, of_call(&statements::CALL_STATE_FOR)],
+            ),
+        ];
+        for (name, work, path, questions) in polls {
+            if self.options.wants(name) {
+                let raw = raw::reads(&self.server.db(), &questions, Duration::from_secs(1));
+                for connections in [16, 64] {
+                    rows.push(self.compared(name, &work, connections, &path, Some(raw)).await);
+                }
+            }
+        }
+    }
+
+    fn signal_work(&self) -> Work {
+        Work::requests(self.groups.iter().zip(&self.signals).map(|(group, body)| Line {
+            method: "POST",
+            path: format!("/calls/{}/signal", group.call),
+            token: &group.people[0].token,
+            body: Some(("application/json", body)),
+        }))
+    }
+
+    fn signals(&self, rows: &mut Vec<Row>) {
+        let name = "POST /calls/ID/signal, 2 KB";
+        if !self.options.wants(name) {
+            return;
+        }
+        let raw = Raw::new();
+        for (connections, batch) in [(1, 1), (16, 16), (64, 64)] {
+            let raws: Vec<_> = (0..3).map(|_| raw.signals(batch, Duration::from_secs(1))).collect();
+            let rate = median(raws.iter().map(|(rate, _)| *rate).collect());
+            if batch == 1 {
+                let commit = median(raws.iter().map(|(_, commit)| commit.as_secs_f64() * 1000.0).collect());
+                eprintln!("one signal by raw SQLite, with its fsync: {commit:.2} ms");
+            }
+            rows.push(self.alone(name, &self.signal_work(), connections, Some(rate)));
+        }
+    }
+
+    fn whole_calls(&self, rows: &mut Vec<Row>) {
+        let name = "whole calls, thirteen requests each";
+        if !self.options.wants(name) {
+            return;
+        }
+        // Each round leaves calls in the middle of which its time was up.
+        let work = Work::calls(
+            &self
+                .workers
+                .iter()
+                .map(|(channel, one, other)| {
+                    [channel.as_str(), one.token.as_str(), one.name.as_str(), other.token.as_str(), other.name.as_str()]
+                })
+                .collect::<Vec<_>>(),
+        );
+        let rounds: Vec<Round> = (0..self.options.rounds)
+            .map(|_| {
+                let round = work.round(self.server(), WORKERS, self.options.round());
+                self.server.execute(
+                    "UPDATE calls SET state = 'ended' WHERE state IN ('ringing', 'active') AND channel GLOB 'dm:one*'",
+                );
+                Round { per_second: round.per_second / 13.0, processor: round.processor * 13.0, ..round }
+            })
+            .collect();
+        let row = Row { name: name.to_owned(), connections: WORKERS, server: medians(&rounds), bare: None, raw: None };
+        progress(&row);
+        rows.push(row);
+    }
+
+    async fn media(&self, rows: &mut Vec<Row>) {
+        let name = "POST /calls/ID/media, 32 KiB";
+        if self.options.wants(name) {
+            let upload = Work::requests(self.groups[1..].iter().map(|group| Line {
+                method: "POST",
+                path: format!("/calls/{}/media", group.call),
+                token: &group.people[0].token,
+                body: Some(("application/octet-stream", &self.chunk)),
+            }));
+            rows.push(self.alone(name, &upload, 16, None));
+        }
+        let name = "GET /calls/ID/media, thirty chunks";
+        if self.options.wants(name) {
+            let group = &self.groups[0];
+            let chunk = fs::read(&self.chunk).unwrap();
+            let path = format!("/calls/{}/media", group.call);
+            group.people[0].post_bytes(&format!("{path}?init=1&mime=video/webm"), chunk.clone()).await;
+            for _ in 0..CHUNKS {
+                assert_eq!(group.people[0].post_bytes(&path, chunk.clone()).await.0, 200);
+            }
+            let path = format!("{path}?sender={}", group.people[0].name);
+            let line = Line { method: "GET", path: path.clone(), token: &group.people[1].token, body: None };
+            rows.push(self.compared(name, &Work::requests([line]), 16, &path, None).await);
+        }
+    }
+
+    /// What readers meet while as much is written as can be.
+    fn readers_among_writers(&self, rows: &mut Vec<Row>) {
+        let name = "GET /calls/incoming, while 64 write";
+        if !self.options.wants(name) {
+            return;
+        }
+        let (reads, writes) = (self.gets(|_| "/calls/incoming".to_owned()), self.signal_work());
+        let (mut quiet, mut busy) = (Vec::new(), Vec::new());
+        for _ in 0..self.options.rounds {
+            quiet.push(reads.round(self.server(), 16, self.options.round()));
+            let writing = writes.start(self.server(), 64, self.options.round() + Duration::from_secs(1));
+            busy.push(reads.round(self.server(), 16, self.options.round()));
+            writing.result();
+        }
+        let (quiet, busy) = (medians(&quiet), medians(&busy));
+        eprintln!("readers' p99 while 64 write is {:.2} times that without", busy.p99 / quiet.p99);
+        let row = Row { name: name.to_owned(), connections: 16, server: busy, bare: None, raw: None };
+        progress(&row);
+        rows.push(row);
+    }
+}
+
+/// A table is printed at the end; this is for whoever waits for it.
+fn progress(row: &Row) {
+    let Row { name, connections, server: Round { per_second, p50, p99, processor }, .. } = row;
+    eprintln!(
+        "{name}, {connections} connections: {per_second:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {processor:.0} µs of CPU"
+    );
+}

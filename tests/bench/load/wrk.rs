@@ -1,0 +1,118 @@
+//! wrk, the load generator.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::measure::processor_time;
+
+const REQUESTS: &str = include_str!("../wrk/requests.lua");
+const CALLS: &str = include_str!("../wrk/calls.lua");
+const RESULT: &str = include_str!("../wrk/result.lua");
+
+/// What a round measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub per_second: f64,
+    /// Milliseconds.
+    pub p50: f64,
+    pub p99: f64,
+    /// What the server spent on each request, in microseconds of a processor.
+    pub processor: f64,
+}
+
+/// Somebody's request.
+pub struct Line<'a> {
+    pub method: &'a str,
+    pub path: String,
+    pub token: &'a str,
+    /// The type of the body and the file that it is in.
+    pub body: Option<(&'a str, &'a Path)>,
+}
+
+/// Work for wrk: a script and its lines.
+pub struct Work {
+    folder: TempDir,
+    threads: usize,
+}
+
+impl Work {
+    /// Requests that are sent over and over.
+    pub fn requests<'a>(lines: impl IntoIterator<Item = Line<'a>>) -> Self {
+        let lines = lines.into_iter().map(|Line { method, path, token, body }| {
+            let (content_type, file) = body.map_or(("", String::new()), |(of, file)| (of, file.display().to_string()));
+            format!("{method}\t{path}\t{token}\t{content_type}\t{file}\n")
+        });
+        Self::of(REQUESTS, lines.collect(), 2)
+    }
+
+    /// Whole calls, by so many workers with a connection each; a line is a channel and the tokens and names of its two people.
+    pub fn calls(lines: &[[&str; 5]]) -> Self {
+        Self::of(CALLS, lines.iter().map(|line| line.join("\t") + "\n").collect(), lines.len())
+    }
+
+    fn of(script: &str, lines: String, threads: usize) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("script.lua"), format!("{script}\n{RESULT}")).unwrap();
+        fs::write(folder.path().join("lines"), lines).unwrap();
+        Self { folder, threads }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a round with the server of this process.
+    pub fn start(&self, (server, url): (Pid, &str), connections: usize, duration: Duration) -> Running {
+        let before = processor_time(server);
+        let child = Command::new("wrk")
+            .args(["--threads", &self.threads.min(connections).to_string()])
+            .args(["--connections", &connections.to_string()])
+            .args(["--duration", &format!("{}s", duration.as_secs())])
+            .args(["--timeout", "20s", "--script"])
+            .arg(self.file("script.lua"))
+            .arg(url)
+            .arg("--")
+            .arg(self.file("lines"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("wrk, of Debian's package of that name");
+        Running { child, server, before }
+    }
+
+    /// A round, to its end.
+    pub fn round(&self, server: (Pid, &str), connections: usize, duration: Duration) -> Round {
+        self.start(server, connections, duration).result()
+    }
+}
+
+/// A round that goes on.
+pub struct Running {
+    child: Child,
+    server: Pid,
+    before: Duration,
+}
+
+impl Running {
+    /// Waits for its end. A request that was not answered with success makes all figures worthless.
+    pub fn result(self) -> Round {
+        let output = self.child.wait_with_output().unwrap();
+        let used = processor_time(self.server) - self.before;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("RESULT ")).unwrap_or_else(|| panic!("{text}"));
+        let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [requests, duration, refused, broken, p50, p99, _longest] = numbers[..] else { panic!("{line}") };
+        assert!(refused == 0.0 && broken == 0.0, "{refused} requests were refused and {broken} broke off: {text}");
+        Round {
+            per_second: requests / (duration / 1e6),
+            p50: p50 / 1e3,
+            p99: p99 / 1e3,
+            processor: used.as_secs_f64() * 1e6 / requests,
+        }
+    }
+}
