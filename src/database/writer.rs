@@ -69,9 +69,8 @@ impl Writer {
         let hint = Hint::default();
         let committed = Arc::clone(&hint);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let run =
-                std::panic::AssertUnwindSafe(|| Thread { connection, jobs, waiting: VecDeque::new(), committed }.run());
-            if std::panic::catch_unwind(run).is_err() {
+            let thread = Thread { connection, jobs, waiting: VecDeque::new(), committed, unsettled: false };
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())).is_err() {
                 // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
                 // nothing that was answered is lost.
                 tracing::error!("the writer thread failed; stopping");
@@ -116,6 +115,8 @@ struct Thread {
     /// Taken from the queue but not begun.
     waiting: VecDeque<Job>,
     committed: Hint,
+    /// A commit failed, and none has succeeded since; see [`Thread::settle`].
+    unsettled: bool,
 }
 
 impl Thread {
@@ -183,12 +184,17 @@ impl Thread {
         };
         match committed {
             Ok(()) => {
+                self.unsettled = false;
                 self.hint();
                 done.into_iter().for_each(|(job, outcome)| job.answer(outcome));
             }
             Err(error) => {
                 tracing::error!(%error, writes = done.len(), "a transaction could not be committed");
                 self.roll_back();
+                self.unsettled = true;
+                if let Err(error) = self.settle() {
+                    tracing::error!(%error, "the disk does not take anything else, either");
+                }
                 answer_all(done.into_iter().map(|(job, _)| job), &error);
             }
         }
@@ -229,20 +235,41 @@ impl Thread {
         }
     }
 
+    /// Makes sure that a commit which failed is not there after a crash.
+    ///
+    /// When the fsync of a commit fails, its pages stand in the log all the same, beyond the end that SQLite goes on from. Whoever
+    /// opens the file after a crash would find them complete, and whoever was told that nothing was done would have been told
+    /// wrongly. The next commit, of anything, writes over them; so there is one at once, before that is told. While the disk
+    /// takes none, nothing can be said for sure about a crash, but then nobody's next try can have succeeded before it, either.
+    fn settle(&mut self) -> rusqlite::Result<()> {
+        if self.unsettled {
+            self.sweep()?;
+        }
+        Ok(())
+    }
+
+    /// Pins and frees the clock, which does what is due.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let swept = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())])
+            .and_then(|_| execute(&self.connection, &statements::FREE_CLOCK, &[]))
+            .and_then(|_| self.connection.execute_batch("COMMIT"));
+        if swept.is_err() {
+            self.roll_back();
+        }
+        self.unsettled = swept.is_err();
+        swept?;
+        self.hint();
+        Ok(())
+    }
+
     /// Sweeps if anything is due, and gives free pages back to the file system.
     fn keep_house(&mut self) -> Result<(), WriteError> {
+        self.settle()?;
         let due: bool =
             self.connection.prepare_cached(statements::ANYTHING_DUE.sql())?.query_row([], |row| row.get(0))?;
         if due {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            let swept = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())])
-                .and_then(|_| execute(&self.connection, &statements::FREE_CLOCK, &[]))
-                .and_then(|_| self.connection.execute_batch("COMMIT"));
-            if swept.is_err() {
-                self.roll_back();
-            }
-            swept?;
-            self.hint();
+            self.sweep()?;
         }
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free > FREE_PAGES_KEPT {
@@ -277,7 +304,11 @@ fn run_job(connection: &Connection, job: &Job) -> Answer {
         Err(error) => WriteError::from(error),
     };
     if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")?;
+        if let Err(error) = connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write") {
+            // What is left of this write must not be committed along with the others.
+            connection.execute_batch("ROLLBACK")?;
+            return Err(error.into());
+        }
         if let (WriteError::Refused { rows, .. }, Some((statement, parameters))) = (&mut error, &job.on_refusal) {
             *rows = execute(connection, statement, parameters)?;
         }
