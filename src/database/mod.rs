@@ -3,6 +3,7 @@
 //! No connection and no transaction reaches a caller, so that another engine can stand behind the same doors. Whether
 //! something may happen is never asked here: a write is tried, and the database does it or says which rule refused.
 
+mod checkpoints;
 mod error;
 mod open;
 mod readers;

@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use tokio::sync::oneshot;
 
+use super::checkpoints::{Checkpoints, Unreliable};
 use super::{Rows, WriteError};
 use crate::statements::{self, Statement};
 
@@ -64,12 +65,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread, which owns `connection` from now on.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the file cannot be written, or there can be no more threads.
+    pub(super) fn start(connection: Connection) -> Result<Self, Box<dyn std::error::Error>> {
+        let checkpoints = Checkpoints::of(&connection)?;
         let (queue, jobs) = channel();
         let hint = Hint::default();
         let committed = Arc::clone(&hint);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let thread = Thread { connection, jobs, waiting: VecDeque::new(), committed, unsettled: false };
+            let thread =
+                Thread { connection, checkpoints, jobs, waiting: VecDeque::new(), committed, unsettled: false };
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())).is_err() {
                 // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
                 // nothing that was answered is lost.
@@ -111,6 +117,7 @@ impl Drop for Writer {
 
 struct Thread {
     connection: Connection,
+    checkpoints: Checkpoints,
     jobs: Receiver<Job>,
     /// Taken from the queue but not begun.
     waiting: VecDeque<Job>,
@@ -187,6 +194,7 @@ impl Thread {
                 self.unsettled = false;
                 self.hint();
                 done.into_iter().for_each(|(job, outcome)| job.answer(outcome));
+                stop_if_unreliable(self.checkpoints.after_commit(&self.connection));
             }
             Err(error) => {
                 tracing::error!(%error, writes = done.len(), "a transaction could not be committed");
@@ -263,7 +271,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Sweeps if anything is due, and gives free pages back to the file system.
+    /// Sweeps if anything is due, takes what waits in the log into the file, and gives free pages back to the file system.
     fn keep_house(&mut self) -> Result<(), WriteError> {
         self.settle()?;
         let due: bool =
@@ -271,6 +279,7 @@ impl Thread {
         if due {
             self.sweep()?;
         }
+        stop_if_unreliable(self.checkpoints.now_and_then(&self.connection));
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free > FREE_PAGES_KEPT {
             // Each step of this statement frees one page, so it has to be stepped to its end.
@@ -280,6 +289,18 @@ impl Thread {
             while rows.next()?.is_some() {}
         }
         Ok(())
+    }
+}
+
+/// Ends the process, and with it every connection to the file without a checkpoint, if the file cannot be relied on.
+fn stop_if_unreliable(checkpoint: Result<(), Unreliable>) {
+    if let Err(Unreliable(error)) = checkpoint {
+        tracing::error!(
+            %error,
+            "the disk has lost what was written to the database file; stopping, since the next start takes it from the log, \
+             which has everything that was answered"
+        );
+        std::process::exit(74);
     }
 }
 
