@@ -74,8 +74,15 @@ impl Writer {
         let hint = Hint::default();
         let committed = Arc::clone(&hint);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let thread =
-                Thread { connection, checkpoints, jobs, waiting: VecDeque::new(), committed, unsettled: false };
+            let thread = Thread {
+                connection,
+                checkpoints,
+                jobs,
+                waiting: VecDeque::new(),
+                committed,
+                unsettled: false,
+                trouble: None,
+            };
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())).is_err() {
                 // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
                 // nothing that was answered is lost.
@@ -124,6 +131,8 @@ struct Thread {
     committed: Hint,
     /// A commit failed, and none has succeeded since; see [`Thread::settle`].
     unsettled: bool,
+    /// Why housekeeping had to wait the last time.
+    trouble: Option<String>,
 }
 
 impl Thread {
@@ -149,9 +158,12 @@ impl Thread {
                 self.write_batch();
             }
             if Instant::now() >= housekeeping {
-                if let Err(error) = self.keep_house() {
-                    tracing::warn!(%error, "housekeeping has to wait");
+                let trouble = self.keep_house().err().map(|error| error.to_string());
+                // A disk that is full for a day, and may hold the log, needs one line.
+                if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.trouble) {
+                    tracing::warn!(trouble, "housekeeping has to wait");
                 }
+                self.trouble = trouble;
                 housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
             }
         }

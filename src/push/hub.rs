@@ -151,6 +151,8 @@ struct Thread {
 impl Thread {
     fn run(mut self, hints: &Hints<()>) {
         let mut presence = Instant::now() + PRESENCE_INTERVAL;
+        // A disk that fails for long needs one line, not twenty a second.
+        let mut said = None;
         loop {
             match hints.recv_timeout(LOOK_INTERVAL) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -166,10 +168,12 @@ impl Thread {
                 presence = Instant::now() + PRESENCE_INTERVAL;
                 self.note_presence()
             });
-            if let Err(error) = looked {
-                // It is tried again at the next look; what was not told is still in the log.
-                tracing::warn!(%error, "the event log cannot be read");
+            // It is tried again at the next look; what was not told is still in the log.
+            let failure = looked.err().map(|error| error.to_string());
+            if let Some(error) = failure.as_ref().filter(|_| failure != said) {
+                tracing::warn!(error, "the event log cannot be read");
             }
+            said = failure;
         }
     }
 
