@@ -8,8 +8,11 @@ mod support;
 
 mod broken_disk;
 mod full_disk;
+mod long_reader;
+mod outside_writer;
 mod scenes;
 mod shell;
+mod stopping;
 mod strace;
 
 use std::time::Duration;

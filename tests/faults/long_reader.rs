@@ -1,0 +1,75 @@
+//! An admin who leaves a transaction open, so that the write-ahead log cannot begin anew.
+
+use std::time::{Duration, Instant};
+
+use crate::scenes::{Talk, answered, measure_reads};
+use crate::shell::Shell;
+use crate::support::Server;
+use crate::{PATIENCE, alone};
+
+const UPLOAD: usize = 2 << 20;
+const UPLOADS: usize = 60;
+const MIB: u64 = 1 << 20;
+
+/// The setting `journal_size_limit` of our connections: a log that begins anew is cut to this.
+const LIMIT: u64 = 64 * MIB;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_snapshot_lets_the_log_grow_by_what_is_written_and_no_longer_than_it_lasts() {
+    let _alone = alone().await;
+    let talk = Talk::on(Server::start()).await;
+    let log = talk.server.folder.path().join("presence.db-wal");
+    let log_size = || std::fs::metadata(&log).unwrap().len();
+    let upload = async || {
+        let answer = answered(talk.alice.posting_bytes(&talk.path("media"), vec![7; UPLOAD])).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+
+    // Without a reader it stays short however much is written.
+    for _ in 0..UPLOADS / 2 {
+        upload().await;
+    }
+    let ordinary = log_size();
+
+    let mut admin = Shell::open(&talk.server.db());
+    admin.run("BEGIN; SELECT count(*) FROM calls");
+    let begun = Instant::now();
+    let (reads, ()) =
+        futures_util::future::join(measure_reads(&talk.bob, "/calls/incoming", Duration::from_secs(2)), async {
+            for _ in 0..UPLOADS {
+                upload().await;
+            }
+        })
+        .await;
+    let took = begun.elapsed();
+    let written = (UPLOAD * UPLOADS) as u64;
+    let held = log_size();
+    talk.assert_reads().await;
+
+    admin.run("COMMIT");
+    drop(admin);
+    let released = Instant::now();
+    // The log begins anew with the first write after all of it is in the file.
+    let sender = talk.sender();
+    let mut writes = 0;
+    while log_size() > LIMIT {
+        assert!(released.elapsed() < PATIENCE, "the log shrinks again");
+        assert_eq!(sender.send(writes).await.unwrap().status, 200);
+        writes += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!(
+        "log without a reader: {} MiB; with one, after {} MiB more were written in {took:.1?}: {} MiB; {:.1?} and {writes} writes \
+         after it was gone: {} MiB",
+        ordinary / MIB,
+        written / MIB,
+        held / MIB,
+        released.elapsed(),
+        log_size() / MIB
+    );
+    println!("reads meanwhile: {}", reads.summary());
+    assert!(ordinary < 16 * MIB);
+    // A chunk is written when it comes and once more with its place in the stream, and not a third time.
+    assert!(held > written && held < ordinary + written * 5 / 2);
+    talk.server.assert_integrity();
+}

@@ -1,0 +1,86 @@
+//! SIGTERM under load.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::task::JoinSet;
+
+use crate::alone;
+use crate::scenes::{Numbers, Stream, Talk, each_once, stored};
+use crate::support::{Server, connect};
+
+const CLIENTS: usize = 32;
+
+#[derive(Default)]
+struct Seen {
+    acknowledged: Vec<u64>,
+    /// Answered with 503, since the server stops.
+    refused: BTreeSet<u64>,
+    /// Without an answer, or without anybody to take it in.
+    unanswered: BTreeSet<u64>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_keeps_what_was_answered_and_answers_what_was_begun() {
+    let _alone = alone().await;
+    for load in [Duration::from_millis(300), Duration::from_millis(900), Duration::from_millis(1500)] {
+        let talk = Talk::on(Server::start()).await;
+        let streams = [Stream::open(&talk.alice).await, Stream::open(&talk.bob).await];
+        let numbers = Numbers::default();
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (sender, numbers) = (talk.sender(), numbers.clone());
+            clients.spawn(async move {
+                let mut seen = Seen::default();
+                loop {
+                    let number = numbers.next();
+                    match sender.send(number).await {
+                        Ok(answer) if answer.status == 200 => seen.acknowledged.push(number),
+                        Ok(answer) => {
+                            assert_eq!((answer.status, answer.code.as_str()), (503, "stopping"));
+                            seen.refused.insert(number);
+                        }
+                        Err(_) => {
+                            seen.unanswered.insert(number);
+                            return seen;
+                        }
+                    }
+                }
+            });
+        }
+        tokio::time::sleep(load).await;
+        let server = talk.server;
+        let begun = Instant::now();
+        let (folder, status) = tokio::task::spawn_blocking(|| server.stop(Signal::SIGTERM)).await.unwrap();
+        let took = begun.elapsed();
+        let mut all = Seen::default();
+        for seen in clients.join_all().await {
+            all.acknowledged.extend(seen.acknowledged);
+            all.refused.extend(seen.refused);
+            all.unanswered.extend(seen.unanswered);
+        }
+        let file = folder.path().join("presence.db");
+        assert!(!file.with_extension("db-wal").exists(), "the file is closed");
+        let stored = each_once(stored(&file));
+        let acknowledged = each_once(all.acknowledged);
+        println!(
+            "SIGTERM among {CLIENTS} connections that write: {} acknowledged, {} stored, {} refused, {} met a server that was gone, \
+             of which {} had been done; exit {status} after {took:.2?}",
+            acknowledged.len(),
+            stored.len(),
+            all.refused.len(),
+            all.unanswered.len(),
+            all.unanswered.intersection(&stored).count(),
+        );
+        assert_eq!(status.code(), Some(0));
+        assert!(took < Duration::from_secs(5));
+        assert!(acknowledged.len() > 20, "there was a load");
+        // Whatever was done was also answered, so the two are the same.
+        assert_eq!(stored, acknowledged);
+        let sql = connect(&file);
+        assert_eq!(sql.query_row("SELECT count(*) FROM integrity_violations", [], |row| row.get(0)), Ok(0));
+        assert_eq!(sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)), Ok("ok".to_owned()));
+        drop(streams);
+    }
+}
