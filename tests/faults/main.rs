@@ -12,6 +12,7 @@ mod long_reader;
 mod outside_writer;
 mod scenes;
 mod shell;
+mod slow_clients;
 mod stopping;
 mod strace;
 
