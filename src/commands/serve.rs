@@ -60,6 +60,7 @@ pub(super) fn serve(
     };
     let routes = http::routes(&app);
     let push = hub.clone();
+    let stopping = database.clone();
 
     let stop = async move {
         tokio::select! {
@@ -69,6 +70,7 @@ pub(super) fn serve(
         tracing::info!("stopping");
         // Streams have no end of their own to wait for.
         hub.close();
+        stopping.wait_no_longer();
     };
 
     if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {

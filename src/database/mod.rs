@@ -162,6 +162,12 @@ impl Database {
         self.refusals.get(code)
     }
 
+    /// From now on writes that somebody else's lock keeps from beginning answer [`WriteError::Closed`] at once: a server that
+    /// stops has less time than they would wait, and must be able to say that they were not done.
+    pub fn wait_no_longer(&self) {
+        self.writer.wait_no_longer();
+    }
+
     /// Lets the writer finish what it was given, and waits for it. Later writes answer [`WriteError::Closed`].
     pub fn close(&self) {
         self.writer.close();

@@ -2,6 +2,7 @@
 //! transaction (group commit), and answers each only when the commit is on the disk.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -59,6 +60,8 @@ type Hint = Arc<Mutex<Option<SyncSender<()>>>>;
 /// The handle of the writer thread.
 pub(super) struct Writer {
     hint: Hint,
+    /// Set when nobody may wait for a lock any longer.
+    impatient: Arc<AtomicBool>,
     queue: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -73,6 +76,8 @@ impl Writer {
         let (queue, jobs) = channel();
         let hint = Hint::default();
         let committed = Arc::clone(&hint);
+        let impatient = Arc::new(AtomicBool::new(false));
+        let gives_up = Arc::clone(&impatient);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let thread = Thread {
                 connection,
@@ -80,6 +85,7 @@ impl Writer {
                 jobs,
                 waiting: VecDeque::new(),
                 committed,
+                gives_up,
                 unsettled: false,
                 trouble: None,
             };
@@ -90,7 +96,7 @@ impl Writer {
                 std::process::exit(70);
             }
         })?;
-        Ok(Self { hint, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { hint, impatient, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
@@ -103,6 +109,11 @@ impl Writer {
     /// From now on `hint` is told when something was committed.
     pub(super) fn set_hint(&self, hint: SyncSender<()>) {
         *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
+    }
+
+    /// From now on a write that somebody else's lock keeps from beginning answers [`WriteError::Closed`] instead of waiting.
+    pub(super) fn wait_no_longer(&self) {
+        self.impatient.store(true, Ordering::Relaxed);
     }
 
     /// Takes no more jobs, and returns when those that were sent are answered.
@@ -129,6 +140,7 @@ struct Thread {
     /// Taken from the queue but not begun.
     waiting: VecDeque<Job>,
     committed: Hint,
+    gives_up: Arc<AtomicBool>,
     /// A commit failed, and none has succeeded since; see [`Thread::settle`].
     unsettled: bool,
     /// Why housekeeping had to wait the last time.
@@ -228,6 +240,10 @@ impl Thread {
                 Ok(()) => break,
                 Err(WriteError::Busy) => {
                     self.take_what_has_queued_up();
+                    if self.gives_up.load(Ordering::Relaxed) {
+                        answer_all(self.waiting.drain(..), &WriteError::Closed);
+                        return Ok(false);
+                    }
                     let now = Instant::now();
                     let (expired, rest) = self.waiting.drain(..).partition(|job: &Job| job.deadline <= now);
                     self.waiting = rest;

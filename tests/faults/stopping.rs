@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::alone;
 use crate::scenes::{Numbers, Stream, Talk, each_once, stored};
+use crate::shell::Shell;
 use crate::support::{Server, connect};
 
 const CLIENTS: usize = 32;
@@ -83,4 +84,36 @@ async fn sigterm_under_load_keeps_what_was_answered_and_answers_what_was_begun()
         assert_eq!(sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)), Ok("ok".to_owned()));
         drop(streams);
     }
+}
+
+/// Whoever waits for another program's lock learns in time that nothing was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_answers_those_who_wait_for_a_lock() {
+    let _alone = alone().await;
+    let talk = Talk::on(Server::start()).await;
+    let mut admin = Shell::open(&talk.server.db());
+    admin.run("BEGIN IMMEDIATE");
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS as u64 {
+        let sender = talk.sender();
+        clients.spawn(async move { sender.send(number).await });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let server = talk.server;
+    let begun = Instant::now();
+    let (folder, status) = tokio::task::spawn_blocking(|| server.stop(Signal::SIGTERM)).await.unwrap();
+    let took = begun.elapsed();
+    let answers = clients.join_all().await;
+    admin.run("COMMIT");
+    println!(
+        "SIGTERM while another program holds the lock: {} answered, exit {status} after {took:.2?}",
+        answers.len()
+    );
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.code.as_str()), (503, "stopping"));
+    }
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5));
+    assert_eq!(stored(&folder.path().join("presence.db")), Vec::<u64>::new());
 }
