@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -75,31 +74,43 @@ async fn dawdle(address: String, dawdles: SlowIn, first: Vec<u8>) -> Cut {
     }
 }
 
-/// Reads and writes of others, a hundred a second, for as long.
-async fn measure_others(talk: &Talk, how_long: Duration) -> Durations {
-    let begun = Instant::now();
-    let numbers = Numbers::default();
-    let mut others = JoinSet::new();
-    for _ in 0..4 {
-        let (bob, sender, numbers) = (talk.bob.clone(), talk.sender(), numbers.clone());
-        others.spawn(async move {
-            let mut measured = Vec::new();
-            let mut ticks = tokio::time::interval(Duration::from_millis(40));
-            while begun.elapsed() < how_long {
-                ticks.tick().await;
-                let number = numbers.next();
-                let sent = Instant::now();
-                let answer = match number % 2 {
-                    0 => answered(bob.getting("/calls/incoming")).await.unwrap(),
-                    _ => sender.send(number).await.unwrap(),
-                };
-                measured.push(sent.elapsed());
-                assert_eq!(answer.status, 200, "{answer:?}");
-            }
-            measured
-        });
+/// How soon others are answered.
+struct Others {
+    reads: Durations,
+    writes: Durations,
+}
+
+impl Others {
+    /// A hundred requests a second of four people, for so long.
+    async fn measure(talk: &Talk, how_long: Duration) -> Self {
+        let begun = Instant::now();
+        let numbers = Numbers::default();
+        let mut people = JoinSet::new();
+        for _ in 0..4 {
+            let (bob, sender, numbers) = (talk.bob.clone(), talk.sender(), numbers.clone());
+            people.spawn(async move {
+                let (mut reads, mut writes) = (Vec::new(), Vec::new());
+                let mut ticks = tokio::time::interval(Duration::from_millis(80));
+                while begun.elapsed() < how_long {
+                    ticks.tick().await;
+                    let sent = Instant::now();
+                    assert_eq!(answered(bob.getting("/calls/incoming")).await.unwrap().status, 200);
+                    reads.push(sent.elapsed());
+                    let sent = Instant::now();
+                    assert_eq!(sender.send(numbers.next()).await.unwrap().status, 200);
+                    writes.push(sent.elapsed());
+                }
+                (reads, writes)
+            });
+        }
+        let (reads, writes): (Vec<_>, Vec<_>) = people.join_all().await.into_iter().unzip();
+        Self { reads: reads.into_iter().flatten().collect(), writes: writes.into_iter().flatten().collect() }
     }
-    others.join_all().await.into_iter().flatten().collect()
+
+    fn print(&self, when: &str) {
+        println!("others' reads {when}: {}", self.reads.summary());
+        println!("others' writes {when}: {}", self.writes.summary());
+    }
 }
 
 /// How late this test itself is woken up: what the machine adds to every measurement, at either end of a connection.
@@ -121,7 +132,7 @@ async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
     assert!(limit > (count * kinds.len()) as u64 + 200, "{limit} open files are too few");
     let address = server.url.rsplit('/').next().unwrap().to_owned();
     let talk = Talk::on(server).await;
-    let before = measure_others(&talk, Duration::from_secs(2)).await;
+    let before = Others::measure(&talk, Duration::from_secs(2)).await;
 
     let begun = Instant::now();
     let mut clients = JoinSet::new();
@@ -139,16 +150,16 @@ async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
     // The first is cut off after ten seconds.
     let used = processor_time(talk.server.process());
     let ten = Duration::from_secs(10);
-    let (meanwhile, machine) = futures_util::future::join(measure_others(&talk, ten), measure_machine(ten)).await;
+    let (meanwhile, machine) = futures_util::future::join(Others::measure(&talk, ten), measure_machine(ten)).await;
     let used = processor_time(talk.server.process()) - used;
     let cuts = clients.join_all().await;
     let afterwards = begun.elapsed();
 
-    println!("others, before: {}", before.summary());
-    println!("others, among {} slow clients: {}", cuts.len(), meanwhile.summary());
+    before.print("before");
+    meanwhile.print(&format!("among {} slow clients", cuts.len()));
     println!(
-        "the server used {used:.1?} of a processor in those ten seconds, this test {:.1?} in all",
-        processor_time(Pid::this())
+        "this test was woken up late by {}; the server used {used:.1?} of a processor in those ten seconds",
+        machine.summary()
     );
     for kind in kinds.iter().copied() {
         let of_kind: Vec<&Cut> = cuts.iter().filter(|(cut, _)| *cut == kind).map(|(_, cut)| cut).collect();
@@ -161,33 +172,35 @@ async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
         match kind {
             // The answer waits for a client that goes on sending, for five seconds.
             SlowIn::Body => {
-                assert!(last < Duration::from_secs(20));
+                assert!(last < Duration::from_secs(30));
                 assert_eq!(told, count);
             }
-            _ => assert!(last < Duration::from_secs(15)),
+            _ => assert!(last < Duration::from_secs(25)),
         }
     }
     println!("all were gone after {afterwards:.1?}");
-    // A request needs both ends to be woken up a few times.
-    assert!(meanwhile.percentile(99.0) < 100.0 + 5.0 * machine.percentile(99.0), "others are served as ever");
+    // What the machine has to do besides is no matter of the server's; a request needs several wakings-up, and a write a disk.
+    let busy = 5.0 * machine.percentile(99.0);
+    assert!(meanwhile.reads.percentile(99.0) < 100.0 + busy);
+    assert!(meanwhile.writes.percentile(99.0) < 100.0 + busy + before.writes.percentile(99.0));
     assert_eq!(talk.sender().send(1_000_000).await.unwrap().status, 200);
     talk.server.assert_integrity();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_clients_are_cut_off_and_others_are_served() {
     let _alone = alone().await;
     dawdling(Server::start(), &[SlowIn::Everything, SlowIn::Headers, SlowIn::Body], 170).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_handshakes_are_cut_off_and_others_are_served() {
     let _alone = alone().await;
     let server = Server::start_in(tempfile::TempDir::new().unwrap(), &["--tls-self-signed"]);
     dawdling(server, &[SlowIn::Everything, SlowIn::Handshake], 250).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "4,000 connections, half a minute"]
 async fn four_thousand_slow_clients_are_cut_off_and_others_are_served() {
     let _alone = alone().await;
