@@ -179,10 +179,10 @@ async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
         }
     }
     println!("all were gone after {afterwards:.1?}");
-    // What the machine has to do besides is no matter of the server's; a request needs several wakings-up, and a write a disk.
-    let busy = 5.0 * machine.percentile(99.0);
-    assert!(meanwhile.reads.percentile(99.0) < 100.0 + busy);
-    assert!(meanwhile.writes.percentile(99.0) < 100.0 + busy + before.writes.percentile(99.0));
+    // What the machine has to do besides is no matter of the server's: a request needs several wakings-up, and a write a disk.
+    let allowed = f64::max(100.0, 5.0 * machine.percentile(100.0));
+    assert!(meanwhile.reads.percentile(99.0) < allowed);
+    assert!(meanwhile.writes.percentile(99.0) < allowed + before.writes.percentile(99.0));
     assert_eq!(talk.sender().send(1_000_000).await.unwrap().status, 200);
     talk.server.assert_integrity();
 }
@@ -201,7 +201,7 @@ async fn slow_handshakes_are_cut_off_and_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "4,000 connections, half a minute"]
+#[ignore = "4,000 connections for half a minute, and figures that want a machine with nothing else to do"]
 async fn four_thousand_slow_clients_are_cut_off_and_others_are_served() {
     let _alone = alone().await;
     dawdling(Server::start(), &[SlowIn::Everything, SlowIn::Headers, SlowIn::Body], 1334).await;
