@@ -16,6 +16,7 @@ mod slow_clients;
 mod stopping;
 mod strace;
 
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -30,7 +31,8 @@ async fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 
-/// Says that a test could not be made here, and why. Nothing was proved then.
+/// Says that a test could not be made here, and why. Nothing was proved then, so it is said even where output is captured, which
+/// only that of `println!` is.
 fn skipped(why: &str) {
-    println!("SKIPPED: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
