@@ -73,8 +73,8 @@ async fn writes_are_refused_at_their_deadline_and_done_once_while_readers_do_not
     println!("reads before: {}; meanwhile: {}", unloaded.summary(), held.summary());
     assert_eq!(stored_meanwhile, Vec::<u64>::new());
     assert!(refused.len() >= CLIENTS);
-    assert!(*shortest >= Duration::from_millis(4900) && *longest < Duration::from_millis(6500));
+    assert!(*shortest >= Duration::from_millis(4900) && *longest < Duration::from_millis(8000));
     assert_eq!(each_once(talk.stored()), each_once(done));
-    assert!(held.percentile(99.0) < 5.0 * unloaded.percentile(99.0) + 20.0);
+    assert!(held.percentile(99.0) < f64::max(100.0, 5.0 * unloaded.percentile(99.0)));
     talk.server.assert_integrity();
 }
