@@ -22,7 +22,11 @@ pub struct Answered {
 
 impl Raw {
     pub fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+        Self::over(TcpStream::connect(server.url.trim_start_matches("http://")).unwrap())
+    }
+
+    /// What speaks over a connection that is open.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }

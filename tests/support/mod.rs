@@ -46,7 +46,12 @@ impl Server {
 
     /// Starts a server on `presence.db` in `folder`, at an address of 127.0.0.1.
     pub fn start_on(address: &str, folder: TempDir, arguments: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
+        Self::start_as(Command::new(PROGRAM), address, folder, arguments)
+    }
+
+    /// The same by way of a command that becomes the program: `strace -D`, say, with the program as its last argument.
+    pub fn start_as(mut program: Command, address: &str, folder: TempDir, arguments: &[&str]) -> Self {
+        let mut child = program
             .arg("--db")
             .arg(folder.path().join("presence.db"))
             .args(["serve", "--listen", address])

@@ -1,0 +1,105 @@
+//! `kill -9` under load: what was acknowledged is there, before and after the server starts again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::ledger::{Restart, Rows, damage};
+use crate::load::{PATIENT_SETTINGS, Pair, Progress, Work};
+use crate::raw::Raw;
+use crate::support::{Server, connect};
+
+const CONNECTIONS: usize = 16;
+
+/// At least so many writes are acknowledged in a round.
+const WRITES: usize = 1_000;
+
+#[test]
+fn a_killed_server_loses_nothing() {
+    rounds(3);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_server_that_is_killed_a_hundred_times_loses_nothing() {
+    rounds(100);
+}
+
+/// Rounds on one file, each of load, kill, looking at what is left, and a new start.
+fn rounds(rounds: usize) {
+    let mut random = fastrand::Rng::with_seed(crate::seed());
+    let mut server = Server::start();
+    server.execute(PATIENT_SETTINGS);
+    let pairs: Vec<Pair> = (0..CONNECTIONS).map(|number| Pair::new(&server, number)).collect();
+    let (mut acknowledged, mut unanswered, mut slowest) = (0, 0, Duration::ZERO);
+    let mut settled = HashMap::new();
+    for round in 0..rounds {
+        let progress = Arc::new(Progress::default());
+        let works = pairs.iter().map(|pair| Work::new(&server, pair, random.u64(..), &progress));
+        let threads: Vec<_> = works.map(|work| thread::spawn(|| work.run())).collect();
+        let enough = WRITES + random.usize(..WRITES / 2);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while progress.acknowledged.load(Ordering::Relaxed) < enough {
+            assert!(Instant::now() < deadline, "not {enough} writes within a minute");
+            assert!(threads.iter().all(|thread| !thread.is_finished()), "a client failed");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (folder, status) = server.stop(Signal::SIGKILL);
+        assert!(!status.success());
+        let histories: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        acknowledged += histories.iter().map(|history| history.deeds.len()).sum::<usize>();
+        unanswered += histories.iter().filter(|history| history.attempt.is_some()).count();
+
+        // What the kill left, in a copy: looking at the file itself would spare the server the recovery.
+        let copy = TempDir::new().unwrap();
+        for name in ["presence.db", "presence.db-wal"] {
+            fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let copy = copy.path().join("presence.db");
+        assert_eq!(checked_by_debian(&copy), "ok\n");
+        let left = Rows::of(&mut connect(&copy)).unwrap();
+        for history in &histories {
+            let wrong = history.check(history.deeds.len(), Restart::No, &left);
+            assert_eq!(wrong, Vec::<String>::new(), "round {round}");
+        }
+
+        let begun = Instant::now();
+        server = Server::start_in(folder, &[]);
+        let answer = Raw::connect(&server).send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer().unwrap();
+        assert_eq!(answer.status, 200);
+        slowest = slowest.max(begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?} to serve again", begun.elapsed());
+
+        let mut sql = server.sql();
+        assert_eq!(damage(&sql).unwrap(), Vec::<String>::new());
+        let started = Rows::of(&mut sql).unwrap();
+        for history in &histories {
+            let wrong = history.check(history.deeds.len(), Restart::Done, &started);
+            assert_eq!(wrong, Vec::<String>::new(), "round {round}, after the start");
+        }
+        // What was over in earlier rounds, and what this start ended, is as it was.
+        let over = started.settled();
+        assert!(settled.iter().all(|(place, how)| over.get(place) == Some(how)), "history has changed");
+        settled = over;
+    }
+    assert!(acknowledged >= rounds * WRITES && unanswered > 0);
+    println!(
+        "killed {rounds} times with {unanswered} requests under way: {acknowledged} acknowledged writes, lost 0, \
+         {} calls and shares, slowest time to serve again {slowest:?}",
+        settled.len()
+    );
+}
+
+/// What Debian's `sqlite3` says of a file.
+fn checked_by_debian(path: &std::path::Path) -> String {
+    let checks = ["PRAGMA integrity_check", "PRAGMA foreign_key_check", "SELECT * FROM integrity_violations"];
+    let output = Command::new("sqlite3").arg("-batch").arg(path).args(checks).output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

@@ -1,0 +1,266 @@
+//! The recording: what a process asked of the kernel, as `strace` saw it, with every byte.
+//!
+//! `strace` rather than a VFS of our own: it needs nothing in the program under test, it sees what the kernel was told and not
+//! what SQLite meant to say, and it sees the answers on the sockets in the same log. The order of two lines is the order of
+//! what they tell whenever one could have caused the other, because a thread is held until its line is written.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What changes files, makes that durable, or answers somebody.
+const CALLS: &str = "trace=open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,sendfile,\
+    copy_file_range,fsync,fdatasync,sync_file_range,msync,sync,syncfs,truncate,ftruncate,fallocate,link,linkat,symlink,\
+    symlinkat,unlink,unlinkat,rename,renameat,renameat2,accept4,exit_group";
+
+/// A command that becomes the program whose path is added to it, with its log in `log`.
+pub fn strace(log: &Path) -> Command {
+    let mut command = Command::new("strace");
+    // With -D the process that is started is the program itself, and strace is somebody else's child.
+    command.args(["-D", "-f", "-y", "-xx", "--seccomp-bpf", "-s", "16777216", "-e", CALLS, "-o"]);
+    command.arg(log);
+    command
+}
+
+/// Fails if processes cannot be traced here, rather than passing without having looked.
+pub fn assert_can_trace() {
+    let output = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("the test needs strace, which tests/run installs: {error}"));
+    assert!(
+        output.status.success(),
+        "strace may not trace processes here; in a container this needs the capability SYS_PTRACE: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Waits until the log of process `id` is at its end.
+pub fn wait_for_end(log: &Path, id: i32) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let is_end = |line: &str| {
+        let last = line.strip_prefix(&id.to_string()).map(str::trim_start);
+        last.is_some_and(|last| last.starts_with("+++ exited") || last.starts_with("+++ killed"))
+    };
+    loop {
+        let tail = tail(log, 4096);
+        if tail.ends_with('\n') && tail.lines().any(is_end) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{} has no end: {tail}", log.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The last bytes of a file.
+fn tail(path: &Path, count: u64) -> String {
+    let mut bytes = Vec::new();
+    let mut file = fs::File::open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.seek(SeekFrom::Start(length.saturating_sub(count))).unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Something that a process did.
+pub enum What {
+    /// A run of the program begins.
+    Started,
+    /// A file of the folder was opened, and created if it was not there.
+    Opened {
+        name: String,
+    },
+    Removed {
+        name: String,
+    },
+    Written {
+        name: String,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    Resized {
+        name: String,
+        size: usize,
+    },
+    Synced {
+        name: String,
+    },
+    FolderSynced,
+    /// A line on standard output.
+    Said,
+    /// 200 to the client who speaks from this port.
+    Answered {
+        port: u16,
+    },
+    /// The program ended with this status.
+    Exited(i32),
+}
+
+/// A call begins, and may have its effect from then on, and ends, and has had it from then on. Both are numbers in `calls`.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Begins(usize),
+    Ends(usize),
+}
+
+/// What one or more runs of the program did to the files of one folder.
+pub struct Recording {
+    folder: PathBuf,
+    pub calls: Vec<What>,
+    pub steps: Vec<Step>,
+}
+
+impl Recording {
+    pub fn of(folder: &Path) -> Self {
+        Self { folder: folder.canonicalize().unwrap(), calls: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Adds the log of another run.
+    pub fn add(&mut self, log: &Path) {
+        let text = fs::read(log).unwrap();
+        self.both(What::Started);
+        let mut begun: HashMap<&str, (String, Option<usize>)> = HashMap::new();
+        let mut ports: HashMap<String, u16> = HashMap::new();
+        for line in std::str::from_utf8(&text).unwrap().lines() {
+            let (thread, line) = line.split_once(' ').unwrap();
+            let line = line.trim_start();
+            if line.starts_with("+++") || line.starts_with("---") {
+                continue;
+            }
+            if let Some(start) = line.strip_suffix(" <unfinished ...>") {
+                let what = self.understand(start, &ports);
+                let number = what.map(|what| self.begins(what));
+                begun.insert(thread, (start.to_owned(), number));
+                continue;
+            }
+            let (whole, number) = match line.strip_prefix("<... ") {
+                Some(rest) => {
+                    let (start, number) = begun.remove(thread).unwrap();
+                    (start + rest.split_once(" resumed>").unwrap().1, number)
+                }
+                None => (line.to_owned(), None),
+            };
+            let result = whole.rsplit_once(" = ").unwrap().1;
+            if whole.starts_with("accept4(") && result.as_bytes()[0].is_ascii_digit() {
+                let port = between(&whole, "htons(", ")").parse().unwrap();
+                ports.insert(whole[whole.rfind(" = ").unwrap() + 3..].to_owned(), port);
+                continue;
+            }
+            let Some(number) = number.or_else(|| self.understand(&whole, &ports).map(|what| self.begins(what))) else {
+                continue;
+            };
+            self.assert_succeeded(number, result, &whole);
+            self.steps.push(Step::Ends(number));
+        }
+    }
+
+    fn begins(&mut self, what: What) -> usize {
+        self.calls.push(what);
+        self.steps.push(Step::Begins(self.calls.len() - 1));
+        self.calls.len() - 1
+    }
+
+    fn both(&mut self, what: What) {
+        let number = self.begins(what);
+        self.steps.push(Step::Ends(number));
+    }
+
+    /// A call that failed, or did half of what it was asked, would need to be replayed otherwise.
+    fn assert_succeeded(&self, number: usize, result: &str, whole: &str) {
+        let fine = match &self.calls[number] {
+            What::Written { data, .. } => result == data.len().to_string(),
+            What::Opened { .. } => result.as_bytes()[0].is_ascii_digit(),
+            What::Resized { .. } | What::Synced { .. } | What::FolderSynced | What::Removed { .. } => result == "0",
+            What::Started | What::Said | What::Answered { .. } | What::Exited(_) => true,
+        };
+        assert!(fine, "{}", &whole[..whole.len().min(300)]);
+    }
+
+    /// What a line with a call's arguments means here; `None` if nothing.
+    fn understand(&self, line: &str, ports: &HashMap<String, u16>) -> Option<What> {
+        let (call, arguments) = line.split_once('(')?;
+        let data = |line: &str| unescaped(quoted(line).unwrap_or_default());
+        match call {
+            "exit_group" => return Some(What::Exited(between(line, "(", ")").parse().unwrap())),
+            "accept4" => return None,
+            "unlink" => {
+                let path = PathBuf::from(String::from_utf8(data(arguments)).unwrap());
+                let name = self.name_of(&path)?;
+                return Some(What::Removed { name });
+            }
+            "openat" => {
+                let path = PathBuf::from(String::from_utf8(data(arguments)).unwrap());
+                let name = self.name_of(&path)?;
+                assert!(!arguments.contains("O_TRUNC"), "{line}");
+                return arguments.contains("O_CREAT").then_some(What::Opened { name });
+            }
+            _ => {}
+        }
+        // The first argument of all the others is a file that is open: 12</path>.
+        let file = &arguments[..arguments.find(['>', ')', ','])? + 1];
+        let Some(path) = file.split_once('<').map(|(_, path)| unescaped(path.trim_end_matches('>'))) else {
+            panic!("a call that the replay does not know: {}", &line[..line.len().min(300)]);
+        };
+        let path = PathBuf::from(String::from_utf8(path).unwrap());
+        let rest = &arguments[file.len()..];
+        if let Some(port) = ports.get(&arguments[..file.len()]) {
+            return data(rest).starts_with(b"HTTP/1.1 200 ").then_some(What::Answered { port: *port });
+        }
+        if path == self.folder {
+            assert_eq!(call, "fsync", "{line}");
+            return Some(What::FolderSynced);
+        }
+        if call == "write" && file.starts_with("1<") {
+            return Some(What::Said);
+        }
+        let name = self.name_of(&path)?;
+        if rest.starts_with("(deleted)") {
+            return None;
+        }
+        let rest = rest.rsplit_once(") = ").map_or(rest, |(rest, _)| rest);
+        let last = || rest.trim_end_matches(')').rsplit(", ").next().unwrap().parse().unwrap();
+        Some(match call {
+            "pwrite64" => What::Written { name, offset: last(), data: data(rest) },
+            "ftruncate" => What::Resized { name, size: last() },
+            "fsync" | "fdatasync" => What::Synced { name },
+            _ => panic!("a call that the replay does not know: {}", &line[..line.len().min(300)]),
+        })
+    }
+
+    /// The name of a file of the folder.
+    fn name_of(&self, path: &Path) -> Option<String> {
+        (path.parent() == Some(&self.folder)).then(|| path.file_name().unwrap().to_str().unwrap().to_owned())
+    }
+
+    /// Where in `steps` it is that calls of some kind begin.
+    pub fn where_begins(&self, wanted: impl Fn(&What) -> bool) -> Vec<usize> {
+        let steps = self.steps.iter().enumerate();
+        let found = steps.filter(|(_, step)| matches!(step, Step::Begins(call) if wanted(&self.calls[*call])));
+        found.map(|(position, _)| position).collect()
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    text.split_once(before).unwrap().1.split_once(after).unwrap().0
+}
+
+/// The first string in quotes, without them; within, everything is escaped.
+fn quoted(text: &str) -> Option<&str> {
+    let begin = text.find('"')? + 1;
+    let end = text[begin..].find('"')? + begin;
+    assert!(!text[end..].starts_with("\"..."), "strace has cut a string short");
+    Some(&text[begin..end])
+}
+
+/// The bytes of `\x41\x42`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        _ => panic!("no hexadecimal digit: {byte}"),
+    };
+    let chunks = text.as_bytes().chunks_exact(4);
+    assert!(chunks.remainder().is_empty());
+    chunks.map(|chunk| digit(chunk[2]) << 4 | digit(chunk[3])).collect()
+}
