@@ -30,41 +30,65 @@ pub fn migrations() -> Runner {
     embedded::migrations::runner().set_grouped(true)
 }
 
-/// What kind of file stands at a path.
+/// What a rollback journal of SQLite begins with (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// What is said of a database that somebody else's program made.
+const FOREIGN: &str = "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); \
+                       left unchanged";
+
+/// The first bytes of a file, at most `count`; none if there is no file.
+fn first_bytes(path: &Path, count: u64) -> Result<Vec<u8>, OpenError> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            file.take(count).read_to_end(&mut bytes).map_err(|error| OpenError::unusable(path, error))?;
+            Ok(bytes)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(bytes),
+        Err(error) => Err(OpenError::unusable(path, error)),
+    }
+}
+
+/// Refuses a file of somebody else's by its first hundred bytes, which changes nothing. It must not run while this process has
+/// the file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
+/// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
+///
+/// With a rollback journal beside it the file may hold half of a change that SQLite has yet to take back, such as the first
+/// page of a file that a power loss kept from being created. Then only SQLite can tell, and [`kind`] asks it.
+fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
+    let header = first_bytes(path, 100)?;
+    let is_database = header.len() == 100 && header.starts_with(b"SQLite format 3\0");
+    if header.is_empty() || (is_database && header[68..72] == APPLICATION_ID.to_be_bytes()) {
+        return Ok(());
+    }
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if first_bytes(Path::new(&journal), 8).is_ok_and(|first| first == JOURNAL_MAGIC) {
+        return Ok(());
+    }
+    Err(OpenError::new(path, if is_database { FOREIGN } else { "not a SQLite database; left unchanged" }))
+}
+
+/// What kind of file SQLite has opened.
 enum Kind {
-    /// None, or an empty one.
+    /// An empty one.
     New,
     /// One of this program's.
     Ours,
+    /// One of another program's.
+    Foreign,
 }
 
-/// Reads the first hundred bytes of the file, which changes nothing. It must not run while this process has the file open in
-/// SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
-/// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
-fn kind_of_file(path: &Path) -> Result<Kind, OpenError> {
-    let mut header = Vec::new();
-    match File::open(path) {
-        Ok(file) => {
-            file.take(100).read_to_end(&mut header).map_err(|error| OpenError::unusable(path, error))?;
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kind::New),
-        Err(error) => return Err(OpenError::unusable(path, error)),
-    }
-    if header.is_empty() {
-        return Ok(Kind::New);
-    }
-    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
-        return Err(OpenError::new(path, "not a SQLite database; left unchanged"));
-    }
-    if header[68..72] == APPLICATION_ID.to_be_bytes() {
-        Ok(Kind::Ours)
-    } else {
-        Err(OpenError::new(
-            path,
-            "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); \
-             left unchanged",
-        ))
-    }
+/// Asks SQLite, which takes back what a journal says first: a file with a good header may turn out empty.
+fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(match (pages, application_id) {
+        (0, _) => Kind::New,
+        (_, APPLICATION_ID) => Kind::Ours,
+        _ => Kind::Foreign,
+    })
 }
 
 /// Opens a connection to the file at `path` with the settings that every connection of this program has.
@@ -85,10 +109,14 @@ pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// What is set once in the life of a file, before its first table: `auto_vacuum` has to come first, and the application id
-/// before WAL so that it stands in the file itself from the start, where [`kind_of_file`] looks.
+/// before WAL so that it stands in the file itself from the start, where [`refuse_foreign_file`] looks. Both come in one
+/// transaction: whoever is killed between them would leave a file that is nobody's.
 fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    // It must be a deferred one, because `auto_vacuum` is too late once the first page is begun.
+    let transaction = connection.unchecked_transaction()?;
+    transaction.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()?;
     use_wal(connection)
 }
 
@@ -101,17 +129,20 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens the file, creating it if it is not there, and migrates it.
 pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, OpenError> {
-    let kind = kind_of_file(path)?;
+    refuse_foreign_file(path)?;
     let mut connection = open_connection(path).map_err(|error| OpenError::unusable(path, plain(&error)))?;
 
     // Two programs may create the same file at once: who comes second finds it locked, or a migration done. So try again, for
     // as long as a migration can take.
     let mut tries = 0;
     loop {
-        let attempt = match kind {
-            Kind::New => prepare_new_file(&connection).map_err(|error| plain(&error)),
-            Kind::Ours => Ok(()),
+        let attempt = match kind(&connection) {
+            Ok(Kind::New) => prepare_new_file(&connection),
+            Ok(Kind::Ours) => Ok(()),
+            Ok(Kind::Foreign) => return Err(OpenError::new(path, FOREIGN)),
+            Err(error) => Err(error),
         }
+        .map_err(|error| plain(&error))
         .and_then(|()| migrate(&mut connection))
         .and_then(|()| use_wal(&connection).map_err(|error| plain(&error)));
         match attempt {

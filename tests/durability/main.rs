@@ -11,6 +11,7 @@ mod support;
 #[path = "../http/raw.rs"]
 mod raw;
 
+mod creation;
 mod disk;
 mod kill;
 mod ledger;

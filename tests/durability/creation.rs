@@ -1,0 +1,158 @@
+//! Power loss while a file is created and brought to its schema: whatever is left, SQLite and the program can open it, and a
+//! person whose `user add` has succeeded is in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use minimost_calls::database::Database;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::disk::{Disk, Survival, Without};
+use crate::ledger::damage;
+use crate::recording::{Recording, Step, What, assert_can_trace, strace, wait_for_end};
+use crate::support::{PROGRAM, connect, wait};
+
+const PEOPLE: [&str; 2] = ["alice", "bob"];
+
+#[test]
+fn a_power_loss_at_the_creation_of_a_file_leaves_one_that_opens() {
+    power_losses(60, |_| false);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_power_loss_at_any_instant_of_the_creation_of_a_file_leaves_one_that_opens() {
+    power_losses(500, |created| created);
+}
+
+#[test]
+fn somebody_elses_file_stays_theirs_when_it_has_a_journal() {
+    let folder = TempDir::new().unwrap();
+    let (path, copy) = (folder.path().join("songs.db"), folder.path().join("presence.db"));
+    let songs = connect(&path);
+    songs.execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')").unwrap();
+    // More than the cache holds, so that half of a transaction is in the file.
+    songs
+        .execute_batch(
+            "PRAGMA cache_size = 5; BEGIN; UPDATE songs SET title = 'Yesterday'; \
+             INSERT INTO songs WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
+             SELECT hex(zeroblob(1000)) FROM n",
+        )
+        .unwrap();
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(folder.path().join("songs.db-journal"), folder.path().join("presence.db-journal")).unwrap();
+    assert!(fs::metadata(&copy).unwrap().len() > 100_000);
+    let told = Database::open(&copy).err().unwrap().to_string();
+    assert!(told.contains("not one of minimost-calls"), "{told}");
+    let titles: String =
+        connect(&copy).query_row("SELECT group_concat(title) FROM songs", [], |row| row.get(0)).unwrap();
+    assert_eq!(titles, "Help!");
+}
+
+/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the file has
+/// become one of this program's, with an empty schema.
+fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
+    assert_can_trace();
+    let mut random = Rng::with_seed(crate::seed());
+    let (folder, logs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut recording = Recording::of(folder.path());
+    for name in PEOPLE {
+        let log = logs.path().join(name);
+        add(name, strace(&log).arg(PROGRAM), folder.path(), &log);
+        recording.add(&log);
+    }
+    let ends = recording.where_begins(|what| matches!(what, What::Exited(0)));
+    assert_eq!(ends.len(), PEOPLE.len());
+    let created = recording.where_begins(|what| matches!(what, What::Opened { name } if name.ends_with("-wal")))[0];
+
+    let last = recording.steps.len() - 1;
+    let mut crashes: Vec<(usize, Survival)> = (0..by_chance)
+        .map(|number| {
+            let until = if number % 2 == 0 { created } else { last };
+            let survival = if number % 4 < 2 { Survival::All } else { Survival::random(&mut random) };
+            (random.usize(..=until), survival)
+        })
+        .collect();
+    for position in (0..=last).filter(|position| every(*position <= created)) {
+        for survival in [Survival::All, Survival::None, Survival::Writes(0.5), Survival::Sectors(512, 0.5)] {
+            crashes.push((position, survival));
+        }
+    }
+    crashes.sort_by_key(|(position, _)| *position);
+
+    let begun = Instant::now();
+    let states = crashes.len();
+    let mut crashes = crashes.into_iter().peekable();
+    let mut disk = Disk::new(&recording, &BTreeMap::new(), Without::Nothing);
+    let mut added = 0;
+    for (position, step) in recording.steps.iter().enumerate() {
+        disk.step(*step);
+        if matches!(step, Step::Begins(call) if matches!(recording.calls[*call], What::Exited(0))) {
+            added += 1;
+        }
+        while let Some((_, survival)) = crashes.next_if(|(crash, _)| *crash == position) {
+            let files = disk.after_power_loss(survival, &mut random);
+            let what = format!("after step {position} with {survival:?}");
+            examine(&files, &PEOPLE[..added], &what);
+        }
+    }
+    println!("power lost {states} times while a file was created, in {:.1?}: every one opens", begun.elapsed());
+}
+
+/// `user add`, by way of a command that becomes the program.
+fn add(name: &str, command: &mut Command, folder: &Path, log: &Path) {
+    let mut child = command
+        .arg("--db")
+        .arg(folder.join("presence.db"))
+        .args(["user", "add", name])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "a password").unwrap();
+    assert!(wait(&mut child, Duration::from_secs(60)).success());
+    wait_for_end(log, child.id().try_into().unwrap());
+}
+
+/// Opens what was left, once with SQLite alone and once as the program does.
+fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
+    let fresh = || {
+        let folder = TempDir::new().unwrap();
+        files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+        let path = folder.path().join("presence.db");
+        (folder, path)
+    };
+    let (_folder, path) = fresh();
+    let connection = connect(&path);
+    let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok", "{what}");
+    if !people.is_empty() {
+        assert_there(&connection, people, what);
+    }
+
+    let (_folder, path) = fresh();
+    // A second time, too: the first may have left a file that this program does not know again.
+    for _ in 0..2 {
+        let opened = Database::open(&path);
+        assert!(opened.is_ok(), "{what}: {:?}", opened.err());
+    }
+    let connection = connect(&path);
+    assert_there(&connection, people, what);
+    let incremental: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
+    assert_eq!(incremental, 2, "{what}");
+}
+
+fn assert_there(connection: &Connection, people: &[&str], what: &str) {
+    assert_eq!(damage(connection).unwrap(), Vec::<String>::new(), "{what}");
+    for name in people {
+        let there: bool = connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)", [name], |row| row.get(0))
+            .unwrap();
+        assert!(there, "{what}: {name} is lost");
+    }
+}
