@@ -219,10 +219,7 @@ impl<'a> Disk<'a> {
                     let end = offset + data.len();
                     let mut at = *offset;
                     while at < end {
-                        let next = at.checked_next_multiple_of(sector).map_or(end, |next| next.max(at + 1));
-                        // From a boundary on it is a whole sector.
-                        let next =
-                            if sector != usize::MAX && at.is_multiple_of(sector) { at + sector } else { next }.min(end);
+                        let next = (at / sector + 1).saturating_mul(sector).min(end);
                         if random.f64() < probability {
                             if bytes.len() < next {
                                 bytes.resize(next, filler);

@@ -1,7 +1,8 @@
 //! What was acknowledged is still there, whatever ended the server: a kill, or a power loss at any instant.
 //!
 //! The rounds of the normal run are short. The long ones: `cargo test --test durability -- --ignored --nocapture`. Random choices
-//! come from a seed, which is printed, and which `DURABILITY_SEED` gives again.
+//! come from a seed, which is printed, and which `DURABILITY_SEED` gives again; how threads take turns is not in it, so the files
+//! in which a power loss under load has broken something are kept.
 
 #[path = "../support/mod.rs"]
 mod support;

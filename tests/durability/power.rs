@@ -29,22 +29,24 @@ const CONNECTIONS: usize = 6;
 #[test]
 fn a_power_loss_loses_nothing() {
     let mut random = Rng::with_seed(crate::seed());
-    let recorded = Recorded::new(&mut random, [60, 240, 40]);
+    let mut recorded = Recorded::new(&mut random, [60, 240, 40]);
     let mut crashes = recorded.crashes(60, &mut random, |_| Survival::All);
     crashes.extend(recorded.crashes(150, &mut random, Survival::random));
     recorded.assert_nothing_is_lost(crashes, &mut random);
     recorded.assert_missing_syncs_are_noticed(&mut random);
+    recorded.assert_early_answers_are_noticed(&mut random);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn a_power_loss_at_every_instant_loses_nothing() {
     let mut random = Rng::with_seed(crate::seed());
-    let recorded = Recorded::new(&mut random, [100, 500, 60]);
+    let mut recorded = Recorded::new(&mut random, [60, 240, 40]);
     let mut crashes: Vec<Crash> = recorded.instants.all.iter().map(|instant| (*instant, Survival::All)).collect();
-    crashes.extend(recorded.crashes(3_000, &mut random, Survival::random));
+    crashes.extend(recorded.crashes(2_000, &mut random, Survival::random));
     recorded.assert_nothing_is_lost(crashes, &mut random);
     recorded.assert_missing_syncs_are_noticed(&mut random);
+    recorded.assert_early_answers_are_noticed(&mut random);
 }
 
 /// A place in the steps of the recording, and how much of what is uncertain there survives.
@@ -228,6 +230,24 @@ impl Recorded {
             let noticed = if without == Without::SyncsOf(DATABASE) { lost + broken } else { lost };
             assert!(noticed > 0, "the replay does not notice that syncs are missing: {without:?}");
         }
+    }
+
+    /// Nor would it be right to answer before the sync, however soon that comes.
+    fn assert_early_answers_are_noticed(&mut self, random: &mut Rng) {
+        self.recording.answer_before_syncs_of(LOG);
+        let mut answers = self.recording.where_begins(|what| matches!(what, What::Answered { .. }));
+        random.shuffle(&mut answers);
+        let crashes: Vec<Crash> = answers.into_iter().take(12).map(|answer| (answer, Survival::None)).collect();
+        let (states, lost) = (crashes.len(), AtomicUsize::new(0));
+        self.replay(crashes, Without::Nothing, random, |_, _, _, verdict| {
+            assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+            lost.fetch_add(usize::from(!verdict.lost.is_empty()), Ordering::Relaxed);
+        });
+        let lost = lost.into_inner();
+        println!(
+            "had it answered before the sync: of {states} states {lost} have lost acknowledged writes, as it should be"
+        );
+        assert!(lost > 0, "the replay does not notice that answers come too early");
     }
 
     /// Replays to each of the crashes and calls `judge` with what was found, a folder to work in, and what is wrong.

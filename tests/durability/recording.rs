@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 /// What changes files, makes that durable, or answers somebody.
 const CALLS: &str = "trace=open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,sendfile,\
     copy_file_range,fsync,fdatasync,sync_file_range,msync,sync,syncfs,truncate,ftruncate,fallocate,link,linkat,symlink,\
@@ -27,13 +29,19 @@ pub fn strace(log: &Path) -> Command {
 
 /// Fails if processes cannot be traced here, rather than passing without having looked.
 pub fn assert_can_trace() {
-    let output = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stdin(Stdio::null()).output();
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let output = strace(&log).arg("true").stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("the test needs strace, which tests/run installs: {error}"));
-    assert!(
-        output.status.success(),
-        "strace may not trace processes here; in a container this needs the capability SYS_PTRACE: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !log.exists() || !tail(&log, 4096).contains("+++ exited with 0 +++") {
+        assert!(
+            output.status.success() && Instant::now() < deadline,
+            "strace may not trace processes here; in a container it needs the capability SYS_PTRACE: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Waits until the log of process `id` is at its end.
@@ -231,6 +239,26 @@ impl Recording {
     /// The name of a file of the folder.
     fn name_of(&self, path: &Path) -> Option<String> {
         (path.parent() == Some(&self.folder)).then(|| path.file_name().unwrap().to_str().unwrap().to_owned())
+    }
+
+    /// As if the server had answered before the sync that came last, rather than after it.
+    pub fn answer_before_syncs_of(&mut self, name: &str) {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut sync = 0;
+        for step in &self.steps {
+            let (Step::Begins(call) | Step::Ends(call)) = *step;
+            match (&self.calls[call], step) {
+                (What::Answered { .. }, _) => {
+                    steps.insert(sync, *step);
+                    sync += 1;
+                    continue;
+                }
+                (What::Synced { name: synced }, Step::Begins(_)) if synced == name => sync = steps.len(),
+                _ => {}
+            }
+            steps.push(*step);
+        }
+        self.steps = steps;
     }
 
     /// Where in `steps` it is that calls of some kind begin.
