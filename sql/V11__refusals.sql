@@ -33,6 +33,7 @@ INSERT INTO refusals (code, status, sentence) VALUES
   ('ice_server_malformed', 400, 'An ICE server is an object with urls, stun: or turn: ones; a TURN server also has username and credential.'),
   ('invitation_timed_out', 409, 'The invitation has timed out.'),
   ('media_chunk_too_large', 413, 'The chunk is larger than media_chunk_max_bytes in settings allows.'),
+  ('stream_start_miscounted', 409, 'stream_start is the bytes of the chunks before this one; leave it out and it is filled in.'),
   ('media_is_final', 409, 'Media that is stored never changes.'),
   ('membership_is_fixed', 409, 'A membership never changes; remove it and add another. The members of a direct-message channel are its name.'),
   ('nobody_to_call', 400, 'There is nobody else in the channel.'),

@@ -87,11 +87,11 @@ CREATE TABLE call_media (
              CONSTRAINT call_media_is_init_boolean CHECK (is_init IN (0, 1)),
   mime_type  TEXT                                          -- of the recording, e.g. video/webm;codecs=vp8,opus
              CONSTRAINT call_media_mime_type_length CHECK (length(mime_type) BETWEEN 1 AND 255),
-  data       BLOB NOT NULL                                 -- the bytes
-             CONSTRAINT call_media_data_not_empty CHECK (length(data) > 0),
   ts         REAL NOT NULL,                                -- when it was stored
-  stream_start INTEGER,                                    -- the bytes of this sender's chunks before this one; filled in
-                                                           -- by a rule, which thereby knows how much is buffered
+  stream_start INTEGER,                                    -- the bytes of this sender's chunks before this one, by which
+                                                           -- rules know how much is buffered; left out, it is filled in
+  data       BLOB NOT NULL                                 -- the bytes; last, since what follows them is slow to read
+             CONSTRAINT call_media_data_not_empty CHECK (length(data) > 0),
   CONSTRAINT call_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
 ) STRICT;
 
@@ -125,10 +125,10 @@ CREATE TABLE share_media (
              CONSTRAINT share_media_is_init_boolean CHECK (is_init IN (0, 1)),
   mime_type  TEXT                                          -- of the recording
              CONSTRAINT share_media_mime_type_length CHECK (length(mime_type) BETWEEN 1 AND 255),
-  data       BLOB NOT NULL                                 -- the bytes
-             CONSTRAINT share_media_data_not_empty CHECK (length(data) > 0),
   ts         REAL NOT NULL,                                -- when it was stored
   stream_start INTEGER,                                    -- as in call_media
+  data       BLOB NOT NULL                                 -- the bytes
+             CONSTRAINT share_media_data_not_empty CHECK (length(data) > 0),
   CONSTRAINT share_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
 ) STRICT;
 

@@ -143,6 +143,33 @@ BEGIN
   DELETE FROM share_media WHERE share_id = NEW.share_id AND is_init = 1 AND id < NEW.id;
 END;
 
+-- Whoever stores a chunk may count at once, as the server does: filled in afterwards, the count has the whole chunk written a
+-- second time. A count that is wrong would keep more than the settings allow, or less.
+CREATE TRIGGER call_media_is_counted_right
+BEFORE INSERT ON call_media
+WHEN NEW.stream_start IS NOT NULL
+  AND NEW.stream_start IS NOT
+      CASE WHEN NEW.is_init = 0
+           THEN coalesce((SELECT stream_start + length(data) FROM call_media
+                          WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 0
+                          ORDER BY id DESC LIMIT 1), 0) END
+BEGIN
+  SELECT RAISE(ABORT, 'stream_start_miscounted');
+END;
+
+-- The same for a share.
+CREATE TRIGGER share_media_is_counted_right
+BEFORE INSERT ON share_media
+WHEN NEW.stream_start IS NOT NULL
+  AND NEW.stream_start IS NOT
+      CASE WHEN NEW.is_init = 0
+           THEN coalesce((SELECT stream_start + length(data) FROM share_media
+                          WHERE share_id = NEW.share_id AND is_init = 0
+                          ORDER BY id DESC LIMIT 1), 0) END
+BEGIN
+  SELECT RAISE(ABORT, 'stream_start_miscounted');
+END;
+
 -- Buffered media is bounded by size. stream_start counts what a sender has uploaded, so that what lies too far behind the
 -- newest chunk is found without adding anything up; the newest always stays. Counting comes before comparing.
 CREATE TRIGGER oldest_call_media_makes_way
@@ -153,7 +180,7 @@ BEGIN
   SET stream_start = coalesce((SELECT stream_start + length(data) FROM call_media
                                WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 0 AND id < NEW.id
                                ORDER BY id DESC LIMIT 1), 0)
-  WHERE id = NEW.id;
+  WHERE id = NEW.id AND NEW.stream_start IS NULL;
 
   DELETE FROM call_media
   WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 0 AND id < NEW.id
@@ -170,7 +197,7 @@ BEGIN
   SET stream_start = coalesce((SELECT stream_start + length(data) FROM share_media
                                WHERE share_id = NEW.share_id AND is_init = 0 AND id < NEW.id
                                ORDER BY id DESC LIMIT 1), 0)
-  WHERE id = NEW.id;
+  WHERE id = NEW.id AND NEW.stream_start IS NULL;
 
   DELETE FROM share_media
   WHERE share_id = NEW.share_id AND is_init = 0 AND id < NEW.id

@@ -279,6 +279,12 @@ BEGIN
   SELECT RAISE(ABORT, 'not_the_sharer')
   WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id AND sharer = NEW.username);
 
-  INSERT INTO share_media (share_id, is_init, mime_type, data, ts)
-  SELECT NEW.share_id, NEW.is_init, NEW.mime_type, NEW.data, ts FROM now;
+  INSERT INTO share_media (share_id, is_init, mime_type, ts, stream_start, data)
+  SELECT NEW.share_id, NEW.is_init, NEW.mime_type, ts,
+         CASE WHEN NEW.is_init = 0
+              THEN coalesce((SELECT stream_start + length(data) FROM share_media
+                             WHERE share_id = NEW.share_id AND is_init = 0
+                             ORDER BY id DESC LIMIT 1), 0) END,
+         NEW.data
+  FROM now;
 END;

@@ -268,8 +268,12 @@ statements! {
     /// The largest chunk that may be uploaded, in bytes.
     MEDIA_CHUNK_MAX_BYTES = "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'media_chunk_max_bytes'";
     /// `?2` uploads a chunk to call `?1`: init segment or not `?3`, MIME type `?4`, bytes `?5`; answers its id.
-    UPLOAD_CALL_MEDIA = "INSERT INTO call_media (call_id, sender, is_init, mime_type, data, ts) \
-        SELECT ?1, ?2, ?3, ?4, ?5, ts FROM now RETURNING id";
+    UPLOAD_CALL_MEDIA = "INSERT INTO call_media (call_id, sender, is_init, mime_type, ts, stream_start, data) \
+        SELECT ?1, ?2, ?3, ?4, ts, \
+          CASE WHEN ?3 = 0 THEN coalesce((SELECT stream_start + length(data) FROM call_media \
+                                          WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 ORDER BY id DESC LIMIT 1), 0) END, \
+          ?5 \
+        FROM now RETURNING id";
     /// MIME type and bytes of the newest init segment of `?2` in call `?1`.
     CALL_INIT_SEGMENT = "SELECT mime_type, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 1 \
         ORDER BY id DESC LIMIT 1";

@@ -44,6 +44,7 @@ const MET_ELSEWHERE: &[&str] = &[
     "calls_ended_reason_known",
     "calls_state_known",
     "media_is_final",
+    "stream_start_miscounted",
     "participant_identity_is_fixed",
     "participant_move_illegal",
     "role_is_wrong",
