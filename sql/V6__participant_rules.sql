@@ -149,10 +149,18 @@ BEGIN
   UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
 END;
 
--- An invitation that nobody answered stops ringing. It was missed when its time was over, whenever that is noticed.
+-- An invitation that nobody answered stops ringing. It was missed when its time was over, whenever that is noticed. An
+-- initiator who went and is asked comes first: the last callee's time ends the call, which settles whoever is left, and a row
+-- that one UPDATE has found and another has settled meanwhile would be refused as final, and with it every sweep.
 CREATE TRIGGER unanswered_invitation_times_out
 INSTEAD OF INSERT ON sweep
 BEGIN
+  UPDATE call_participants
+  SET missed_ts = round(invited_ts + (SELECT value FROM settings WHERE name = 'ringing_timeout'), 3),
+      state = 'rejected'
+  WHERE state = 'pending' AND role = 'initiator'
+    AND invited_ts <= NEW.ts - (SELECT value FROM settings WHERE name = 'ringing_timeout');
+
   UPDATE call_participants
   SET missed_ts = round(invited_ts + (SELECT value FROM settings WHERE name = 'ringing_timeout'), 3),
       state = 'rejected'
