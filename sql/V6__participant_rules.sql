@@ -275,6 +275,18 @@ BEGIN
   UPDATE calls SET state = 'ended', ended_reason = 'hangup' WHERE call_id = NEW.call_id;
 END;
 
+-- A rejection never ends an active call that somebody is on. One that nobody is on, nor asked to any more, because the others
+-- went before the last who was asked declined or let it ring, has nobody to hang up, and would be in the channel's way for ever.
+CREATE TRIGGER call_without_anybody_is_abandoned
+INSTEAD OF INSERT ON departures
+WHEN NEW.state = 'rejected'
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
+  AND NOT EXISTS (SELECT 1 FROM call_participants
+                  WHERE call_id = NEW.call_id AND state IN ('pending', 'accepted'))
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'abandoned' WHERE call_id = NEW.call_id;
+END;
+
 -- A removed person leaves calls first, so that no call waits for somebody who can never hang up.
 CREATE TRIGGER removed_user_leaves_calls
 AFTER DELETE ON users
