@@ -35,7 +35,8 @@ BEGIN
   ORDER BY member.username;
 END;
 
--- POST /calls/ID/accept: answer, join late, or come back. A second device that answers too finds it done.
+-- POST /calls/ID/accept: answer, join late, or come back. A second device that answers too finds it done. An initiator whose row
+-- was deleted comes back as the initiator.
 CREATE VIEW accept_call (call_id, username) AS
   SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE 0;
 
@@ -46,7 +47,10 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
   INSERT INTO call_participants (call_id, username, role, state)
-  SELECT NEW.call_id, NEW.username, 'participant', 'accepted'
+  SELECT NEW.call_id, NEW.username,
+         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+              THEN 'initiator' ELSE 'participant' END,
+         'accepted'
   WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
@@ -137,7 +141,10 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username AND state IN ('rejected', 'left');
 
   INSERT INTO call_participants (call_id, username, role, state, invited_by)
-  SELECT NEW.call_id, NEW.username, 'participant', 'pending', NEW.invited_by
+  SELECT NEW.call_id, NEW.username,
+         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+              THEN 'initiator' ELSE 'participant' END,
+         'pending', NEW.invited_by
   WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
