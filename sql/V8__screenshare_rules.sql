@@ -121,3 +121,13 @@ BEGIN
   WHERE call_id IN (SELECT share_id FROM screenshares WHERE channel = OLD.channel AND state = 'active')
     AND (to_user = OLD.username OR from_user = OLD.username);
 END;
+
+-- The same where the members are in the channel's name: whoever is given that name later is another person.
+CREATE TRIGGER removed_user_takes_share_signals_along
+AFTER DELETE ON users
+BEGIN
+  DELETE FROM call_signals
+  WHERE call_id IN (SELECT share_id FROM screenshares
+                    WHERE state = 'active' AND channel IN (SELECT channel FROM dm_members WHERE username = OLD.username))
+    AND (to_user = OLD.username OR from_user = OLD.username);
+END;
