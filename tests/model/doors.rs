@@ -1,0 +1,258 @@
+//! The two ways in: the REST API of a running server, and SQL on the file.
+
+use std::time::Duration;
+
+use minimost_calls::statements::{self, Statement};
+use minimost_calls::tokens::{new_token, token_hash};
+use nix::sys::signal::Signal;
+use reqwest::Method;
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use serde_json::{Value, json};
+
+use base64_simd::STANDARD;
+
+use crate::support::{Person, Server, answer};
+
+/// What came of it: the answer, or the status, which SQL does not have, and the code.
+pub type Outcome = Result<Value, (Option<u16>, String)>;
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum Body {
+    Empty,
+    Json(Value),
+    Bytes(Vec<u8>),
+}
+
+/// A statement and its parameters.
+pub type Call = (String, Vec<SqlValue>);
+
+/// One of the program's own statements.
+pub fn call<const N: usize>(statement: &Statement, parameters: [SqlValue; N]) -> Call {
+    (statement.sql().to_owned(), parameters.to_vec())
+}
+
+/// A statement as one types it, without parameters.
+pub fn spelled((sql, parameters): &Call) -> String {
+    let mut sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (number, parameter) in parameters.iter().enumerate().rev() {
+        let literal = match parameter {
+            SqlValue::Null => "NULL".to_owned(),
+            SqlValue::Integer(integer) => integer.to_string(),
+            SqlValue::Real(real) => format!("{real:?}"),
+            SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            SqlValue::Blob(bytes) => {
+                format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
+        };
+        sql = sql.replace(&format!("?{}", number + 1), &literal);
+    }
+    sql
+}
+
+/// The code in an error of SQLite: what RAISE said, or the name of the CHECK.
+fn code(error: &rusqlite::Error) -> (Option<u16>, String) {
+    let message = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    };
+    (None, message.rsplit(": ").next().unwrap_or_default().to_owned())
+}
+
+/// Runs a statement to its end.
+pub fn run(sql: &Connection, (statement, parameters): &Call) -> Outcome {
+    let run = || {
+        let mut prepared = sql.prepare_cached(statement)?;
+        let mut rows = prepared.query(params_from_iter(parameters))?;
+        while rows.next()?.is_some() {}
+        rusqlite::Result::Ok(Value::Null)
+    };
+    run().map_err(|error| code(&error))
+}
+
+/// The texts in the first column.
+pub fn texts(sql: &Connection, statement: &str, parameters: &[SqlValue]) -> Vec<String> {
+    let mut prepared = sql.prepare_cached(statement).unwrap();
+    let rows = prepared.query_map(params_from_iter(parameters), |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn text(value: &str) -> SqlValue {
+    SqlValue::Text(value.to_owned())
+}
+
+/// The questions of the API, asked with the statements that its handlers run.
+pub struct Questions<'a>(pub &'a Connection);
+
+impl Questions<'_> {
+    fn refusal(&self, why_not: &Statement, parameters: &[SqlValue]) -> Result<(), (Option<u16>, String)> {
+        let mut prepared = self.0.prepare_cached(why_not.sql()).unwrap();
+        let code: Option<Option<String>> =
+            prepared.query_row(params_from_iter(parameters), |row| row.get(0)).optional().unwrap();
+        code.flatten().map_or(Ok(()), |code| Err((None, code)))
+    }
+
+    fn jsons(&self, statement: &Statement, parameters: &[SqlValue]) -> Value {
+        texts(self.0, statement.sql(), parameters).iter().map(|text| json_of(text)).collect()
+    }
+
+    /// Rows as JSON objects with these members.
+    fn objects(&self, statement: &Statement, parameters: &[SqlValue], members: &[&str]) -> Value {
+        let mut prepared = self.0.prepare_cached(statement.sql()).unwrap();
+        let rows = prepared.query_map(params_from_iter(parameters), |row| {
+            let mut object = json!({});
+            for (column, member) in members.iter().enumerate() {
+                object[*member] = match row.get::<_, SqlValue>(column)? {
+                    SqlValue::Null => Value::Null,
+                    SqlValue::Integer(integer) if *member == "seen" => json!(integer != 0),
+                    SqlValue::Integer(integer) => json!(integer),
+                    SqlValue::Real(real) => json!(real),
+                    SqlValue::Text(text) if *member == "payload" => json_of(&text),
+                    SqlValue::Text(text) => json!(text),
+                    SqlValue::Blob(bytes) => json!(STANDARD.encode_to_string(bytes)),
+                };
+            }
+            Ok(object)
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    pub fn incoming(&self, who: &str) -> Outcome {
+        let members = ["call_id", "channel", "initiator", "started_ts"];
+        Ok(self.objects(&statements::INCOMING_CALLS, &[text(who)], &members))
+    }
+
+    pub fn history(&self, who: &str) -> Outcome {
+        let parameters = [text(who), SqlValue::Null, SqlValue::Real(f64::INFINITY), text(""), SqlValue::Integer(200)];
+        Ok(self.jsons(&statements::HISTORY, &parameters))
+    }
+
+    pub fn missed(&self, who: &str) -> Outcome {
+        let members = ["call_id", "channel", "initiator", "called_by", "missed_ts", "seen"];
+        Ok(self.objects(&statements::MISSED_CALLS, &[text(who), SqlValue::Real(0.0)], &members))
+    }
+
+    pub fn state(&self, who: &str, call: &str) -> Outcome {
+        let mut prepared = self.0.prepare_cached(statements::CALL_STATE_FOR.sql()).unwrap();
+        let found: Option<(String, Option<String>)> =
+            prepared.query_row([call, who], |row| Ok((row.get(0)?, row.get(2)?))).optional().unwrap();
+        match found {
+            Some((state, None)) => Ok(json_of(&state)),
+            Some((_, Some(code))) => Err((None, code)),
+            None => Err((None, "call_not_found".to_owned())),
+        }
+    }
+
+    pub fn active(&self, who: &str, channel: &str) -> Outcome {
+        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(who)])?;
+        let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(who)]);
+        Ok(json!({ "call": call.get(0) }))
+    }
+
+    /// Of a call or a share, which `why_not` tells apart.
+    pub fn signals(&self, who: &str, id: &str, after: i64, why_not: &Statement) -> Outcome {
+        self.refusal(why_not, &[text(id), text(who)])?;
+        let parameters = [text(id), text(who), SqlValue::Integer(after)];
+        Ok(self.objects(&statements::SIGNALS_AFTER, &parameters, &["id", "from", "type", "payload", "ts"]))
+    }
+
+    pub fn call_media(&self, who: &str, call: &str, sender: &str, after: i64) -> Outcome {
+        self.refusal(&statements::WHY_NOT_TAKE_PART, &[text(call), text(who)])?;
+        let init = self.objects(&statements::CALL_INIT_SEGMENT, &[text(call), text(sender)], &["mime_type", "init"]);
+        let parameters = [text(call), text(sender), SqlValue::Integer(after)];
+        let chunks = self.objects(&statements::CALL_CHUNKS_AFTER, &parameters, &["seq", "data"]);
+        Ok(json!({ "mime_type": init[0]["mime_type"], "init": init[0]["init"], "chunks": chunks }))
+    }
+
+    pub fn shares(&self, who: &str, channel: &str) -> Outcome {
+        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(who)])?;
+        let members = ["share_id", "channel", "sharer", "started_ts"];
+        Ok(self.objects(&statements::ACTIVE_SCREENSHARES, &[text(channel)], &members))
+    }
+
+    pub fn share_media(&self, who: &str, share: &str, after: i64) -> Outcome {
+        self.refusal(&statements::WHY_NOT_WATCH_SHARE, &[text(share), text(who)])?;
+        let init = self.objects(&statements::SHARE_INIT_SEGMENT, &[text(share)], &["mime_type", "init"]);
+        let parameters = [text(share), SqlValue::Integer(after)];
+        let chunks = self.objects(&statements::SHARE_CHUNKS_AFTER, &parameters, &["seq", "data"]);
+        let active = self.objects(&statements::SHARE_IS_ACTIVE, &[text(share)], &["seen"]);
+        let (mime, init) = (&init[0]["mime_type"], &init[0]["init"]);
+        Ok(json!({ "mime_type": mime, "init": init, "chunks": chunks, "active": active[0]["seen"] }))
+    }
+}
+
+/// A client that gives up idle connections long before the server does: one that the server closes just when it is used again
+/// would fail a request for no reason of its own.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1)).build().unwrap()
+}
+
+/// A server of a round, which many sequences share, and its clients.
+pub struct Http {
+    server: Option<Server>,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+    restarts: usize,
+}
+
+impl Http {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { server: Some(Server::start()), client: client(), runtime, restarts: 0 }
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Ends the server, by request and by force in turns, and starts another on its file.
+    pub fn restart(&mut self) {
+        let signal = if self.restarts.is_multiple_of(2) { Signal::SIGKILL } else { Signal::SIGTERM };
+        self.restarts += 1;
+        let (folder, _) = self.server.take().unwrap().stop(signal);
+        self.server = Some(Server::start_in(folder, &[]));
+        self.client = client();
+    }
+
+    /// Logs somebody in who is in the file, and answers the token.
+    pub fn log_in(sql: &Connection, name: &str) -> String {
+        let token = new_token().unwrap();
+        let session = [SqlValue::Text(token_hash(&token)), text(name), SqlValue::Real(36000.0)];
+        run(sql, &call(&statements::ADD_SESSION, session)).unwrap();
+        token
+    }
+
+    fn person(&self, name: &str, token: &str) -> Person {
+        Person::with_client(name.to_owned(), token.to_owned(), self.server().url.clone(), self.client.clone())
+    }
+
+    fn outcome((status, body): (u16, Value)) -> Outcome {
+        if status == 200 { Ok(body) } else { Err((Some(status), body["code"].as_str().unwrap_or_default().to_owned())) }
+    }
+
+    pub fn post(&self, (name, token): (&str, &str), path: &str, body: Body) -> (Outcome, Value) {
+        let person = self.person(name, token);
+        let request = match body {
+            Body::Empty => person.posting(path),
+            Body::Json(json) => person.posting_json(path, json),
+            Body::Bytes(bytes) => person.posting_bytes(path, bytes),
+        };
+        let answered = self.runtime.block_on(answer(request));
+        let body = answered.1.clone();
+        (Self::outcome(answered), body)
+    }
+
+    /// Asks several questions at once.
+    pub fn get(&self, questions: &[(&str, &str, String)]) -> Vec<Outcome> {
+        let answers = questions.iter().map(|(name, token, path)| {
+            let request = self.person(name, token).request(Method::GET, path);
+            async { Self::outcome(answer(request).await) }
+        });
+        self.runtime.block_on(futures_util::future::join_all(answers))
+    }
+}

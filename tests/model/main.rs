@@ -1,0 +1,234 @@
+//! A small model of what the server promises, against the server: proptest makes up sequences of what several people and an
+//! admin do, over HTTP and by SQL at once; the model says what each step may answer, and what everybody sees afterwards.
+//!
+//! The short rounds always run the same sequences. The long round runs others every time:
+//!   cargo test --test model -- --ignored --nocapture
+//! MODEL_SEQUENCES is how many, and MODEL_SEED a seed that it printed, to repeat them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod calls;
+mod compare;
+mod doors;
+mod looks;
+mod model;
+mod shares;
+mod steps;
+mod strategies;
+mod wishes;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use minimost_calls::database::{Database, open_connection};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::doors::Http;
+use crate::model::Limits;
+use crate::steps::{Action, Step};
+use crate::strategies::sequence;
+use crate::world::World;
+
+/// How often each action was done and refused.
+#[derive(Default)]
+struct Report {
+    sequences: usize,
+    steps: usize,
+    actions: BTreeMap<String, (usize, usize)>,
+}
+
+impl Report {
+    fn count(&mut self, action: &Action, done: Option<bool>) {
+        self.steps += 1;
+        let (successes, refusals) = self.actions.entry(action.name()).or_default();
+        match done {
+            Some(true) => *successes += 1,
+            Some(false) => *refusals += 1,
+            None => {}
+        }
+    }
+
+    /// The two together.
+    fn and(mut self, other: Self) -> Self {
+        self.sequences += other.sequences;
+        self.steps += other.steps;
+        for (action, (done, refused)) in other.actions {
+            let mine = self.actions.entry(action).or_default();
+            (mine.0, mine.1) = (mine.0 + done, mine.1 + refused);
+        }
+        self
+    }
+
+    fn print(&self, what: &str) {
+        println!("{what}: {} sequences, {} steps", self.sequences, self.steps);
+        for (action, (done, refused)) in &self.actions {
+            println!("  {action:20} {done:7} done {refused:7} refused");
+        }
+    }
+
+    /// Fails if the sequences left an action untried, with success or in vain.
+    fn assert_complete(&self) {
+        let names: BTreeSet<String> = Action::names().collect();
+        assert!(self.actions.keys().all(|action| names.contains(action)), "{names:?} lacks some of {:?}", self.actions);
+        for action in names {
+            let (done, refused) = self.actions.get(&action).copied().unwrap_or_default();
+            assert!(done > 0, "{action} was never done");
+            assert!(refused > 0 || Action::NEVER_REFUSED.contains(&action.as_str()), "{action} was never refused");
+        }
+    }
+}
+
+/// A number out of the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
+/// Runs so many sequences made from `seed`; what fails is made as short as can be.
+fn run(
+    sequences: u32,
+    seed: u64,
+    what: &str,
+    take: impl Fn(usize, &[Step], &mut Report) -> Result<(), String>,
+) -> Report {
+    println!("{what}: MODEL_SEED={seed}");
+    let begun = Instant::now();
+    let mut seeds = [0; 32];
+    seeds[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases: sequences, max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seeds));
+    let report = RefCell::new(Report::default());
+    let outcome = runner.run(&sequence(1..=60), |steps| {
+        let mut report = report.borrow_mut();
+        report.sequences += 1;
+        let number = report.sequences;
+        take(number, &steps, &mut report).map_err(TestCaseError::fail)
+    });
+    let report = report.into_inner();
+    report.print(&format!("{what}, in {:.1} s", begun.elapsed().as_secs_f64()));
+    match outcome {
+        Ok(()) => report,
+        Err(TestError::Fail(reason, _) | TestError::Abort(reason)) => panic!("seed {seed}: {}", reason.message()),
+    }
+}
+
+/// Takes the steps, and says in a failure how a fixture would have it.
+fn take_all(world: &mut World<'_>, steps: &[Step], report: &mut Report) -> Result<(), String> {
+    for (place, step) in steps.iter().enumerate() {
+        let done = world.take(*step).map_err(|why| {
+            let steps: Vec<String> = steps[..=place].iter().map(|step| format!("{step:?}")).collect();
+            format!("after\n{}\n{why}\n\n{}", steps.join("\n"), world.script())
+        })?;
+        report.count(&step.action, done);
+    }
+    Ok(())
+}
+
+/// The settings of a round.
+fn set(sql: &Connection, limits: &Limits) {
+    // Nothing is older than the media of a round whose media does not age.
+    let media = limits.media_buffer_seconds.min(3600.0);
+    sql.execute_batch(&format!(
+        "UPDATE settings SET value = CASE name
+           WHEN 'ringing_timeout' THEN {} WHEN 'presence_timeout' THEN {} WHEN 'presence_interval' THEN {}
+           WHEN 'gone_after' THEN {} WHEN 'media_buffer_seconds' THEN {media} WHEN 'media_buffer_max_bytes' THEN {}
+           WHEN 'media_chunk_max_bytes' THEN {} WHEN 'signals_per_call_max' THEN {} WHEN 'signal_max_bytes' THEN {}
+           WHEN 'call_max_seconds' THEN {} ELSE value END",
+        limits.ringing_timeout,
+        limits.presence_timeout,
+        limits.presence_interval,
+        limits.gone_after,
+        limits.media_buffer_max_bytes,
+        limits.media_chunk_max_bytes,
+        limits.signals_per_call_max,
+        limits.signal_max_bytes,
+        limits.call_max_seconds
+    ))
+    .unwrap();
+}
+
+/// Sequences by SQL alone, at a pinned clock that is stepped: the times are compared to the millisecond.
+fn by_sql(sequences: u32, seed: u64) -> Report {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("presence.db");
+    Database::open(&path).unwrap().close();
+    let sql = open_connection(&path).unwrap();
+    run(sequences, seed, "by SQL at a pinned clock", |number, steps, report| {
+        // Steps are whole seconds, so no two limits fall on one instant.
+        let limits = Limits {
+            ringing_timeout: 30.0,
+            presence_timeout: 60.5,
+            presence_interval: 5.0,
+            gone_after: 12.0,
+            media_buffer_seconds: 30.25,
+            media_buffer_max_bytes: 64,
+            media_chunk_max_bytes: 32,
+            signals_per_call_max: 3,
+            signal_max_bytes: 256,
+            call_max_seconds: 400.125,
+        };
+        sql.execute_batch("BEGIN").unwrap();
+        set(&sql, &limits);
+        let outcome = take_all(&mut World::new(number, &sql, None, limits), steps, report);
+        sql.execute_batch("ROLLBACK").unwrap();
+        outcome
+    })
+}
+
+/// Sequences through both doors of a running server, whose clock is the machine's.
+fn by_both_doors(sequences: u32, seed: u64) -> Report {
+    let http = RefCell::new(Http::start());
+    let path = http.borrow().server().db();
+    let sql = open_connection(&path).unwrap();
+    // Between a waiting time of a sequence and any of these lie thirty seconds, which no sequence takes.
+    let limits = || Limits {
+        ringing_timeout: 300.0,
+        presence_timeout: 740.0,
+        presence_interval: 100.0,
+        gone_after: 120.0,
+        media_buffer_seconds: f64::INFINITY,
+        media_buffer_max_bytes: 64,
+        media_chunk_max_bytes: 32,
+        signals_per_call_max: 3,
+        signal_max_bytes: 256,
+        call_max_seconds: 0.0,
+    };
+    set(&sql, &limits());
+    run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {
+        let mut http = http.borrow_mut();
+        let mut world = World::new(number, &sql, Some(&mut http), limits());
+        take_all(&mut world, steps, report)?;
+        world.clear();
+        Ok(())
+    })
+}
+
+#[test]
+fn sequences_by_sql_do_what_the_model_says() {
+    by_sql(120, 1);
+}
+
+#[test]
+fn sequences_through_both_doors_do_what_the_model_says() {
+    by_both_doors(30, 2);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour; thousands of other sequences each time"]
+fn thousands_of_sequences_do_what_the_model_says() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let (seed, sequences) = (number("MODEL_SEED").unwrap_or(now), number("MODEL_SEQUENCES").unwrap_or(2000));
+    let sequences = u32::try_from(sequences).unwrap();
+    let report = std::thread::scope(|scope| {
+        let both = scope.spawn(|| by_both_doors(sequences / 10, seed));
+        let sql = by_sql(sequences - sequences / 10, seed);
+        both.join().unwrap().and(sql)
+    });
+    report.print("together");
+    report.assert_complete();
+}
