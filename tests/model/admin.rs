@@ -202,13 +202,23 @@ impl Model {
         verdict(reasons)
     }
 
-    /// An UPDATE of what never changes: `finished` if it would be refused for the call's end already.
+    /// An UPDATE of what never changes, which may be refused for the call's end as well.
     pub fn tamper(&mut self, call: Option<usize>, code: &'static str) -> Verdict {
         match self.call(call) {
             None => Verdict::done(),
             Some(found) if found.is_live() => Verdict::Refused(vec![(409, code)]),
             Some(_) => Verdict::Refused(vec![(409, code), (409, "call_finished")]),
         }
+    }
+
+    /// `INSERT OR REPLACE INTO calls`, in the first channel by the first person, with a state that no call begins in.
+    pub fn replace_call(&mut self, call: Option<usize>) -> Verdict {
+        let mut reasons = self.why_not_use(0, 0);
+        reasons.push((409, "call_move_illegal"));
+        if self.call(call).is_some() {
+            reasons.push((409, "call_exists"));
+        }
+        Verdict::Refused(reasons)
     }
 
     /// `UPDATE calls SET answered_ts = ...` to a time at which nothing happened.

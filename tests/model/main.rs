@@ -78,7 +78,7 @@ impl Report {
         assert!(self.actions.keys().all(|action| names.contains(action)), "{names:?} lacks some of {:?}", self.actions);
         for action in names {
             let (done, refused) = self.actions.get(&action).copied().unwrap_or_default();
-            assert!(done > 0, "{action} was never done");
+            assert!(done > 0 || Action::NEVER_DONE.contains(&action.as_str()), "{action} was never done");
             assert!(refused > 0 || Action::NEVER_REFUSED.contains(&action.as_str()), "{action} was never refused");
         }
     }
@@ -100,7 +100,13 @@ fn run(
     let begun = Instant::now();
     let mut seeds = [0; 32];
     seeds[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases: sequences, max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: sequences,
+        max_shrink_iters: 2000,
+        max_shrink_time: 120_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seeds));
     let report = RefCell::new(Report::default());
     let outcome = runner.run(&sequence(1..=60), |steps| {
@@ -131,7 +137,7 @@ fn take_all(world: &mut World<'_>, steps: &[Step], report: &mut Report) -> Resul
 
 /// The settings of a round.
 fn set(sql: &Connection, limits: &Limits) {
-    // Nothing is older than the media of a round whose media does not age.
+    // Media cannot be moved into the past, so where rows are, it never grows old; this is the longest that can be set.
     let media = limits.media_buffer_seconds.min(3600.0);
     sql.execute_batch(&format!(
         "UPDATE settings SET value = CASE name
@@ -185,12 +191,12 @@ fn by_both_doors(sequences: u32, seed: u64) -> Report {
     let http = RefCell::new(Http::start());
     let path = http.borrow().server().db();
     let sql = open_connection(&path).unwrap();
-    // Between a waiting time of a sequence and any of these lie thirty seconds, which no sequence takes.
+    // Between any of these and what a sequence waits in all lie five minutes, which no sequence takes on any machine.
     let limits = || Limits {
-        ringing_timeout: 300.0,
-        presence_timeout: 740.0,
-        presence_interval: 100.0,
-        gone_after: 120.0,
+        ringing_timeout: 3000.0,
+        presence_timeout: 7400.0,
+        presence_interval: 1000.0,
+        gone_after: 1200.0,
         media_buffer_seconds: f64::INFINITY,
         media_buffer_max_bytes: 64,
         media_chunk_max_bytes: 32,

@@ -192,6 +192,10 @@ pub enum Action {
     ChangeInitiator {
         call: Pick,
     },
+    /// With OR REPLACE, to a state that no call begins in.
+    ReplaceCall {
+        call: Pick,
+    },
     ChangeRole {
         call: Pick,
         whom: Person,
@@ -220,7 +224,7 @@ pub enum Action {
 const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove Gone Signal ShareScreen UploadMedia LookAtState ReadSignals \
     ReadMedia LookAtActive LookAtIncoming LookAtHistory LookAtMissed SeeMissed StartShare StopShare ShareSignal \
     UploadShareMedia ReadShareSignals ReadShareMedia LookAtShares JoinChannel LeaveChannel AddUser RemoveUser \
-    SetCallState SetParticipantState PutParticipant SetSharer MoveAnswer ChangeInitiator ChangeRole DeleteCall \
+    SetCallState SetParticipantState PutParticipant SetSharer MoveAnswer ChangeInitiator ReplaceCall ChangeRole DeleteCall \
     DeleteParticipant SetShareState DeleteShare Wait Restart";
 
 impl Action {
@@ -297,6 +301,7 @@ impl Action {
             | Self::SetSharer { call, .. }
             | Self::MoveAnswer { call }
             | Self::ChangeInitiator { call }
+            | Self::ReplaceCall { call }
             | Self::ChangeRole { call, .. }
             | Self::DeleteCall { call }
             | Self::DeleteParticipant { call, .. } => Some(call),
@@ -322,6 +327,9 @@ impl Action {
     pub fn names() -> impl Iterator<Item = String> {
         NAMES.split_whitespace().map(str::to_owned)
     }
+
+    /// What is always refused.
+    pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];
 
     /// What nothing refuses, whoever does it: time and power cuts, and removing what may not be there.
     pub const NEVER_REFUSED: [&str; 4] = ["Wait", "Restart", "RemoveUser", "LeaveChannel"];

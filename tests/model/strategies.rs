@@ -122,6 +122,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 SetSharer { call: pick(), whom: somebody_or_none() };
         2 MoveAnswer { call: pick() };
         2 ChangeInitiator { call: pick() };
+        2 ReplaceCall { call: pick() };
         2 ChangeRole { call: pick(), whom: whom() };
         2 DeleteCall { call: pick() };
         2 DeleteParticipant { call: pick(), whom: whom() };

@@ -295,6 +295,11 @@ impl World<'_> {
             Action::ChangeInitiator { call } => {
                 Self::typed("UPDATE calls SET initiator = 'mallory' WHERE call_id = ?1", [call_id(call)])
             }
+            Action::ReplaceCall { call } => Self::typed(
+                "INSERT OR REPLACE INTO calls (call_id, channel, initiator, state, started_ts) \
+                 SELECT ?1, ?2, ?3, 'ended', ts FROM now",
+                [call_id(call), text(&self.model.channels[0].name), name(0)],
+            ),
             Action::ChangeRole { call, whom } => Self::typed(
                 "UPDATE call_participants SET role = CASE role WHEN 'initiator' THEN 'participant' ELSE 'initiator' END \
                  WHERE call_id = ?1 AND username = ?2",
@@ -375,6 +380,7 @@ impl World<'_> {
             Action::SetSharer { whom, .. } => model.set_sharer(call, whom),
             Action::MoveAnswer { .. } => model.move_answer(call),
             Action::ChangeInitiator { .. } => model.tamper(call, "call_identity_is_fixed"),
+            Action::ReplaceCall { .. } => model.replace_call(call),
             Action::ChangeRole { whom, .. } => {
                 let takes_part = model.call(call).is_some_and(|call| call.state_of(whom).is_some());
                 if takes_part { model.tamper(call, "participant_identity_is_fixed") } else { Verdict::done() }

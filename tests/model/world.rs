@@ -28,7 +28,7 @@ const PINNED_WAITS: [f64; 8] = [1.0, 5.0, 12.0, 13.0, 29.0, 31.0, 61.0, 200.0];
 
 /// Rows are aged in two parts: an invitation's time is over in the first, if it is, and somebody's unseen in the second. The
 /// limits of the round lie so far from any sum of these that a slow machine does no harm.
-const AGED_WAITS: [f64; 2] = [60.0, 70.0];
+const AGED_WAITS: [f64; 2] = [600.0, 700.0];
 
 pub struct World<'a> {
     pub model: Model,
