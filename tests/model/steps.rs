@@ -328,6 +328,9 @@ impl Action {
         NAMES.split_whitespace().map(str::to_owned)
     }
 
+    /// What is refused only to somebody who was removed, whose token opens nothing.
+    pub const EVERYBODYS: [&str; 4] = ["LookAtIncoming", "LookAtHistory", "LookAtMissed", "SeeMissed"];
+
     /// What is always refused.
     pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];
 

@@ -115,7 +115,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 JoinChannel { whom: 0..=NOBODY, channel: private() };
         4 LeaveChannel { whom: 0..=NOBODY, channel: private() };
         6 AddUser { whom: somebody() };
-        2 RemoveUser { whom: somebody() };
+        4 RemoveUser { whom: somebody() };
         3 SetCallState { call: pick(), state: call_state() };
         12 SetParticipantState { call: pick(), whom: whom(), state: state_or_none() };
         4 PutParticipant { call: pick(), whom: whom(), state: participant_state() };
