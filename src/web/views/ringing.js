@@ -77,7 +77,9 @@ export class Ringing {
     if (wanted && !this.#stop) {
       this.#quiet = quiet;
       this.#stop = quiet ? knock() : ring();
-      navigator.vibrate?.([300, 150, 300]);
+      if (navigator.userActivation?.hasBeenActive) {
+        navigator.vibrate?.([300, 150, 300]);
+      }
     }
   }
 
