@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, Stage};
+use crate::browser::Browser;
+use crate::stage::Stage;
 use crate::support::Server;
 
 /// Every fault of the page as it stands, as a list of sentences. Contrast is WCAG 2.2's, success criterion 1.4.3.
@@ -92,11 +93,8 @@ async fn every_view_can_be_read_and_used_without_a_mouse() {
     stranger.sees("#sign-in").await;
     assert_accessible(&stranger, "sign-in").await;
     reaches(&stranger, "#sign-in").await;
-    stranger.client.clone().close().await.unwrap();
 
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.sees("[data-person=bob]").await;
     assert_accessible(&alice, "the list").await;
     reaches(&alice, "[data-person=bob]").await;
@@ -117,4 +115,5 @@ async fn every_view_can_be_read_and_used_without_a_mouse() {
     bob.client.goto(&format!("{}/relay", server.url)).await.unwrap();
     bob.sees("#places").await;
     assert_accessible(&bob, "the relay").await;
+    stage.finish([&stranger, &alice, &bob]).await;
 }

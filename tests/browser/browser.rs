@@ -1,29 +1,14 @@
 //! A browser with one person in it.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::support::Server;
 
 /// Nothing on a page takes longer, even on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Two cores carry the browsers of one test.
-static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Keeps each connection that a page makes, to ask it for its statistics.
-const KEEP_CONNECTIONS: &str = "
-    window.connections = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection {
-        constructor(...given) { super(...given); window.connections.push(this); }
-    };";
 
 /// What arrived on all connections that are open, in sum; the size is the largest picture's.
 const ARRIVED: &str = "
@@ -42,79 +27,6 @@ const ARRIVED: &str = "
         }
     })().then(() => done(sum), (error) => done({ error: String(error) }));";
 
-/// The driver and its browsers; they end with it.
-pub struct Stage {
-    driver: Child,
-    url: String,
-    folder: TempDir,
-    _turn: MutexGuard<'static, ()>,
-}
-
-impl Stage {
-    pub async fn open() -> Self {
-        let turn = TURN.lock().await;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("tests/run installs chromium-driver");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("started successfully on port")).unwrap();
-        let port: u16 = line.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
-        // What it says later is not wanted, but a pipe that nobody reads would stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { driver, url: format!("http://127.0.0.1:{port}"), folder: TempDir::new().unwrap(), _turn: turn }
-    }
-
-    /// A browser of its own in which somebody is signed in, at `path`.
-    pub async fn person(&self, server: &Server, name: &str, path: &str) -> Browser {
-        let token = server.person(name).token;
-        let browser = self.browser(name).await;
-        browser.client.goto(&format!("{}/healthz", server.url)).await.unwrap();
-        browser.script(&format!("document.cookie = 'session={token}; path=/'")).await;
-        browser.client.goto(&format!("{}{path}", server.url)).await.unwrap();
-        browser
-    }
-
-    /// A browser of its own.
-    pub async fn browser(&self, name: &str) -> Browser {
-        let data = self.folder.path().join(format!("{name}-{}", rand_name()));
-        let options = json!({ "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-            "--auto-accept-this-tab-capture", "--autoplay-policy=no-user-gesture-required",
-            "--disable-features=WebRtcHideLocalIpsWithMdns", "--window-size=1000,800",
-            format!("--user-data-dir={}", data.display()),
-        ] } });
-        let Value::Object(options) = options else { unreachable!("it is an object") };
-        let client =
-            ClientBuilder::new(HttpConnector::new()).capabilities(options).connect(&self.url).await.expect("a browser");
-        let id = client.session_id().await.unwrap().unwrap();
-        let answer = reqwest::Client::new()
-            .post(format!("{}/session/{id}/goog/cdp/execute", self.url))
-            .json(&json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": KEEP_CONNECTIONS } }))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 200);
-        Browser { name: name.to_owned(), client }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // Its browsers end with it.
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-    }
-}
-
-fn rand_name() -> String {
-    minimost_calls::tokens::new_token().unwrap()[..8].to_owned()
-}
-
 /// What arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
@@ -129,9 +41,55 @@ pub struct Arrived {
 pub struct Browser {
     pub name: String,
     pub client: Client,
+    /// Where the driver takes commands for it.
+    driver: String,
 }
 
 impl Browser {
+    pub fn new(name: &str, client: Client, driver: String) -> Self {
+        Self { name: name.to_owned(), client, driver }
+    }
+
+    /// Asks the driver for what is not in WebDriver.
+    async fn ask_driver(&self, path: &str, body: Value) -> Value {
+        let request = reqwest::Client::new().post(format!("{}/{path}", self.driver)).json(&body);
+        let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert!(answer["value"]["error"].is_null(), "{}: {answer}", self.name);
+        answer["value"].take()
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn command(&self, name: &str, parameters: Value) -> Value {
+        self.ask_driver("goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await
+    }
+
+    /// Fails if a page has complained since the last look: of its content security policy, of an error that nobody caught, or
+    /// of a signal that it could not use. What the server refuses is told by the page, and no complaint.
+    pub async fn assert_faultless(&self) {
+        let log = self.ask_driver("se/log", json!({ "type": "browser" })).await;
+        let complaint = |entry: &&Value| {
+            let source = entry["source"].as_str().unwrap();
+            match entry["level"].as_str().unwrap() {
+                "SEVERE" => source != "network",
+                "WARNING" => source == "console-api",
+                _ => false,
+            }
+        };
+        let complaints: Vec<&Value> = log.as_array().unwrap().iter().filter(complaint).collect();
+        assert!(complaints.is_empty(), "{}: {complaints:#?}", self.name);
+    }
+
+    /// Signs in as the person whose browser it is, and opens `path`.
+    pub async fn enter(&self, server: &Server, path: &str) {
+        let token = server.person(&self.name).token;
+        let cookie = json!({
+            "name": "session", "value": token, "url": server.url, "httpOnly": true, "sameSite": "Strict",
+            "secure": server.url.starts_with("https:"),
+        });
+        assert_eq!(self.command("Network.setCookie", cookie).await["success"], json!(true));
+        self.client.goto(&format!("{}{path}", server.url)).await.unwrap();
+    }
+
     /// What a script returns.
     pub async fn script(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.unwrap_or_else(|error| panic!("{}: {script}: {error}", self.name))

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::browser::Stage;
+use crate::stage::Stage;
 use crate::support::Server;
 
 #[tokio::test]
@@ -31,16 +31,17 @@ async fn two_sign_in_ring_answer_and_see_each_other() {
     assert_eq!(bob.arrived().await.connections, 0);
     assert_eq!(server.value::<String>("SELECT outcome FROM call_history"), "answered");
     server.assert_integrity();
+    stage.finish([alice, bob]).await;
 }
 
 #[tokio::test]
 async fn three_talk_in_a_mesh_one_leaves_and_is_invited_again() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    let carol = stage.person(&server, "carol", "/").await;
+    for name in ["alice", "bob", "carol"] {
+        server.person(name);
+    }
     let team = server.private_channel(&["alice", "bob", "carol"]);
-    alice.client.refresh().await.unwrap();
+    let [alice, bob, carol] = stage.people(&server, ["alice", "bob", "carol"]).await;
     alice.click(&format!("[data-channel='{team}']")).await;
     alice.click("#call-video").await;
     bob.click("[data-action=answer-video]").await;
@@ -61,14 +62,13 @@ async fn three_talk_in_a_mesh_one_leaves_and_is_invited_again() {
         one.receives(2, true).await;
     }
     server.assert_integrity();
+    stage.finish([&alice, &bob, &carol]).await;
 }
 
 #[tokio::test]
 async fn a_call_is_declined_and_another_is_not_answered() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=decline]").await;
     alice.sees("#call-ended-reason").await;
@@ -81,14 +81,13 @@ async fn a_call_is_declined_and_another_is_not_answered() {
     bob.misses("[data-action=answer]").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM call_history WHERE outcome = 'missed'"), 1);
     bob.until("document.querySelector('[data-missed]').textContent === '1'").await;
+    stage.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
 async fn who_call_each_other_at_the_same_moment_talk() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     for (one, other) in [(&alice, "bob"), (&bob, "alice")] {
         one.click(&format!("[data-person={other}]")).await;
         one.sees("#call-video").await;
@@ -97,14 +96,13 @@ async fn who_call_each_other_at_the_same_moment_talk() {
     alice.receives(1, true).await;
     bob.receives(1, true).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 1);
+    stage.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
 async fn a_page_that_is_loaded_anew_comes_back_to_its_call() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
     alice.receives(1, true).await;
@@ -112,14 +110,13 @@ async fn a_page_that_is_loaded_anew_comes_back_to_its_call() {
     bob.receives(1, true).await;
     alice.receives(1, true).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
+    stage.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
 async fn a_hang_up_typed_into_sqlite3_closes_both() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=answer]").await;
     alice.receives(1, false).await;
@@ -134,4 +131,5 @@ async fn a_hang_up_typed_into_sqlite3_closes_both() {
         one.sees("#call-ended-reason").await;
         assert_eq!(one.arrived().await.connections, 0);
     }
+    stage.finish([&alice, &bob]).await;
 }

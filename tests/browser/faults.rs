@@ -2,15 +2,13 @@
 
 use nix::sys::signal::Signal;
 
-use crate::browser::Stage;
+use crate::stage::Stage;
 use crate::support::Server;
 
 #[tokio::test]
 async fn after_a_killed_server_both_know_why_and_can_call_again() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
     alice.receives(1, true).await;
@@ -30,4 +28,5 @@ async fn after_a_killed_server_both_know_why_and_can_call_again() {
     alice.receives(1, true).await;
     bob.receives(1, true).await;
     server.assert_integrity();
+    stage.finish([&alice, &bob]).await;
 }

@@ -11,3 +11,4 @@ mod calls;
 mod faults;
 mod relay;
 mod screens;
+mod stage;

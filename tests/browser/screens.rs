@@ -1,14 +1,12 @@
 //! Screens, on a call.
 
-use crate::browser::Stage;
+use crate::stage::Stage;
 use crate::support::Server;
 
 #[tokio::test]
 async fn a_screen_is_shown_and_taken_over() {
     let (stage, server) = (Stage::open().await, Server::start());
-    let alice = stage.person(&server, "alice", "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
-    alice.client.refresh().await.unwrap();
+    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=answer]").await;
     alice.receives(1, false).await;
@@ -22,4 +20,5 @@ async fn a_screen_is_shown_and_taken_over() {
         assert_eq!(server.value::<String>("SELECT screenshare_user FROM calls"), sharer.name);
     }
     alice.until("document.querySelector('#screen').getAttribute('aria-pressed') === 'false'").await;
+    stage.finish([&alice, &bob]).await;
 }
