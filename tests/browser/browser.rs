@@ -6,6 +6,7 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
 use crate::support::Server;
+use crate::views::Look;
 
 /// Nothing on a page takes longer, even on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -88,6 +89,18 @@ impl Browser {
         });
         assert_eq!(self.command("Network.setCookie", cookie).await["success"], json!(true));
         self.client.goto(&format!("{}{path}", server.url)).await.unwrap();
+    }
+
+    /// Takes another size and another scheme of colours.
+    pub async fn look(&self, Look { width, height, scheme }: Look) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.command("Emulation.setDeviceMetricsOverride", size).await;
+        // Without movement, so that nothing is seen halfway.
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
     /// What a script returns.

@@ -6,9 +6,12 @@
 mod support;
 
 mod accessibility;
+mod axe;
 mod browser;
 mod calls;
 mod faults;
+mod pictures;
 mod relay;
 mod screens;
 mod stage;
+mod views;
