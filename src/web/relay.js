@@ -105,12 +105,16 @@ function row({ channel, shares, call }) {
   return h(
     "li",
     { class: "card", "data-channel": channel },
-    avatar(name, "small"),
+    channel.startsWith("dm:") ? avatar(name, "small") : h("span", { class: "avatar small glyph", "aria-hidden": "true" }, "#"),
     h("div", { class: "grow" }, h("strong", {}, name), doing && h("p", { class: "quiet" }, doing)),
-    shares.map((share) =>
-      button({ icon: "eye", text: `Watch ${share.sharer}’s screen`, "data-action": "watch", onclick: () => watch(share) })),
-    button({ icon: "screen", text: "Show my screen", "data-action": "share", onclick: () => startShare(channel) }),
-    go,
+    h(
+      "div",
+      { class: "row" },
+      shares.map((share) =>
+        button({ icon: "eye", text: `Watch ${share.sharer}’s screen`, "data-action": "watch", onclick: () => watch(share) })),
+      button({ icon: "screen", text: "Show my screen", "data-action": "share", onclick: () => startShare(channel) }),
+      go,
+    ),
   );
 }
 

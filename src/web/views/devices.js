@@ -29,7 +29,7 @@ export async function chooseDevices(changed) {
       const found = await devices(what).catch(() => []);
       unnamed ||= found.length === 0;
       select.replaceChildren(
-        h("option", { value: "" }, found.length > 0 ? "As the system has it" : "None found"),
+        h("option", { value: "" }, found.length > 0 ? "System default" : "None found"),
         ...found.filter(({ id }) => id !== "default").map(({ id, label }) => h("option", { value: id, selected: id === chosen(what) }, label)),
       );
     }

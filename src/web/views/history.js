@@ -9,7 +9,9 @@ const PAGE = 20;
 /** A list that loads itself: of one channel, or of all with null. `reload()` begins anew. */
 export function historyList(picture, channel) {
   const rows = h("ol", { class: "history", "data-history": channel ?? "all" });
-  const note = h("p", { class: "quiet" }, "Loading…");
+  const words = h("p", { class: "quiet" }, "Loading…");
+  // A channel's own calls stand below other things; of all calls there is nothing else to see.
+  const note = channel ? words : h("div", { class: "empty" }, icon("history"), words);
   const more = button({ text: "Show older calls", class: "plain", "data-action": "older", hidden: true, onclick: () => load() });
   let last = null;
   let loading = 0;
@@ -32,9 +34,9 @@ export function historyList(picture, channel) {
       last = calls.at(-1)?.call_id ?? last;
       more.hidden = calls.length < PAGE;
       note.hidden = rows.children.length > 0;
-      say(note, "No calls yet.");
+      say(words, "No calls yet.");
     } catch (error) {
-      say(note, error.message);
+      say(words, error.message);
       note.hidden = false;
     }
   }
@@ -65,6 +67,8 @@ function row(picture, call, withChannel) {
   const length = call.duration === null ? "" : ` · ${clock(call.duration)}`;
   const who = mine ? "You called" : `${call.initiator} called`;
   const where = withChannel ? picture.title(call.channel) : who;
+  // Of two people it is clear who called, if it was not me.
+  const about = withChannel && where !== call.initiator ? `${who} · ` : "";
   return h(
     "li",
     { class: missed ? "missed" : "", "data-outcome": call.outcome, "data-call": call.call_id },
@@ -73,7 +77,7 @@ function row(picture, call, withChannel) {
       "div",
       { class: "grow" },
       withChannel ? h("a", { href: `#${encodeURIComponent(call.channel)}` }, where) : h("strong", {}, where),
-      h("p", { class: "quiet" }, withChannel ? `${who} · ${outcome}${length}` : `${outcome}${length}`),
+      h("p", { class: "quiet" }, `${about}${outcome}${length}`),
     ),
     h("time", { class: "quiet", datetime: new Date(call.started_ts * 1000).toISOString() }, day(call.started_ts)),
   );

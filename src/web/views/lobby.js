@@ -267,7 +267,7 @@ export class Lobby {
   viewers(id, count) {
     const text = this.pane.querySelector(`[data-share="${CSS.escape(id)}"] [data-viewers]`);
     if (text) {
-      say(text, count === 1 ? "1 person watches" : `${count} people watch`);
+      say(text, count === 0 ? "Nobody watches yet" : count === 1 ? "1 person watches" : `${count} people watch`);
     }
   }
 }

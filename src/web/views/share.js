@@ -14,7 +14,7 @@ export class WatchView {
       { class: "call watching", id: "watching", tabindex: "-1", "aria-labelledby": "watch-title", "data-view": "watching", "data-share": watched.id },
       h("header", {}, h("div", { class: "grow" }, h("h2", { id: "watch-title" }, `${watched.sharer}’s screen`), h("p", { class: "quiet" }, title)), this.status),
       h("div", { class: "stage" }, this.video),
-      h("div", { class: "controls" }, button({ icon: "close", text: "Close", id: "stop-watching", class: "control danger", onclick: close })),
+      h("div", { class: "controls" }, button({ icon: "close", text: "Close", id: "stop-watching", class: "control", onclick: close })),
     );
     watched.addEventListener("change", () => this.renew());
   }
