@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde_json::{Value, json};
 
 use crate::axe::Axe;
-use crate::browser::Browser;
+use crate::browser::{Browser, Media};
 use crate::stage::Stage;
 use crate::support::Server;
 use crate::views;
@@ -56,7 +56,7 @@ async fn a_call_is_made_and_answered_with_the_keyboard_alone() {
     bob.sees("[data-action=answer]").await;
     reaches(&bob, "[data-action=answer]").await;
     bob.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
-    alice.receives(1, false).await;
+    alice.receives(1, Media::Sound).await;
     reaches(&alice, "#leave").await;
     alice.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
     bob.sees("#call-ended-reason").await;

@@ -14,13 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// What arrived on all connections that are open, in sum; the size is the largest picture's.
 const ARRIVED: &str = "
     const done = arguments[0];
-    const sum = { connections: 0, audio: 0, video: 0, frames: 0, width: 0 };
+    const sum = { connections: 0, audio: 0, loudness: 0, video: 0, frames: 0, width: 0 };
     (async () => {
         for (const one of window.connections.filter(({ connectionState }) => connectionState === 'connected')) {
             sum.connections += 1;
             for (const report of (await one.getStats()).values()) {
                 if (report.type === 'inbound-rtp') {
                     sum[report.kind] += report.bytesReceived;
+                    sum.loudness += report.totalAudioEnergy ?? 0;
                     sum.frames += report.framesDecoded ?? 0;
                     sum.width = Math.max(sum.width, report.frameWidth ?? 0);
                 }
@@ -28,11 +29,21 @@ const ARRIVED: &str = "
         }
     })().then(() => done(sum), (error) => done({ error: String(error) }));";
 
+/// What should arrive.
+#[derive(Clone, Copy, Debug)]
+pub enum Media {
+    Sound,
+    Picture,
+    Both,
+}
+
 /// What arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
     pub connections: u64,
     pub audio: u64,
+    /// The energy of the sound, in thousandths: what is loud makes it grow, and silence does not.
+    pub loudness: u64,
     pub video: u64,
     pub frames: u64,
     pub width: u64,
@@ -64,9 +75,9 @@ impl Browser {
         self.ask_driver("goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await
     }
 
-    /// Fails if a page has complained since the last look: of its content security policy, of an error that nobody caught, or
+    /// What a page has complained of since the last look: of its content security policy, of an error that nobody caught, or
     /// of a signal that it could not use. What the server refuses is told by the page, and no complaint.
-    pub async fn assert_faultless(&self) {
+    pub async fn complaints(&self) -> Vec<String> {
         let log = self.ask_driver("se/log", json!({ "type": "browser" })).await;
         let complaint = |entry: &&Value| {
             let source = entry["source"].as_str().unwrap();
@@ -76,19 +87,27 @@ impl Browser {
                 _ => false,
             }
         };
-        let complaints: Vec<&Value> = log.as_array().unwrap().iter().filter(complaint).collect();
-        assert!(complaints.is_empty(), "{}: {complaints:#?}", self.name);
+        log.as_array().unwrap().iter().filter(complaint).map(|entry| entry["message"].to_string()).collect()
+    }
+
+    pub async fn assert_faultless(&self) {
+        assert_eq!(self.complaints().await, Vec::<String>::new(), "{}", self.name);
     }
 
     /// Signs in as the person whose browser it is, and opens `path`.
     pub async fn enter(&self, server: &Server, path: &str) {
+        self.enter_as(server, &server.url, path).await;
+    }
+
+    /// Signs in at another address of the server.
+    pub async fn enter_as(&self, server: &Server, url: &str, path: &str) {
         let token = server.person(&self.name).token;
         let cookie = json!({
-            "name": "session", "value": token, "url": server.url, "httpOnly": true, "sameSite": "Strict",
-            "secure": server.url.starts_with("https:"),
+            "name": "session", "value": token, "url": url, "httpOnly": true, "sameSite": "Strict",
+            "secure": url.starts_with("https:"),
         });
         assert_eq!(self.command("Network.setCookie", cookie).await["success"], json!(true));
-        self.client.goto(&format!("{}{path}", server.url)).await.unwrap();
+        self.client.goto(&format!("{url}{path}")).await.unwrap();
     }
 
     /// Takes another size and another scheme of colours.
@@ -182,24 +201,35 @@ impl Browser {
         Arrived {
             connections: of("connections"),
             audio: of("audio"),
+            loudness: (sum["loudness"].as_f64().unwrap() * 1000.0) as u64,
             video: of("video"),
             frames: of("frames"),
             width: of("width"),
         }
     }
 
-    /// Waits until sound arrives on so many connections, and pictures too if they should.
-    pub async fn receives(&self, connections: u64, with_video: bool) -> Arrived {
+    /// Waits until something arrives, by way of so many connections.
+    pub async fn receives(&self, connections: u64, media: Media) -> Arrived {
+        self.receives_where(connections, media, |_| true).await
+    }
+
+    /// The same, of which something more is true.
+    pub async fn receives_where(&self, connections: u64, media: Media, and: impl Fn(Arrived) -> bool) -> Arrived {
         let deadline = Instant::now() + PATIENCE;
         let mut first: Option<Arrived> = None;
         loop {
             let now = self.arrived().await;
             match first {
-                // Of another number of connections, another sum.
-                Some(first) if first.connections == now.connections && now.connections == connections => {
+                // Of other connections, another sum.
+                Some(first) if first.connections == now.connections && first.audio <= now.audio => {
                     let sound = now.audio > first.audio + 500;
-                    let pictures = now.frames > first.frames + 5 && now.video > first.video && now.width >= 160;
-                    if sound && (pictures || !with_video) {
+                    let picture = now.frames > first.frames + 5 && now.video > first.video && now.width >= 160;
+                    let arrives = match media {
+                        Media::Sound => sound,
+                        Media::Picture => picture,
+                        Media::Both => sound && picture,
+                    };
+                    if now.connections == connections && arrives && and(now) {
                         return now;
                     }
                 }
@@ -207,6 +237,21 @@ impl Browser {
             }
             assert!(Instant::now() < deadline, "{}: {connections} expected, first {first:?}, now {now:?}", self.name);
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until nothing of a kind arrives any more: for a second, as if it were, it would come many times.
+    pub async fn receives_no_more(&self, what: impl Fn(Arrived) -> u64) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = what(self.arrived().await);
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = what(self.arrived().await);
+            if now <= before {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}: it still arrives, {before} and {now}", self.name);
+            before = now;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::browser::Media;
 use crate::stage::Stage;
 use crate::support::Server;
 
@@ -24,8 +25,8 @@ async fn two_sign_in_ring_answer_and_see_each_other() {
     let [alice, bob] = &people[..] else { unreachable!("there are two") };
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, true).await;
-    bob.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
+    bob.receives(1, Media::Both).await;
     alice.click("#leave").await;
     bob.sees("#call-ended-reason").await;
     assert_eq!(bob.arrived().await.connections, 0);
@@ -47,19 +48,19 @@ async fn three_talk_in_a_mesh_one_leaves_and_is_invited_again() {
     bob.click("[data-action=answer-video]").await;
     carol.click("[data-action=answer]").await;
     for one in [&alice, &bob, &carol] {
-        one.receives(2, true).await;
+        one.receives(2, Media::Both).await;
     }
     carol.click("#leave").await;
     alice.misses("[data-kind=peer][data-tile=carol]").await;
-    alice.receives(1, true).await;
-    bob.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
+    bob.receives(1, Media::Both).await;
     carol.click("#call-close").await;
 
     alice.click("#people-button").await;
     alice.click("[data-invite=carol]").await;
     carol.click("[data-action=answer]").await;
     for one in [&alice, &bob, &carol] {
-        one.receives(2, true).await;
+        one.receives(2, Media::Both).await;
     }
     server.assert_integrity();
     stage.finish([&alice, &bob, &carol]).await;
@@ -93,8 +94,8 @@ async fn who_call_each_other_at_the_same_moment_talk() {
         one.sees("#call-video").await;
     }
     tokio::join!(alice.click("#call-video"), bob.click("#call-video"));
-    alice.receives(1, true).await;
-    bob.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
+    bob.receives(1, Media::Both).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 1);
     stage.finish([&alice, &bob]).await;
 }
@@ -105,10 +106,10 @@ async fn a_page_that_is_loaded_anew_comes_back_to_its_call() {
     let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
     bob.client.refresh().await.unwrap();
-    bob.receives(1, true).await;
-    alice.receives(1, true).await;
+    bob.receives(1, Media::Both).await;
+    alice.receives(1, Media::Both).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
     stage.finish([&alice, &bob]).await;
 }
@@ -119,7 +120,7 @@ async fn a_hang_up_typed_into_sqlite3_closes_both() {
     let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=answer]").await;
-    alice.receives(1, false).await;
+    alice.receives(1, Media::Sound).await;
     let status = Command::new("sqlite3")
         .args(["-cmd", ".timeout 5000"])
         .arg(server.db())

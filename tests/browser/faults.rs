@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use crate::browser::Media;
 use crate::stage::Stage;
 use crate::support::Server;
 
@@ -11,7 +12,7 @@ async fn after_a_killed_server_both_know_why_and_can_call_again() {
     let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
 
     let address = server.url.trim_start_matches("http://").to_owned();
     let (folder, _) = server.stop(Signal::SIGKILL);
@@ -25,8 +26,8 @@ async fn after_a_killed_server_both_know_why_and_can_call_again() {
     bob.click("#call-close").await;
     alice.click("#call-again").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, true).await;
-    bob.receives(1, true).await;
+    alice.receives(1, Media::Both).await;
+    bob.receives(1, Media::Both).await;
     server.assert_integrity();
     stage.finish([&alice, &bob]).await;
 }

@@ -47,6 +47,9 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A name of 127.0.0.1 that browsers do not take for this machine's, so that plain HTTP to it is not secure.
+    pub const INSECURE_NAME: &str = "calls.test";
+
     pub async fn open() -> Self {
         let turn = TURN.lock().await;
         let folder = TempDir::new().unwrap();
@@ -103,6 +106,7 @@ impl Stage {
     async fn start(&self, name: &str, more: &[&str], preferences: Value) -> Browser {
         let number = self.browsers.fetch_add(1, Ordering::Relaxed);
         let data = format!("--user-data-dir={}", self.folder.path().join(format!("{name}-{number}")).display());
+        let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", Self::INSECURE_NAME);
         let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
@@ -121,6 +125,7 @@ impl Stage {
             // The driver holds the other end of this pipe, and a browser without it goes away by itself.
             "--remote-debugging-pipe",
             &data,
+            &names,
         ];
         arguments.extend(more);
         let capabilities = json!({

@@ -1,6 +1,6 @@
 //! Every view of the pages, one after the other.
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Media};
 use crate::stage::Stage;
 use crate::support::Server;
 
@@ -74,7 +74,7 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Look)) {
     bob.click("[data-action=answer-video]").await;
     carol.click("[data-action=answer]").await;
     for one in [&alice, &bob, &carol] {
-        one.receives(2, true).await;
+        one.receives(2, Media::Both).await;
     }
     see(&alice, "call of three").await;
     alice.click("#people-button").await;
