@@ -2,18 +2,15 @@
 
 import { Refused, ServerGone, get, post, whenSignedOut } from "./api.js";
 import { Call } from "./call.js";
-import { DeviceError } from "./devices.js";
-import { ask, h, notify, say } from "./dom.js";
+import { notify, say } from "./dom.js";
 import { Events } from "./events.js";
-import { Media } from "./media.js";
 import { Picture, isLive, stateOf } from "./picture.js";
-import { MyShare, Watched } from "./share.js";
+import { Screens } from "./screens.js";
 import { audio, failed, joined, left } from "./sound.js";
 import { CallView, choosePeople } from "./views/call.js";
-import { chooseDevices } from "./views/devices.js";
+import { chooseDevices, openMedia } from "./views/devices.js";
 import { Lobby } from "./views/lobby.js";
 import { Ringing } from "./views/ringing.js";
-import { WatchView } from "./views/share.js";
 import { signIn } from "./views/signin.js";
 
 const app = document.getElementById("app");
@@ -26,21 +23,22 @@ let call = null;
 let view = null;
 /** The channel that is being called: an invitation from there is the same call, and does not ring. */
 let calling = null;
-let myShare = null;
-let watching = null;
 let drawing = 0;
 /** What had the focus before a call or a screen covered it. */
 let focused = null;
+
+const screens = new Screens(picture, { attempt, cover, uncover, draw });
 
 const lobby = new Lobby(picture, {
   call: (channel, video) => startCall(channel, video),
   join: (id, video) => joinCall(id, video),
   leaveElsewhere: (id) => attempt(post(`/calls/${id}/leave`)),
-  share: startShare,
-  watch: startWatching,
-  stopShare: (id) => (myShare?.id === id ? myShare.stop() : attempt(post(`/screenshare/${id}/stop`))),
+  share: (channel) => screens.show(channel),
+  watch: (id) => screens.watch(id),
+  stopShare: (id) => screens.stop(id),
   isBusy: () => Boolean(call) || Boolean(calling),
   isHere: (id) => call?.id === id,
+  viewers: (id) => screens.viewers(id),
   signOut,
   devices: () => chooseDevices(deviceChanged),
   notifications: async () => {
@@ -117,7 +115,7 @@ async function signOut() {
     await call.leave();
     closeView();
   }
-  await myShare?.stop();
+  await screens.stop();
   events.close();
   await attempt(post("/logout"));
   picture.clear();
@@ -130,7 +128,7 @@ async function signOut() {
 function heard(name, data) {
   if (name === "signal") {
     Call.of(data.call_id)?.signal(data);
-    [myShare, watching?.watched].find((share) => share?.id === data.call_id)?.signal(data);
+    screens.signal(data);
     return;
   }
   const before = picture.calls.size;
@@ -138,9 +136,8 @@ function heard(name, data) {
   if (name === "snapshot") {
     // What was missed while the stream was away is asked for.
     call?.refresh();
-    myShare?.refresh();
-    watching?.watched.refresh();
-    endSharesBut(picture.shares);
+    screens.refresh();
+    screens.keepOnly(picture.shares);
   } else if (name === "call") {
     Call.of(data.call_id)?.update(data);
     if (!isLive(data)) {
@@ -151,15 +148,7 @@ function heard(name, data) {
       refreshMe();
     }
   } else if (name === "share") {
-    endSharesBut(picture.shares);
-  }
-}
-
-function endSharesBut(active) {
-  for (const share of [myShare, watching?.watched]) {
-    if (share && !active.has(share.id)) {
-      share.end("The screen is no longer shown.");
-    }
+    screens.keepOnly(picture.shares);
   }
 }
 
@@ -170,8 +159,7 @@ function streamChanged(open) {
   if (open) {
     refreshMe();
     refreshMissed();
-    myShare?.refresh();
-    watching?.watched.refresh();
+    screens.refresh();
   }
   picture.changed();
 }
@@ -240,41 +228,6 @@ addEventListener("hashchange", () => {
 
 // ---- calling
 
-/** Opens what I send. Without a microphone somebody may still want to listen; answers null if not. */
-async function openMedia(video, muted = false) {
-  const media = new Media();
-  media.muted = muted;
-  for (let open = false; !open; ) {
-    try {
-      await media.openMicrophone();
-      open = true;
-    } catch (error) {
-      if (!(error instanceof DeviceError)) {
-        throw error;
-      }
-      const answer = await ask({
-        id: "no-microphone",
-        title: "The microphone cannot be used",
-        body: [h("p", { role: "alert" }, error.message)],
-        buttons: [
-          { value: "cancel", text: "Cancel" },
-          { value: "listen", text: "Only listen" },
-          { value: "again", text: "Try again", class: "primary" },
-        ],
-      });
-      if (answer === "listen") {
-        open = true;
-      } else if (answer !== "again") {
-        return null;
-      }
-    }
-  }
-  if (video) {
-    await attempt(media.openCamera());
-  }
-  return media;
-}
-
 /** Shows the call's view, opens the microphone, and only then does what makes somebody's phone ring. */
 async function enter(channel, video, muted, connect) {
   if (calling) {
@@ -306,11 +259,8 @@ async function enter(channel, video, muted, connect) {
     close: closeView,
   });
   const mine = view;
-  focused ??= document.activeElement;
   document.body.classList.add("in-call");
-  app.inert = true;
-  document.body.append(view.element);
-  view.element.focus();
+  cover(view.element);
   view.prepare("Allow the microphone, if the browser asks…");
   let media = null;
   try {
@@ -377,9 +327,17 @@ function closeView() {
   draw();
 }
 
+/** A call or a screen takes all the room. */
+function cover(element) {
+  focused ??= document.activeElement;
+  app.inert = true;
+  document.body.append(element);
+  element.focus();
+}
+
 /** What a call or a screen covered is there again, and the focus where it was. */
 function uncover() {
-  app.inert = Boolean(view || watching);
+  app.inert = Boolean(view) || screens.isWatching;
   if (!app.inert) {
     const target = focused?.isConnected && focused !== document.body && !focused.hidden ? focused : lobby.pane;
     focused = null;
@@ -460,59 +418,6 @@ function rejoin() {
   if (live && stateOf(live, picture.me) === "accepted") {
     joinCall(live.call_id, remembered.video, remembered.muted);
   }
-}
-
-// ---- screens outside a call
-
-async function startShare(channel) {
-  try {
-    await myShare?.stop();
-    const share = await MyShare.start(picture.me, channel);
-    myShare = share;
-    share.addEventListener("change", () => lobby.viewers(share.id, share.viewers));
-    share.addEventListener("end", () => {
-      myShare = null;
-      if (share.reason) {
-        notify(share.reason);
-      }
-      draw();
-    });
-    lobby.viewers(share.id, 0);
-  } catch (error) {
-    if (!error.dismissed) {
-      notify(error.message, { urgent: true });
-    }
-  }
-}
-
-async function startWatching(id) {
-  const share = picture.shares.get(id);
-  const watched = share && (await attempt(Watched.start(picture.me, share)));
-  if (!watched) {
-    return;
-  }
-  stopWatching();
-  const shown = new WatchView(watched, picture.title(share.channel), stopWatching);
-  watching = { watched, shown };
-  focused ??= document.activeElement;
-  app.inert = true;
-  document.body.append(shown.element);
-  shown.element.focus();
-  shown.renew();
-  watched.addEventListener("end", () => {
-    shown.element.remove();
-    if (watching?.watched === watched) {
-      watching = null;
-      uncover();
-    }
-    if (watched.reason) {
-      notify(watched.reason);
-    }
-  });
-}
-
-function stopWatching() {
-  watching?.watched.end();
 }
 
 begin();

@@ -1,8 +1,44 @@
-// The choice of microphone, camera and speaker.
+// The microphone, the camera and the speaker: opening them, and choosing among several.
 
-import { canChooseSpeaker, choose, chosen, devices } from "../devices.js";
-import { button, h, say } from "../dom.js";
+import { DeviceError, canChooseSpeaker, choose, chosen, devices } from "../devices.js";
+import { ask, button, h, notify, say } from "../dom.js";
+import { Media } from "../media.js";
 import { audio, joined } from "../sound.js";
+
+/** Opens what I send. Without a microphone somebody may still want to listen; answers null if not. */
+export async function openMedia(video, muted = false) {
+  const media = new Media();
+  media.muted = muted;
+  for (let open = false; !open; ) {
+    try {
+      await media.openMicrophone();
+      open = true;
+    } catch (error) {
+      if (!(error instanceof DeviceError)) {
+        throw error;
+      }
+      const answer = await ask({
+        id: "no-microphone",
+        title: "The microphone cannot be used",
+        body: [h("p", { role: "alert" }, error.message)],
+        buttons: [
+          { value: "cancel", text: "Cancel" },
+          { value: "listen", text: "Only listen" },
+          { value: "again", text: "Try again", class: "primary" },
+        ],
+      });
+      if (answer === "listen") {
+        open = true;
+      } else if (answer !== "again") {
+        return null;
+      }
+    }
+  }
+  if (video) {
+    await media.openCamera().catch((error) => notify(error.message, { urgent: true }));
+  }
+  return media;
+}
 
 /** A dialog; `changed(what)` is told when somebody has chosen another microphone, camera or speaker. */
 export async function chooseDevices(changed) {

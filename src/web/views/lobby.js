@@ -6,7 +6,10 @@ import { directChannel, peopleOn, stateOf } from "../picture.js";
 import { historyList } from "./history.js";
 
 export class Lobby {
-  /** `act` holds what buttons do: call, join, leave, share, watch, stopShare, open, signOut, devices, notifications. */
+  /**
+   * `act` holds what buttons do: call, join, leaveElsewhere, share, watch, stopShare, signOut, devices and notifications;
+   * `isBusy`, `isHere` and `viewers` are questions.
+   */
   constructor(picture, act) {
     this.picture = picture;
     this.act = act;
@@ -218,6 +221,7 @@ export class Lobby {
     list(this.shares, picture.sharesIn(channel), {
       key: ({ share_id: id }) => id,
       make: (share) => this.#shareCard(share),
+      renew: (element, share) => this.#renewShare(element, share),
     });
   }
 
@@ -263,11 +267,10 @@ export class Lobby {
     );
   }
 
-  /** How many watch a screen that I show. */
-  viewers(id, count) {
-    const text = this.pane.querySelector(`[data-share="${CSS.escape(id)}"] [data-viewers]`);
-    if (text) {
-      say(text, count === 0 ? "Nobody watches yet" : count === 1 ? "1 person watches" : `${count} people watch`);
-    }
+  /** How many watch a screen that I show here; another device knows of its own. */
+  #renewShare(element, { share_id: id }) {
+    const count = this.act.viewers(id);
+    const words = { 0: "Nobody watches yet", 1: "1 person watches" };
+    say(element.querySelector("p"), count === null ? "" : words[count] ?? `${count} people watch`);
   }
 }
