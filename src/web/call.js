@@ -143,7 +143,7 @@ export class Call extends EventTarget {
 
   /** Hangs up for everyone. */
   async endForAll() {
-    this.#end("You have ended the call.");
+    this.#end(this.state?.state === "ringing" ? "You have cancelled the call." : "You have ended the call.");
     await insist(() => post(`/calls/${this.id}/end`, {}, { keepalive: true }), () => true).catch(() => {});
   }
 

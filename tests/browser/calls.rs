@@ -38,30 +38,31 @@ async fn two_sign_in_ring_answer_and_see_each_other() {
 #[tokio::test]
 async fn three_talk_in_a_mesh_one_leaves_and_is_invited_again() {
     let (stage, server) = (Stage::open().await, Server::start());
-    for name in ["alice", "bob", "carol"] {
-        server.person(name);
-    }
-    let team = server.private_channel(&["alice", "bob", "carol"]);
     let [alice, bob, carol] = stage.people(&server, ["alice", "bob", "carol"]).await;
-    alice.click(&format!("[data-channel='{team}']")).await;
-    alice.click("#call-video").await;
+    alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    carol.click("[data-action=answer]").await;
-    for one in [&alice, &bob, &carol] {
-        one.receives(2, Media::Both).await;
-    }
-    carol.click("#leave").await;
-    alice.misses("[data-kind=peer][data-tile=carol]").await;
     alice.receives(1, Media::Both).await;
-    bob.receives(1, Media::Both).await;
-    carol.click("#call-close").await;
 
+    // The channel is not hers, so she is told who is there.
     alice.click("#people-button").await;
     alice.click("[data-invite=carol]").await;
+    carol.reads(".ring-card", "invites you to a call with bob").await;
     carol.click("[data-action=answer]").await;
     for one in [&alice, &bob, &carol] {
         one.receives(2, Media::Both).await;
     }
+    bob.click("#leave").await;
+    alice.misses("[data-kind=peer][data-tile=bob]").await;
+    alice.receives(1, Media::Sound).await;
+    carol.receives(1, Media::Both).await;
+    bob.click("#call-close").await;
+
+    alice.click("[data-invite=bob]").await;
+    bob.click("[data-action=answer]").await;
+    for one in [&alice, &bob, &carol] {
+        one.receives(2, Media::Sound).await;
+    }
+    bob.receives(2, Media::Both).await;
     server.assert_integrity();
     stage.finish([&alice, &bob, &carol]).await;
 }

@@ -22,8 +22,11 @@ pub const LOOKS: [Look; 4] = [
 /// Goes through every view in each look, with people who have a past, and has each seen.
 pub async fn tour(see: impl AsyncFn(&Browser, &str, Look)) {
     let (stage, server) = (Stage::open().await, Server::start());
-    // It should ring for as long as somebody looks.
-    server.execute("UPDATE settings SET value = 600 WHERE name = 'ringing_timeout'");
+    // It should ring, and people should stay, for as long as somebody looks, however busy the machine is.
+    server.execute(
+        "UPDATE settings SET value = 600 WHERE name = 'ringing_timeout';
+         UPDATE settings SET value = 3600 WHERE name IN ('presence_timeout', 'gone_after')",
+    );
     let see = async |browser: &Browser, what: &str| {
         for look in LOOKS {
             browser.look(look).await;

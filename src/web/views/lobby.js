@@ -21,7 +21,8 @@ export class Lobby {
     this.channels = h("ul", { class: "entries", id: "channels", "aria-labelledby": "channels-title" });
     this.people = h("ul", { class: "entries", id: "people", "aria-labelledby": "people-title-list" });
     this.noChannels = h("p", { class: "quiet hint" }, "You are in no private channel yet.");
-    this.missed = h("span", { class: "badge", hidden: true, "data-missed": true });
+    this.missedCount = h("span", { "data-missed": true });
+    this.missed = h("span", { class: "badge", hidden: true }, this.missedCount, h("span", { class: "heard" }, " missed"));
     this.historyLink = h(
       "a",
       { href: "#history", class: "entry", id: "open-history" },
@@ -130,11 +131,8 @@ export class Lobby {
     this.bell.hidden = !wantsBell;
     const unseen = picture.missed.filter((call) => !call.seen).length;
     this.missed.hidden = unseen === 0;
-    say(this.missed, `${unseen}`);
-    set(this.historyLink, {
-      "aria-current": this.selected === "history" ? "page" : null,
-      "aria-label": unseen > 0 ? `History, ${unseen} missed` : "History",
-    });
+    say(this.missedCount, `${unseen}`);
+    set(this.historyLink, { "aria-current": this.selected === "history" ? "page" : null });
     const channels = picture.listed();
     this.noChannels.hidden = channels.length > 0;
     list(this.channels, channels, {
@@ -231,9 +229,13 @@ export class Lobby {
       { class: "card live", "data-call": id, "aria-label": "Call going on" },
       icon("phone"),
       h("div", { class: "grow" }, h("strong", {}), h("p", { class: "quiet" })),
-      button({ text: "Join", icon: "phone", class: "primary", "data-action": "join", onclick: () => this.act.join(id, false) }),
-      button({ text: "With video", icon: "video", "data-action": "join-video", onclick: () => this.act.join(id, true) }),
-      button({ text: "Leave", class: "danger", "data-action": "leave", onclick: () => this.act.leaveElsewhere(id) }),
+      h(
+        "div",
+        { class: "row" },
+        button({ text: "Join", icon: "phone", class: "primary", "data-action": "join", onclick: () => this.act.join(id, false) }),
+        button({ text: "With video", icon: "video", "data-action": "join-video", onclick: () => this.act.join(id, true) }),
+        button({ text: "Leave", class: "danger", "data-action": "leave", onclick: () => this.act.leaveElsewhere(id) }),
+      ),
     );
   }
 

@@ -44,8 +44,16 @@ export class Ringing {
     return document.activeElement?.matches("input, select, textarea, dialog *") ?? false;
   }
 
+  #words(initiator, channel) {
+    const members = this.picture.members(channel);
+    if (!members.includes(this.picture.me)) {
+      const others = members.filter((name) => name !== initiator);
+      return `invites you to a call${others.length > 0 ? ` with ${others.join(", ")}` : ""}`;
+    }
+    return channel.startsWith("dm:") && members.length === 2 ? "is calling you" : `is calling ${this.picture.title(channel)}`;
+  }
+
   #card({ call_id: id, initiator, channel }) {
-    const where = channel.startsWith("dm:") && this.picture.members(channel).length === 2 ? "" : this.picture.title(channel);
     return h(
       "section",
       {
@@ -57,7 +65,7 @@ export class Ringing {
         "div",
         { class: "grow" },
         h("h2", { id: `ring-${id}` }, initiator),
-        h("p", { class: "quiet", id: `ring-text-${id}` }, where ? `is calling ${where}` : "is calling you"),
+        h("p", { class: "quiet", id: `ring-text-${id}` }, this.#words(initiator, channel)),
       ),
       h(
         "div",
