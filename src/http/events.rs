@@ -1,7 +1,6 @@
 //! `GET /events`: server-sent events (the HTML standard, section 9.2), and waiting for them in ordinary requests.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -12,10 +11,7 @@ use warp::{Filter, Reply};
 use super::request::Caller;
 use super::{Answer, App, Error, Request, Routes, one_of, route};
 use crate::database::Snapshot;
-use crate::push::{Listener, Message, Purpose, opening};
-
-/// A comment this often keeps proxies from closing an idle stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+use crate::push::{Heard, Listener, Message, Purpose, opening};
 
 /// The longest that a request may wait, in seconds.
 const WAIT_MAX: f64 = 60.0;
@@ -36,16 +32,20 @@ async fn events(request: Request) -> Answer<impl Reply> {
     let listener = request.app.hub.listen(&caller.name, caller.token_hash, Purpose::Stream);
     let opening = request.app.database.read(|snapshot| opening(snapshot, &caller.name, after))?;
     let newest = opening.newest;
-    let first = stream::iter(opening.messages.into_iter().map(Arc::new));
-    let rest = messages(listener).filter(move |message| std::future::ready(message.id > newest));
-    let stream = first.chain(rest).map(|message| Ok::<_, Infallible>(server_sent(&message)));
-    let reply = warp::sse::reply(warp::sse::keep_alive().interval(KEEP_ALIVE).stream(stream));
+    let first = stream::iter(opening.messages).map(|message| server_sent(&message));
+    let rest = heard(listener).filter_map(move |heard| {
+        std::future::ready(match heard {
+            Heard::Message(message) => (message.id > newest).then(|| server_sent(&message)),
+            Heard::StillHere => Some(Event::default().comment("")),
+        })
+    });
+    let reply = warp::sse::reply(first.chain(rest).map(Ok::<_, Infallible>));
     // nginx would collect the answer before it passes it on.
     Ok(warp::reply::with_header(reply, "x-accel-buffering", "no"))
 }
 
-fn messages(listener: Listener) -> impl Stream<Item = Arc<Message>> + Send {
-    stream::unfold(listener, |mut listener| async move { listener.next().await.map(|message| (message, listener)) })
+fn heard(listener: Listener) -> impl Stream<Item = Heard> + Send {
+    stream::unfold(listener, |mut listener| async move { listener.next().await.map(|heard| (heard, listener)) })
 }
 
 fn server_sent(message: &Message) -> Event {

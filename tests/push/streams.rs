@@ -273,3 +273,15 @@ async fn a_stopping_server_ends_its_streams_and_exits() {
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(stream.next().await.is_none());
 }
+
+#[tokio::test]
+async fn an_idle_stream_hears_a_comment_every_fifteen_seconds() {
+    let server = Server::start();
+    let (mut stream, _) = Stream::open_with_snapshot(&server.person("alice")).await;
+    for _ in 0..2 {
+        let begun = std::time::Instant::now();
+        let limit = std::time::Duration::from_secs(20);
+        let chunk = tokio::time::timeout(limit, stream.response.chunk()).await.expect("a comment in time");
+        assert_eq!(chunk.unwrap().unwrap(), ":\n\n", "after {:?}", begun.elapsed());
+    }
+}
