@@ -172,6 +172,12 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT username || ' is asked to call ' || call_id || ' but it is not known since when'
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
+  SELECT 'the signals to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal) || ' but counted as ' || sum(kept)
+  FROM (SELECT call_id, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
+        UNION ALL
+        SELECT call_id, to_user, 0, kept FROM signal_counts)
+  GROUP BY call_id, to_user HAVING sum(is_signal) <> sum(kept)
+  UNION ALL
   SELECT 'signal ' || id || ' belongs to no live call or share'
   FROM call_signals
   WHERE call_id NOT IN (SELECT call_id FROM calls WHERE state IN ('ringing', 'active'))

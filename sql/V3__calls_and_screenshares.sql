@@ -77,6 +77,15 @@ CREATE TABLE call_signals (
 
 CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
 
+-- How many signals are kept for each recipient of a call or share. Rules keep it: counting a thousand at each new one would be
+-- most of the work of storing it.
+CREATE TABLE signal_counts (
+  call_id TEXT NOT NULL,                                   -- the call, or the standalone share
+  to_user TEXT NOT NULL,                                   -- the recipient
+  kept    INTEGER NOT NULL,                                -- how many signals to them are in call_signals
+  PRIMARY KEY (call_id, to_user)
+) STRICT, WITHOUT ROWID;
+
 -- Media that a MediaRecorder in a browser uploaded, for receivers that cannot use WebRTC: the newest init segment of each
 -- sender, and chunks for as long as the settings say.
 CREATE TABLE call_media (

@@ -50,16 +50,31 @@ BEGIN
 END;
 
 -- Nobody acknowledges signals, so they are kept while the call lasts; a client that never stops sending must not fill the
--- disk. The oldest for the same recipient make way: refusing new ones instead would wedge a long call.
+-- disk. The oldest for the same recipient make way: refusing new ones instead would wedge a long call. Counting comes before
+-- comparing.
 CREATE TRIGGER oldest_signals_make_way
 AFTER INSERT ON call_signals
 BEGIN
+  INSERT INTO signal_counts (call_id, to_user, kept)
+  SELECT NEW.call_id, NEW.to_user, 0
+  WHERE NOT EXISTS (SELECT 1 FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user);
+
+  UPDATE signal_counts SET kept = kept + 1 WHERE call_id = NEW.call_id AND to_user = NEW.to_user;
+
   DELETE FROM call_signals
-  WHERE call_id = NEW.call_id AND to_user = NEW.to_user
-    AND id <= (SELECT id FROM call_signals
+  WHERE id IN (SELECT id FROM call_signals
                WHERE call_id = NEW.call_id AND to_user = NEW.to_user
-               ORDER BY id DESC
-               LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max'));
+               ORDER BY id
+               LIMIT max(0, (SELECT kept FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user)
+                            - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max')));
+END;
+
+-- Whatever takes a signal away, the count follows; the last takes it along.
+CREATE TRIGGER signal_that_goes_is_counted_no_more
+AFTER DELETE ON call_signals
+BEGIN
+  UPDATE signal_counts SET kept = kept - 1 WHERE call_id = OLD.call_id AND to_user = OLD.to_user;
+  DELETE FROM signal_counts WHERE call_id = OLD.call_id AND to_user = OLD.to_user AND kept < 1;
 END;
 
 -- The event is a pointer: the payload stays where it goes away with the call.

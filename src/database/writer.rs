@@ -23,6 +23,10 @@ pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// So many writes at most share a commit: it bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 256;
 
+/// What the writer keeps of the file in memory, at the most: what makes way for something new was written a while ago, and would
+/// be read from the file again each time.
+const CACHE_KIB: i64 = 16 * 1024;
+
 /// How often the writer looks for what is due, and gives freed pages back. Rules with a time limit promise a second.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -73,6 +77,7 @@ impl Writer {
     /// When the file cannot be written, or there can be no more threads.
     pub(super) fn start(connection: Connection) -> Result<Self, Box<dyn std::error::Error>> {
         let checkpoints = Checkpoints::of(&connection)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
         let hint = Hint::default();
         let committed = Arc::clone(&hint);

@@ -8,10 +8,11 @@ use rusqlite::config::DbConfig;
 use crate::new_file;
 
 /// Tables that grow with use.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 13] = [
     "calls",
     "call_participants",
     "call_signals",
+    "signal_counts",
     "call_media",
     "screenshares",
     "share_media",
