@@ -12,7 +12,7 @@ use crate::measure::processor_time;
 
 const REQUESTS: &str = include_str!("../wrk/requests.lua");
 const CALLS: &str = include_str!("../wrk/calls.lua");
-const RESULT: &str = include_str!("../wrk/result.lua");
+const COMMON: &str = include_str!("../wrk/common.lua");
 
 /// What a round measured.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl Work {
 
     fn of(script: &str, lines: String, threads: usize) -> Self {
         let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("script.lua"), format!("{script}\n{RESULT}")).unwrap();
+        fs::write(folder.path().join("script.lua"), format!("{COMMON}\n{script}")).unwrap();
         fs::write(folder.path().join("lines"), lines).unwrap();
         Self { folder, threads }
     }

@@ -1,13 +1,6 @@
 -- For wrk: whole calls, one at a time on each thread, which has one connection: somebody calls, it is answered, ten signals go
 -- back and forth, and it ends. A line of the file is a channel and the tokens and names of its two people, with tabs in between.
 
-local threads = 0
-
-function setup(thread)
-  thread:set("number", threads)
-  threads = threads + 1
-end
-
 function init(args)
   local pairs_of_people = {}
   for line in io.lines(args[1]) do

@@ -2,13 +2,6 @@
 -- A line of the file is METHOD, PATH, TOKEN, the type of the body and the file that it is in, with tabs in between; the last two
 -- are empty for a request without a body.
 
-local threads = 0
-
-function setup(thread)
-  thread:set("number", threads)
-  threads = threads + 1
-end
-
 function init(args)
   requests = {}
   local bodies = {}
