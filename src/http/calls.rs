@@ -8,7 +8,7 @@ use warp::{Filter, Reply};
 use super::body::JSON_MAX_BYTES;
 use super::events::look_until;
 use super::request::{Caller, integer, text, texts};
-use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refused, route, signals, status};
+use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refuse, route, signals, status};
 use crate::database::{Snapshot, Value, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
@@ -191,12 +191,14 @@ async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, String), Error> {
-    let (state, version, refusal, unnoted) = snapshot
+    let (state, version, refusal, unnoted): (_, _, Option<String>, _) = snapshot
         .row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .ok_or_else(|| Error::refused(app, "call_not_found"))?;
-    refused(app, Some(refusal))?;
+    if let Some(code) = refusal {
+        return Err(Error::refused(app, &code));
+    }
     if unnoted {
         app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
     }
@@ -206,7 +208,7 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
 async fn active(request: Request) -> Answer<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        refused(&request.app, snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?)?;
+        refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
     })?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))

@@ -78,11 +78,12 @@ pub(super) async fn look_until<T>(
     is_news: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
     let wait = wait_of(&request)?;
-    let (first, caller) =
-        request.read(|snapshot, caller| Ok((look(&request.app, snapshot, caller)?, caller.clone())))?;
-    if wait.is_zero() || is_news(&first) {
+    let (first, waiting) = request.read(|snapshot, caller| {
+        Ok((look(&request.app, snapshot, caller)?, (!wait.is_zero()).then(|| caller.clone())))
+    })?;
+    let Some(caller) = waiting.filter(|_| !is_news(&first)) else {
         return Ok(first);
-    }
+    };
     let app = request.app;
     let look = || app.database.read(|snapshot| look(&app, snapshot, &caller));
     let deadline = Instant::now() + wait;

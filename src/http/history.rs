@@ -7,7 +7,7 @@ use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
 use super::request::{Caller, text};
-use super::{Answer, App, Error, Request, Routes, json_text, one_of, refused, route, status};
+use super::{Answer, App, Error, Request, Routes, json_text, one_of, refuse, route, status};
 use crate::database::{Value, Write};
 use crate::statements;
 
@@ -39,10 +39,7 @@ async fn history(request: Request) -> Answer<impl Reply> {
         || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
     let found = request.read(|snapshot, Caller { name, .. }| {
         if let Some(channel) = channel {
-            refused(
-                &request.app,
-                snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?,
-            )?;
+            refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         }
         let (before_ts, before_id) = match before {
             None => (f64::INFINITY, ""),

@@ -7,7 +7,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::request::{Caller, integer, text};
-use super::{Answer, Error, Request, json_bytes, refused};
+use super::{Answer, Error, Request, json_bytes, refuse};
 use crate::database::{Snapshot, Value, Write};
 use crate::statements::{self, Statement};
 
@@ -26,7 +26,12 @@ struct Upload {
 
 impl Upload {
     /// Takes an upload out of a request: `?init=1&mime=M` or the headers `X-Init: 1` and `X-Mime: M` mark an init segment.
-    async fn of(request: &mut Request) -> Result<Self, Error> {
+    /// Answers who uploads, too.
+    async fn of(request: &mut Request) -> Result<(String, Self), Error> {
+        let (caller, limit) = request.read(|snapshot, caller| {
+            let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
+            Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
+        })?;
         let is_init = request.query("init").or_else(|| request.header_named("x-init")) == Some("1");
         let mime = request.query("mime").or_else(|| request.header_named("x-mime"));
         let init_mime = match mime.filter(|mime| !mime.is_empty()) {
@@ -39,17 +44,11 @@ impl Upload {
             }
             _ => None,
         };
-        let limit: i64 = request
-            .app
-            .database
-            .read(|snapshot| snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0)))?
-            .unwrap_or_default();
-        let limit = usize::try_from(limit).unwrap_or_default();
         let data = request.bytes(limit, "media_chunk_too_large").await?;
         if data.is_empty() {
             return Err(Error::bad_request("chunk_empty", "The body has no bytes; a chunk is the raw body."));
         }
-        Ok(Self { init_mime, data })
+        Ok((caller, Self { init_mime, data }))
     }
 
     /// The three parameters that the statements of calls and shares have in common.
@@ -65,16 +64,16 @@ fn stored(seq: i64) -> warp::reply::Json {
 }
 
 pub(super) async fn upload_to_call(call_id: String, mut request: Request) -> Answer {
-    let caller = request.caller()?;
-    let (is_init, [init, mime, data]) = Upload::of(&mut request).await?.parameters();
+    let (caller, upload) = Upload::of(&mut request).await?;
+    let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
     let answers = request.app.write(write).await?;
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[0]).unwrap_or(INIT_SEQ) }))
 }
 
 pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> Answer {
-    let caller = request.caller()?;
-    let (is_init, [init, mime, data]) = Upload::of(&mut request).await?.parameters();
+    let (caller, upload) = Upload::of(&mut request).await?;
+    let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
         .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
     let answers = request.app.write(write).await?;
@@ -139,7 +138,7 @@ pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Re
     request.read(|snapshot, Caller { name, .. }| {
         let sender = request.required_query("sender")?;
         let after = request.after(-1)?;
-        refused(&request.app, snapshot.row(&statements::WHY_NOT_TAKE_PART, [&call_id, name], |row| row.get(0))?)?;
+        refuse(&request.app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
         Ok(Buffered::of(snapshot, init, chunks)?.end())
@@ -149,7 +148,7 @@ pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Re
 pub(super) async fn of_share(share_id: String, request: Request) -> Answer<impl Reply> {
     request.read(|snapshot, Caller { name, .. }| {
         let after = request.after(-1)?;
-        refused(&request.app, snapshot.row(&statements::WHY_NOT_WATCH_SHARE, [&share_id, name], |row| row.get(0))?)?;
+        refuse(&request.app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
         let mut json = Buffered::of(snapshot, init, chunks)?;

@@ -17,6 +17,7 @@ mod signals;
 
 use std::convert::Infallible;
 
+use rusqlite::ToSql;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::{Filter, Rejection, Reply};
@@ -26,6 +27,8 @@ pub use self::listener::{bind, serve};
 pub use self::request::{App, PeerAddress};
 
 use self::request::Request;
+use crate::database::Snapshot;
+use crate::statements::Statement;
 
 /// A handler's answer.
 type Answer<T = warp::reply::Json> = Result<T, Error>;
@@ -92,12 +95,15 @@ macro_rules! route {
 }
 use route;
 
-/// 404 with a code, for what a read found to be refused.
-fn refused(app: &App, code: Option<Option<String>>) -> Result<(), Error> {
-    match code.flatten() {
-        None => Ok(()),
-        Some(code) => Err(Error::refused(app, &code)),
-    }
+/// Refuses with the code that a question of the kind `WHY_NOT_...` answers, if it answers one.
+fn refuse<const N: usize>(
+    app: &App,
+    snapshot: &Snapshot,
+    why_not: &'static Statement,
+    parameters: [&dyn ToSql; N],
+) -> Result<(), Error> {
+    let code: Option<Option<String>> = snapshot.row(why_not, parameters, |row| row.get(0))?;
+    code.flatten().map_or(Ok(()), |code| Err(Error::refused(app, &code)))
 }
 
 /// The status that a stopping or overloaded server answers with.

@@ -6,7 +6,7 @@ use warp::Filter;
 
 use super::calls::InChannel;
 use super::request::{Caller, text};
-use super::{Answer, App, Request, Routes, media, one_of, refused, route, signals, status};
+use super::{Answer, App, Request, Routes, media, one_of, refuse, route, signals, status};
 use crate::database::Write;
 use crate::statements;
 
@@ -44,7 +44,7 @@ async fn stop(share_id: String, request: Request) -> Answer {
 async fn active(request: Request) -> Answer {
     let shares = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        refused(&request.app, snapshot.row(&statements::WHY_NOT_READ_CHANNEL, [&channel, name], |row| row.get(0))?)?;
+        refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| {
             Ok(json!({
                 "share_id": row.get::<_, String>(0)?,

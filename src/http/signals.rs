@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::body::SIGNAL_BODY_MAX_BYTES;
 use super::events::look_until;
 use super::request::{Caller, text};
-use super::{Answer, App, Request, refused, status};
+use super::{Answer, App, Request, refuse, status};
 use crate::database::{Snapshot, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
@@ -52,7 +52,7 @@ struct Received {
 async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
     let after = request.after(0)?;
     let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
-        refused(app, snapshot.row(why_not, [&id, name], |row| row.get(0))?)?;
+        refuse(app, snapshot, why_not, [&id, name])?;
         Ok(snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?)
     };
     let arrived = |signals: &Vec<Received>| !signals.is_empty();
