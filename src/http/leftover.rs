@@ -50,9 +50,12 @@ pub(super) fn share(body: Incoming, expects_continue: bool) -> (SharedBody, Left
 impl Leftover {
     /// Takes in what the handler has not.
     pub(super) async fn discard(self) {
-        let never_sent = self.expects_continue && !lock(&self.state).asked_for;
-        if never_sent || lock(&self.state).body.size_hint().lower() > DISCARDED_MAX_BYTES {
-            return;
+        {
+            let State { body, asked_for } = &*lock(&self.state);
+            let never_sent = self.expects_continue && !asked_for;
+            if never_sent || body.is_end_stream() || body.size_hint().lower() > DISCARDED_MAX_BYTES {
+                return;
+            }
         }
         let discarding = async {
             let mut discarded = 0;

@@ -108,13 +108,13 @@ where
             tracing::debug!(%error, "a connection was gone before it began");
             continue;
         }
-        let service = warp::service(routes.clone());
+        let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (parts, body) = request.into_parts();
             let (body, leftover) = leftover::share(body, parts.headers.contains_key("expect"));
             let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(PeerAddress(peer));
-            let answering = hyper::service::Service::call(&TowerToHyperService::new(service.clone()), request);
+            let answering = hyper::service::Service::call(&service, request);
             async move {
                 let mut answer = answering.await;
                 leftover.discard().await;

@@ -38,21 +38,17 @@ pub fn routes(
     app: &App,
 ) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + Send + Sync + 'static {
     // What clients poll comes first: filters are tried in this order.
-    calls::routes(app)
-        .or(screenshares::routes(app))
-        .unify()
-        .or(sessions::routes(app))
-        .unify()
-        .or(events::routes(app))
-        .unify()
-        .or(history::routes(app))
-        .unify()
-        .or(ice::routes(app))
-        .unify()
-        .or(pages::routes())
-        .unify()
-        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
-        .map(Reply::into_response)
+    one_of![
+        calls::routes(app),
+        screenshares::routes(app),
+        sessions::routes(app),
+        events::routes(app),
+        history::routes(app),
+        ice::routes(app),
+        pages::routes(),
+    ]
+    .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
+    .map(Reply::into_response)
 }
 
 /// `{"status": WHAT}`, the answer of what has nothing else to say.
@@ -70,9 +66,11 @@ fn json_bytes(bytes: Vec<u8>) -> warp::reply::Response {
     warp::reply::with_header(bytes, "content-type", "application/json").into_response()
 }
 
-/// Joins a resource's routes into one filter.
+/// Joins filters into one that tries them in turn. warp copies the second one of each `or` for every request, so that is a
+/// single reference to all the rest.
 macro_rules! one_of {
-    ($first:expr $(, $next:expr)* $(,)?) => { $first$(.or($next).unify())*.boxed() };
+    ($only:expr $(,)?) => { $only };
+    ($first:expr, $($rest:expr),+ $(,)?) => { $first.or(one_of![$($rest),+]).unify().boxed() };
 }
 use one_of;
 

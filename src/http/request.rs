@@ -65,7 +65,7 @@ pub(super) struct Caller {
 
 /// One request.
 pub struct Request {
-    pub(super) app: App,
+    pub(super) app: Arc<App>,
     method: Method,
     headers: HeaderMap,
     query: HashMap<String, String>,
@@ -77,9 +77,9 @@ pub struct Request {
 pub(super) fn request(
     app: &App,
 ) -> impl Filter<Extract = (Request,), Error = warp::Rejection> + Clone + Send + Sync + use<> {
-    let app = app.clone();
+    let app = Arc::new(app.clone());
     warp::any()
-        .map(move || app.clone())
+        .map(move || Arc::clone(&app))
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::query::<HashMap<String, String>>())
