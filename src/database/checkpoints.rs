@@ -17,7 +17,11 @@
 //! next finds no note of how far the last checkpoints came, and all of the log, synced at every commit, goes into the file once
 //! more. See <https://sqlite.org/walformat.html>, on `nBackfill` and recovery.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, ErrorCode};
+
+use super::readers::Readers;
 
 /// So many pages in the log are worth a checkpoint; it is SQLite's own default.
 const PAGES_WORTH_IT: i64 = 1000;
@@ -47,8 +51,9 @@ impl Progress {
 }
 
 /// The checkpoints of the one connection that does them.
-#[derive(Default)]
 pub(super) struct Checkpoints {
+    /// Who has to let go first.
+    readers: Arc<Readers>,
     /// How long the log was at the last try.
     tried: i64,
     /// How much of the log is in the file and synced, as far as is known.
@@ -57,9 +62,9 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// From now on `connection` does no checkpoints by itself.
-    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn of(connection: &Connection, readers: Arc<Readers>) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(Self::default())
+        Ok(Self { readers, tried: 0, synced: None })
     }
 
     /// After a commit: a checkpoint for every so many pages. One that a reader cut short is not worth another try at once.
@@ -82,13 +87,14 @@ impl Checkpoints {
         };
         if before.logged < self.tried {
             // It has begun anew, which it only does when everything is in the file.
-            *self = Self::default();
+            (self.tried, self.synced) = (0, None);
         }
         let enough = before.logged >= PAGES_WORTH_IT && before.logged - self.tried >= more_than_last_time;
         if !enough || before.in_file == before.logged {
             return Ok(());
         }
         self.tried = before.logged;
+        self.readers.let_go();
         match self.checkpoint(connection) {
             Ok(()) => Ok(()),
             Err(error) if is_failed_sync(&error) && before.in_file != 0 && self.synced != Some(before.in_file) => {
@@ -103,6 +109,9 @@ impl Checkpoints {
 
     fn checkpoint(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let done = Progress::after(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        // Whoever reads now still looks into the log. When all of it is in the file, those who begin later do not, and once nobody
+        // does, the next commit begins the log anew.
+        self.readers.let_go();
         // The file is synced only if the whole log is in it. What another program adds meanwhile makes it a part.
         let now = Progress::now(connection)?;
         self.synced = (done.in_file == now.logged).then_some(done.in_file);

@@ -7,6 +7,7 @@ mod checkpoints;
 mod error;
 mod open;
 mod readers;
+mod wal_index;
 mod watcher;
 mod writer;
 
@@ -87,7 +88,7 @@ impl Database {
     /// refused is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open::open_and_migrate(path)?;
-        let readers = Readers::new(path);
+        let readers = Arc::new(Readers::new(path));
         let refusals = readers
             .read(|snapshot| {
                 snapshot.rows(&statements::REFUSALS, [], |row| {
@@ -96,11 +97,12 @@ impl Database {
                 })
             })
             .map_err(|error| OpenError::unusable(path, error))?;
-        let writer = Writer::start(connection).map_err(|error| OpenError::unusable(path, error))?;
+        let writer =
+            Writer::start(connection, Arc::clone(&readers)).map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Arc::new(writer),
-            readers: Arc::new(readers),
+            readers,
             refusals: Arc::new(refusals.into_iter().collect()),
         })
     }
@@ -154,6 +156,12 @@ impl Database {
     /// What `questions` returned, or that the file cannot be read.
     pub fn read<T, E: From<ReadError>>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
         self.readers.read(questions)
+    }
+
+    /// Lets go of the snapshots that are kept for the next question, so that other programs' checkpoints do not wait for them.
+    /// To be called now and then when nothing happens.
+    pub fn let_go(&self) {
+        self.readers.let_go();
     }
 
     /// What `code` means, if it is one of the codes that rules refuse with.

@@ -1,64 +1,172 @@
 //! Readers: connections of their own, which see the last commit and never wait for the writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
+use thread_local::ThreadLocal;
 
 use super::ReadError;
 use super::open::open_connection;
+use super::wal_index::{Header, WalIndex};
 use crate::statements::Statement;
 
-/// Connections that are not in use. There are never more than threads that read at once, which the async runtime bounds.
+/// How long letting go waits for a question that is being answered. They take microseconds; those for a stream of media, some
+/// milliseconds.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// A connection for each thread that reads, so that what it has in a processor's cache stays there.
+///
+/// Each keeps its snapshot for as long as nobody commits: beginning one takes locks that all connections share, and a server
+/// that is polled reads far more often than it writes. [`Readers::let_go`] keeps that from standing in anybody's way.
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    places: ThreadLocal<Place>,
+    /// How often the snapshots were let go of. Those that begin later are other ones.
+    era: AtomicU64,
+}
+
+/// Where a thread keeps its snapshot.
+#[derive(Default)]
+struct Place {
+    kept: Mutex<Kept>,
+    put_back: Condvar,
+}
+
+#[derive(Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    Idle(Snapshot),
+    /// Somebody asks, since this era.
+    InUse(u64),
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
+        Self { path: path.to_owned(), places: ThreadLocal::new(), era: AtomicU64::new(0) }
     }
 
     pub(super) fn read<T, E: From<ReadError>>(
         &self,
         questions: impl FnOnce(&Snapshot) -> Result<T, E>,
     ) -> Result<T, E> {
-        let snapshot = self.begin()?;
+        let place = self.places.get_or_default();
+        let era = self.era.load(Ordering::Acquire);
+        let kept = {
+            let mut kept = place.kept();
+            match *kept {
+                // A question inside a question gets a connection of its own.
+                Kept::InUse(_) => None,
+                _ => Some(std::mem::replace(&mut *kept, Kept::InUse(era))),
+            }
+        };
+        let Some(kept) = kept else {
+            return questions(&Snapshot::open(&self.path)?.renewed(era)?);
+        };
+        let mut in_use = InUse { place, leaves: Kept::Nothing };
+        let snapshot = match kept {
+            Kept::Idle(snapshot) => snapshot,
+            _ => Snapshot::open(&self.path)?,
+        };
+        let mut snapshot = snapshot.renewed(era)?;
         let answer = questions(&snapshot);
-        self.end(snapshot)?;
+        if answer.is_err() || !snapshot.is_current(self.era.load(Ordering::Acquire)) {
+            snapshot.end()?;
+        }
+        in_use.leaves = Kept::Idle(snapshot);
         answer
     }
 
-    fn begin(&self) -> Result<Snapshot, ReadError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let connection = open_connection(&self.path)?;
-                connection.pragma_update(None, "query_only", true)?;
-                connection
+    /// Lets go of the snapshots that are kept for the next question, and waits a little for those in use. A checkpoint would be
+    /// cut short by one that is older than the last commit, and the log does not begin anew while one looks into it.
+    pub(super) fn let_go(&self) {
+        let era = self.era.fetch_add(1, Ordering::AcqRel) + 1;
+        for place in &self.places {
+            let is_old = |kept: &mut Kept| matches!(kept, Kept::InUse(since) if *since < era);
+            let (mut kept, _) = place
+                .put_back
+                .wait_timeout_while(place.kept(), PATIENCE, is_old)
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Kept::Idle(snapshot) = &mut *kept
+                && snapshot.end().is_err()
+            {
+                *kept = Kept::Nothing;
             }
-        };
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Snapshot { connection })
+        }
     }
+}
 
-    /// A connection whose transaction cannot be closed is not used again.
-    fn end(&self, snapshot: Snapshot) -> Result<(), ReadError> {
-        snapshot.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot.connection);
-        Ok(())
+impl Place {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts back what is left of a snapshot that was in use: nothing, if anything was wrong with it.
+struct InUse<'a> {
+    place: &'a Place,
+    leaves: Kept,
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        *self.place.kept() = std::mem::take(&mut self.leaves);
+        // Costs nothing while nobody waits.
+        self.place.put_back.notify_all();
     }
 }
 
 /// The file at one instant.
 pub struct Snapshot {
+    /// Before the connection, which it must not outlive.
+    wal_index: Option<WalIndex>,
     connection: Connection,
+    /// What told it from later ones when it began; `None` if no transaction is open.
+    began: Option<(Header, u64)>,
 }
 
 impl Snapshot {
+    fn open(path: &Path) -> Result<Self, ReadError> {
+        let connection = open_connection(path)?;
+        connection.pragma_update(None, "query_only", true)?;
+        // The connection has read the file now, and so mapped the wal-index.
+        connection.pragma_query_value(None, "schema_version", |_| Ok(()))?;
+        Ok(Self { wal_index: WalIndex::of(&connection), connection, began: None })
+    }
+
+    /// What tells a snapshot that begins now from others. Without a wal-index to look at, nothing does.
+    fn mark(&self, era: u64) -> Option<(Header, u64)> {
+        self.wal_index.as_ref().map(|wal_index| (wal_index.header(), era))
+    }
+
+    /// Whether it is still what one that begins now would be.
+    fn is_current(&self, era: u64) -> bool {
+        self.began.is_some() && self.began == self.mark(era)
+    }
+
+    /// One of now.
+    fn renewed(mut self, era: u64) -> Result<Self, ReadError> {
+        if !self.is_current(era) {
+            self.end()?;
+            // It is looked at before the transaction begins: a commit in between is then noticed once too often, not too late.
+            let began = self.mark(era);
+            self.connection.prepare_cached("BEGIN")?.execute([])?;
+            self.began = Some(began.unwrap_or_default());
+        }
+        Ok(self)
+    }
+
+    fn end(&mut self) -> Result<(), ReadError> {
+        if self.began.take().is_some() {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+
     /// All rows of `statement`, each turned into a `T` by `map`.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use rusqlite::{Connection, params_from_iter};
 use tokio::sync::oneshot;
 
 use super::checkpoints::{Checkpoints, Unreliable};
+use super::readers::Readers;
 use super::{Rows, WriteError};
 use crate::statements::{self, Statement};
 
@@ -71,12 +72,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which owns `connection` from now on.
+    /// Starts the thread, which owns `connection` from now on, and lets `readers` go before a checkpoint.
     ///
     /// # Errors
     /// When the file cannot be written, or there can be no more threads.
-    pub(super) fn start(connection: Connection) -> Result<Self, Box<dyn std::error::Error>> {
-        let checkpoints = Checkpoints::of(&connection)?;
+    pub(super) fn start(connection: Connection, readers: Arc<Readers>) -> Result<Self, Box<dyn std::error::Error>> {
+        let checkpoints = Checkpoints::of(&connection, readers)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
         let hint = Hint::default();

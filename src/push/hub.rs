@@ -171,7 +171,8 @@ impl Thread {
         let mut said = None;
         loop {
             match hints.recv_timeout(LOOK_INTERVAL) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => self.database.let_go(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.hub.listening().closed {

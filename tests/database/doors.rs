@@ -1,8 +1,9 @@
 //! The doors: a write is done whole or not at all, is answered after it is on the disk, and waits no longer than its deadline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use minimost_calls::database::{Database, Value, WRITE_DEADLINE, Write, WriteError};
+use minimost_calls::database::{Database, ReadError, Snapshot, Value, WRITE_DEADLINE, Write, WriteError};
 use minimost_calls::statements;
 
 use crate::new_file;
@@ -112,4 +113,93 @@ fn a_closed_database_finishes_what_it_was_given_and_takes_no_more() {
         .count();
     assert_eq!(names(&database).len(), done);
     assert!(matches!(database.write_blocking(add("more")), Err(WriteError::Closed)));
+}
+
+/// A reader keeps its snapshot while nobody commits, so it has to notice each commit, also those of other programs.
+#[test]
+fn a_read_sees_every_commit_before_it_whoever_made_it() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    assert_eq!(names(&database), [""; 0]);
+    for number in 0..500 {
+        let name = format!("user{number:03}");
+        match number % 3 {
+            0 => drop(database.write_blocking(add(&name)).unwrap()),
+            1 => drop(other.execute(statements::ADD_USER.sql(), [&name, "x"]).unwrap()),
+            _ => {
+                other.execute_batch("BEGIN IMMEDIATE").unwrap();
+                other.execute(statements::ADD_USER.sql(), [&name, "x"]).unwrap();
+                assert_eq!(names(&database).len(), number, "what is not committed is not seen");
+                other.execute_batch("COMMIT").unwrap();
+            }
+        }
+        assert_eq!(names(&database).last(), Some(&name));
+        assert_eq!(names(&database).len(), number + 1);
+        if number % 50 == 0 {
+            other.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        }
+    }
+    other.execute("DELETE FROM users WHERE username <> 'user007'", []).unwrap();
+    assert_eq!(names(&database), ["user007"]);
+}
+
+#[test]
+fn all_questions_of_a_read_see_one_instant_and_the_next_read_a_later_one() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    let count = |snapshot: &Snapshot| snapshot.rows(&statements::LIST_USERS, [], |_| Ok(())).unwrap().len();
+    let counts = database.read(|snapshot| {
+        let before = count(snapshot);
+        other.execute(statements::ADD_USER.sql(), ["alice", "x"]).unwrap();
+        // A question inside a question is another read.
+        Ok::<_, ReadError>((before, count(snapshot), names(&database).len()))
+    });
+    assert_eq!(counts.unwrap(), (0, 0, 1));
+    assert_eq!(names(&database), ["alice"]);
+}
+
+/// Another program that wants the whole log in the file has to wait for a snapshot only until it is let go.
+#[test]
+fn a_kept_snapshot_is_let_go() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    database.write_blocking(add("alice")).unwrap();
+    assert_eq!(names(&database), ["alice"]);
+    let is_busy = || other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    assert!(is_busy(), "the snapshot is not kept, and this test tests nothing");
+    database.let_go();
+    assert!(!is_busy());
+    assert_eq!(names(&database), ["alice"]);
+}
+
+/// Readers that are never idle do not keep the log from beginning anew.
+#[test]
+fn the_log_stays_small_under_reads_and_writes() {
+    let (_folder, path, _other) = new_file();
+    let database = Database::open(&path).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut largest = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    names(&database);
+                }
+            });
+        }
+        let big = "x".repeat(100_000);
+        for _ in 0..1000 {
+            let write = Write::new(&statements::ADD_USER, [text("alice"), text(&big)])
+                .then(&statements::REMOVE_USER, [text("alice")])
+                .then(&statements::ADD_USER, [text("alice"), text(&big)])
+                .then(&statements::SET_PASSWORD, [text("alice"), text("short")])
+                .then(&statements::REMOVE_USER, [text("alice")]);
+            database.write_blocking(write).unwrap();
+            largest = largest.max(std::fs::metadata(path.with_extension("db-wal")).unwrap().len());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("the log was {} KiB at the most", largest / 1024);
+    assert!(largest < 16 * 1024 * 1024, "{largest}");
 }
