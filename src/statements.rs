@@ -136,11 +136,17 @@ statements! {
     INVITE_TO_CALL = "INSERT INTO invite_to_call (call_id, username, invited_by) VALUES (?1, ?2, ?3)";
     /// `?2` claims (`?3` = 1) or releases (0) the screen in call `?1`.
     SHARE_SCREEN_IN_CALL = "INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3)";
-    /// The state of call `?1`, as JSON, and its version; why `?2` may not see it, a code or NULL; and whether it is time to note
-    /// that `?2` is there.
+    /// The state of call `?1`, as JSON, and its version; why `?2` may not see it, a code or NULL; whether it is time to note that
+    /// `?2` is there; and for how many seconds all of this holds if nothing is written: not at all while anybody is rung, since
+    /// time alone ends that, and otherwise until it is time for such a note.
     CALL_STATE_FOR = "SELECT json, version, \
           CASE WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END, \
-          EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2) \
+          EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2), \
+          CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1 AND state = 'ringing') \
+              OR EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND state = 'pending') THEN 0.0 \
+            ELSE coalesce((SELECT last_seen_ts FROM call_participants \
+                           WHERE call_id = ?1 AND username = ?2 AND state = 'accepted'), (SELECT ts FROM now)) \
+              + (SELECT value FROM settings WHERE name = 'presence_interval') - (SELECT ts FROM now) END \
         FROM call_state_json WHERE call_id = ?1";
     /// Why `?2` may not read signals and media of call `?1`: a code, or NULL.
     WHY_NOT_TAKE_PART = "SELECT CASE \

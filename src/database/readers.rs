@@ -1,9 +1,12 @@
 //! Readers: connections of their own, which see the last commit and never wait for the writer.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
@@ -40,7 +43,7 @@ struct Place {
 enum Kept {
     #[default]
     Nothing,
-    Idle(Snapshot),
+    Idle(Box<Snapshot>),
     /// Somebody asks, since this era.
     InUse(u64),
 }
@@ -65,14 +68,16 @@ impl Readers {
             }
         };
         let Some(kept) = kept else {
-            return questions(&Snapshot::open(&self.path)?.renewed(era)?);
+            let mut snapshot = Snapshot::open(&self.path)?;
+            snapshot.renew(era)?;
+            return questions(&snapshot);
         };
         let mut in_use = InUse { place, leaves: Kept::Nothing };
-        let snapshot = match kept {
+        let mut snapshot = match kept {
             Kept::Idle(snapshot) => snapshot,
-            _ => Snapshot::open(&self.path)?,
+            _ => Box::new(Snapshot::open(&self.path)?),
         };
-        let mut snapshot = snapshot.renewed(era)?;
+        snapshot.renew(era)?;
         let answer = questions(&snapshot);
         if answer.is_err() || !snapshot.is_current(self.era.load(Ordering::Acquire)) {
             snapshot.end()?;
@@ -127,7 +132,20 @@ pub struct Snapshot {
     connection: Connection,
     /// What told it from later ones when it began; `None` if no transaction is open.
     began: Option<(Header, u64)>,
+    /// Answers that hold until somebody commits, by the name of the statement and its parameters with a NUL after each.
+    remembered: RefCell<HashMap<(&'static str, String), Remembered>>,
+    /// What the wal-index said when they were given.
+    remembered_since: Header,
 }
+
+/// An answer, and until when it holds if nobody commits.
+struct Remembered {
+    answer: Box<dyn Any + Send>,
+    until: Instant,
+}
+
+/// So many answers are remembered at the most.
+const REMEMBERED_MAX: usize = 1024;
 
 impl Snapshot {
     fn open(path: &Path) -> Result<Self, ReadError> {
@@ -135,7 +153,13 @@ impl Snapshot {
         connection.pragma_update(None, "query_only", true)?;
         // The connection has read the file now, and so mapped the wal-index.
         connection.pragma_query_value(None, "schema_version", |_| Ok(()))?;
-        Ok(Self { wal_index: WalIndex::of(&connection), connection, began: None })
+        Ok(Self {
+            wal_index: WalIndex::of(&connection),
+            connection,
+            began: None,
+            remembered: RefCell::default(),
+            remembered_since: Header::default(),
+        })
     }
 
     /// What tells a snapshot that begins now from others. Without a wal-index to look at, nothing does.
@@ -148,16 +172,21 @@ impl Snapshot {
         self.began.is_some() && self.began == self.mark(era)
     }
 
-    /// One of now.
-    fn renewed(mut self, era: u64) -> Result<Self, ReadError> {
+    /// Makes it one of now.
+    fn renew(&mut self, era: u64) -> Result<(), ReadError> {
         if !self.is_current(era) {
             self.end()?;
             // It is looked at before the transaction begins: a commit in between is then noticed once too often, not too late.
             let began = self.mark(era);
             self.connection.prepare_cached("BEGIN")?.execute([])?;
-            self.began = Some(began.unwrap_or_default());
+            let began = began.unwrap_or_default();
+            if self.remembered_since != began.0 || self.wal_index.is_none() {
+                self.remembered_since = began.0;
+                self.remembered.get_mut().clear();
+            }
+            self.began = Some(began);
         }
-        Ok(self)
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), ReadError> {
@@ -195,5 +224,40 @@ impl Snapshot {
         let mut prepared = self.connection.prepare_cached(statement.sql())?;
         let mut rows = prepared.query(&parameters[..])?;
         Ok(rows.next()?.map(map).transpose()?)
+    }
+
+    /// The first row of `statement`, if there is one, as `map` turns it into a `T` and the seconds for which that holds if nobody
+    /// commits. For so long this thread does not ask again, so a statement has to be asked for the same `T` each time.
+    ///
+    /// # Errors
+    /// What SQLite says, or `map`.
+    pub fn remembered<T: Clone + Send + 'static, const N: usize>(
+        &self,
+        statement: &'static Statement,
+        parameters: [&str; N],
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<(T, f64)>,
+    ) -> Result<Option<T>, ReadError> {
+        let question =
+            (statement.name(), parameters.iter().flat_map(|parameter| [*parameter, "\0"]).collect::<String>());
+        if let Some(Remembered { answer, until }) = self.remembered.borrow().get(&question)
+            && Instant::now() < *until
+            && let Some(answer) = answer.downcast_ref::<T>()
+        {
+            return Ok(Some(answer.clone()));
+        }
+        let Some((answer, holds)) =
+            self.row(statement, parameters.each_ref().map(|parameter| parameter as &dyn ToSql), map)?
+        else {
+            return Ok(None);
+        };
+        if holds > 0.0 {
+            let mut remembered = self.remembered.borrow_mut();
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            let until = Instant::now() + Duration::from_secs_f64(holds.min(3600.0));
+            remembered.insert(question, Remembered { answer: Box::new(answer.clone()), until });
+        }
+        Ok(Some(answer))
     }
 }

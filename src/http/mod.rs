@@ -17,9 +17,11 @@ mod signals;
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use rusqlite::ToSql;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::{Filter, Rejection, Reply};
 
 pub use self::error::Error;
@@ -62,8 +64,10 @@ fn json_text(text: String) -> warp::reply::Response {
 }
 
 /// JSON that is there already, as a reply.
-fn json_bytes(bytes: Vec<u8>) -> warp::reply::Response {
-    warp::reply::with_header(bytes, "content-type", "application/json").into_response()
+fn json_bytes(bytes: impl Into<Bytes>) -> warp::reply::Response {
+    let mut answer = warp::reply::Response::new(bytes.into().into());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
 }
 
 /// Joins filters into one that tries them in turn. warp copies the second one of each `or` for every request, so that is a

@@ -1,5 +1,6 @@
 //! The doors: a write is done whole or not at all, is answered after it is on the disk, and waits no longer than its deadline.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -202,4 +203,78 @@ fn the_log_stays_small_under_reads_and_writes() {
     });
     println!("the log was {} KiB at the most", largest / 1024);
     assert!(largest < 16 * 1024 * 1024, "{largest}");
+}
+
+/// What is remembered is asked again after every commit, and when its time is over.
+#[test]
+fn a_remembered_answer_holds_until_somebody_commits_or_its_time_is_over() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    let asked = Cell::new(0);
+    let hash = |holds: f64| {
+        let answer = database.read(|snapshot| {
+            snapshot.remembered(&statements::PASSWORD_HASH, ["alice"], |row| {
+                asked.set(asked.get() + 1);
+                Ok((row.get::<_, String>(0)?, holds))
+            })
+        });
+        Result::<_, ReadError>::unwrap(answer)
+    };
+    assert_eq!(hash(1e300), None);
+    database.write_blocking(add("alice")).unwrap();
+    for _ in 0..3 {
+        assert_eq!(hash(1e300).as_deref(), Some("x"));
+        // Other programs' checkpoints change nothing, nor does letting go for them.
+        database.let_go();
+        other.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    }
+    assert_eq!(asked.get(), 1);
+    other.execute_batch("UPDATE users SET password_hash = 'y'").unwrap();
+    assert_eq!(hash(0.0).as_deref(), Some("y"));
+    assert_eq!(hash(-1.0).as_deref(), Some("y"));
+    assert_eq!(hash(f64::NAN).as_deref(), Some("y"));
+    assert_eq!(asked.get(), 4, "what does not hold is not remembered");
+    assert_eq!(hash(1e300).as_deref(), Some("y"));
+    // Another question is not this one.
+    let other_answer = database.read(|snapshot| {
+        snapshot.remembered(&statements::PASSWORD_HASH, ["bob"], |row| Ok((row.get::<_, String>(0)?, 1.0)))
+    });
+    assert_eq!(Result::<_, ReadError>::unwrap(other_answer), None);
+    assert_eq!(hash(1e300).as_deref(), Some("y"));
+    assert_eq!(asked.get(), 5);
+}
+
+/// How long what somebody sees of a call is remembered: never past the time at which it changes without a commit.
+#[test]
+fn a_look_at_a_call_holds_for_as_long_as_time_alone_does_not_change_it() {
+    let (_folder, path, connection) = new_file();
+    let database = Database::open(&path).unwrap();
+    for name in ["alice", "bob", "carol"] {
+        database.write_blocking(add(name)).unwrap();
+    }
+    let at = |seconds: f64| connection.execute("UPDATE clock SET pinned_ts = ?1", [seconds]).unwrap();
+    let holds = |name: &str| -> f64 {
+        let look =
+            database.read(|snapshot| snapshot.row(&statements::CALL_STATE_FOR, [&"one", &name], |row| row.get(4)));
+        Result::<_, ReadError>::unwrap(look).unwrap()
+    };
+    at(1000.0);
+    connection
+        .execute_batch(
+            "UPDATE settings SET value = 5 WHERE name = 'presence_interval';
+             INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('one', 'dm:alice:bob:carol', 'alice');",
+        )
+        .unwrap();
+    assert_eq!(holds("alice"), 0.0, "it rings");
+    at(1001.0);
+    connection.execute_batch("INSERT INTO accept_call (call_id, username) VALUES ('one', 'bob')").unwrap();
+    assert_eq!(["alice", "bob"].map(holds), [0.0, 0.0], "carol is still asked");
+    connection.execute_batch("INSERT INTO accept_call (call_id, username) VALUES ('one', 'carol')").unwrap();
+    at(1003.0);
+    assert_eq!(["alice", "bob"].map(holds), [2.0, 3.0], "then it is time to note that they are there");
+    at(1005.5);
+    assert!(holds("alice") < 0.0);
+    assert_eq!(holds("nobody"), 5.0);
+    connection.execute_batch("INSERT INTO end_call (call_id, username) VALUES ('one', 'bob')").unwrap();
+    assert_eq!(holds("alice"), 5.0);
 }
