@@ -72,7 +72,7 @@ impl Readers {
             snapshot.renew(era)?;
             return questions(&snapshot);
         };
-        let mut in_use = InUse { place, leaves: Kept::Nothing };
+        let mut in_use = InUse { readers: self, place, era, leaves: Kept::Nothing };
         let mut snapshot = match kept {
             Kept::Idle(snapshot) => snapshot,
             _ => Box::new(Snapshot::open(&self.path)?),
@@ -113,15 +113,20 @@ impl Place {
 
 /// Puts back what is left of a snapshot that was in use: nothing, if anything was wrong with it.
 struct InUse<'a> {
+    readers: &'a Readers,
     place: &'a Place,
+    era: u64,
     leaves: Kept,
 }
 
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        *self.place.kept() = std::mem::take(&mut self.leaves);
-        // Costs nothing while nobody waits.
-        self.place.put_back.notify_all();
+        let mut kept = self.place.kept();
+        *kept = std::mem::take(&mut self.leaves);
+        // Nobody waits for a snapshot of this era, and telling nobody is a system call, too.
+        if self.era != self.readers.era.load(Ordering::Acquire) {
+            self.place.put_back.notify_all();
+        }
     }
 }
 
