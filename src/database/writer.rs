@@ -222,8 +222,9 @@ impl Thread {
         match committed {
             Ok(()) => {
                 self.unsettled = false;
-                self.hint();
+                // Whoever waits for an answer comes before those who only listen.
                 done.into_iter().for_each(|(job, outcome)| job.answer(outcome));
+                self.hint();
                 stop_if_unreliable(self.checkpoints.after_commit(&self.connection));
             }
             Err(error) => {

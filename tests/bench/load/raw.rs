@@ -8,6 +8,7 @@ use minimost_calls::statements::{self, Statement};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// A new file with a call between two people, open to write.
 pub struct Raw {
@@ -23,6 +24,8 @@ impl Raw {
         let path = folder.path().join("raw.db");
         Database::open(&path).unwrap().close();
         let connection = open_connection(&path).unwrap();
+        // As much as the server's writer has.
+        connection.pragma_update(None, "cache_size", -16 * 1024).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0), ('bob', '', 0);
@@ -39,28 +42,79 @@ impl Raw {
         while rows.next().unwrap().is_some() {}
     }
 
+    /// `writes` in one durable commit, with the clock pinned as the server does it; how long that took.
+    fn commit(&self, writes: impl FnOnce()) -> Duration {
+        let begun = Instant::now();
+        self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        self.execute(&statements::PIN_CLOCK, &[&1e9]);
+        writes();
+        self.execute(&statements::FREE_CLOCK, &[]);
+        self.connection.execute_batch("COMMIT").unwrap();
+        begun.elapsed()
+    }
+
     /// Signals a second, so many to a durable commit; and how long the middle commit took.
     pub fn signals(&self, batch: usize, duration: Duration) -> (f64, Duration) {
         let payload = format!("{{\"candidate\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES));
+        self.repeated(batch, duration, || {
+            self.execute(&statements::SEND_CALL_SIGNAL, params![&"call", &"alice", &"bob", &"ice_candidate", &payload]);
+        })
+    }
+
+    /// The same for chunks of media.
+    pub fn media(&self, batch: usize, chunk: &[u8], duration: Duration) -> f64 {
+        self.connection.execute("UPDATE settings SET value = highest WHERE name = 'media_buffer_seconds'", []).unwrap();
+        let upload =
+            || self.execute(&statements::UPLOAD_CALL_MEDIA, params![&"call", &"alice", &0, &None::<&str>, &chunk]);
+        self.repeated(batch, duration, upload).0
+    }
+
+    fn repeated(&self, batch: usize, duration: Duration, write: impl Fn()) -> (f64, Duration) {
         let (begun, mut commits) = (Instant::now(), Vec::new());
         while begun.elapsed() < duration {
-            let commit = Instant::now();
-            self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-            self.execute(&statements::PIN_CLOCK, &[&1e9]);
-            for _ in 0..batch {
-                self.execute(
-                    &statements::SEND_CALL_SIGNAL,
-                    params![&"call", &"alice", &"bob", &"ice_candidate", &payload],
-                );
-            }
-            self.execute(&statements::FREE_CLOCK, &[]);
-            self.connection.execute_batch("COMMIT").unwrap();
-            commits.push(commit.elapsed());
+            commits.push(self.commit(|| (0..batch).for_each(|_| write())));
         }
         let count = commits.len() * batch;
         let rate = count as f64 / begun.elapsed().as_secs_f64();
         commits.sort();
         (rate, commits[commits.len() / 2])
+    }
+
+    /// Whole calls a second, so many side by side, each step of all of them in one durable commit: more than any server with
+    /// so many workers, who wait for each answer, can put into one.
+    pub fn whole_calls(&self, workers: usize, duration: Duration) -> f64 {
+        let people: Vec<_> = (0..workers).map(|worker| [format!("one{worker}"), format!("other{worker}")]).collect();
+        for name in people.iter().flatten() {
+            self.execute(&statements::ADD_USER, params![name, &""]);
+        }
+        let payload = format!("{{\"candidate\":\"{}\"}}", "x".repeat(1800));
+        let (begun, mut calls) = (Instant::now(), 0);
+        while begun.elapsed() < duration {
+            let ids: Vec<_> = people.iter().map(|_| Uuid::new_v4().to_string()).collect();
+            let each = || ids.iter().zip(&people);
+            self.commit(|| {
+                each().for_each(|(id, [one, other])| {
+                    self.execute(&statements::INITIATE_CALL, params![id, &format!("dm:{one}:{other}"), one]);
+                });
+            });
+            self.commit(|| {
+                each().for_each(|(id, [_, other])| self.execute(&statements::ACCEPT_CALL, params![id, other]));
+            });
+            for number in 0..10 {
+                self.commit(|| {
+                    each().for_each(|(id, pair)| {
+                        let (from, to) = (&pair[number % 2], &pair[1 - number % 2]);
+                        let signal = params![id, from, to, &"ice_candidate", &payload];
+                        self.execute(&statements::SEND_CALL_SIGNAL, signal);
+                    });
+                });
+            }
+            self.commit(|| {
+                each().for_each(|(id, [one, _])| self.execute(&statements::END_CALL, params![id, one]));
+            });
+            calls += workers;
+        }
+        calls as f64 / begun.elapsed().as_secs_f64()
     }
 }
 

@@ -219,6 +219,7 @@ impl<'a> Stage<'a> {
         if !self.options.wants(name) {
             return;
         }
+        let raw = median((0..3).map(|_| Raw::new().whole_calls(WORKERS, Duration::from_secs(1))).collect());
         // Each round leaves calls in the middle of which its time was up.
         let work = Work::calls(
             &self
@@ -238,7 +239,8 @@ impl<'a> Stage<'a> {
                 Round { per_second: round.per_second / 13.0, processor: round.processor * 13.0, ..round }
             })
             .collect();
-        let row = Row { name: name.to_owned(), connections: WORKERS, server: medians(&rounds), bare: None, raw: None };
+        let row =
+            Row { name: name.to_owned(), connections: WORKERS, server: medians(&rounds), bare: None, raw: Some(raw) };
         progress(&row);
         rows.push(row);
     }
@@ -252,7 +254,9 @@ impl<'a> Stage<'a> {
                 token: &group.people[0].token,
                 body: Some(("application/octet-stream", &self.chunk)),
             }));
-            rows.push(self.alone(name, &upload, 16, None));
+            let chunk = fs::read(&self.chunk).unwrap();
+            let raw = median((0..3).map(|_| Raw::new().media(16, &chunk, Duration::from_secs(1))).collect());
+            rows.push(self.alone(name, &upload, 16, Some(raw)));
         }
         let name = "GET /calls/ID/media, thirty chunks";
         if self.options.wants(name) {
