@@ -6,24 +6,24 @@
 CREATE VIEW event_recipients AS
   SELECT username, id, ts, kind, call_id, channel, username AS about, detail
   FROM events
-  WHERE kind IN ('ringing', 'signal', 'session_ended')
+  WHERE (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended')
   UNION ALL
   SELECT member.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM private_channel_members AS member
   JOIN events AS event ON event.channel = member.channel
-  WHERE event.kind NOT IN ('ringing', 'signal', 'session_ended')
+  WHERE event.kind <> 'ringing' AND event.kind <> 'signal' AND event.kind <> 'session_ended'
   UNION ALL
   SELECT member.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM dm_members AS member
   JOIN events AS event ON event.channel = member.channel
-  WHERE event.kind NOT IN ('ringing', 'signal', 'session_ended')
+  WHERE event.kind <> 'ringing' AND event.kind <> 'signal' AND event.kind <> 'session_ended'
   UNION ALL
   SELECT participant.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM call_participants AS participant
   JOIN calls AS call ON call.call_id = participant.call_id
   JOIN events AS event ON event.channel = call.channel AND event.call_id = call.call_id
   WHERE participant.events_after IS NOT NULL AND event.id > participant.events_after
-    AND event.kind NOT IN ('ringing', 'signal', 'session_ended')
+    AND event.kind <> 'ringing' AND event.kind <> 'signal' AND event.kind <> 'session_ended'
     AND NOT EXISTS (SELECT 1 FROM channel_members AS member
                     WHERE member.channel = call.channel AND member.username = participant.username);
 

@@ -1,5 +1,9 @@
 -- Calls, who takes part, what they tell each other, and screens shared outside a call: the tables and their indexes.
 -- The rules stand in the files after this one.
+--
+-- Here and there: a list of more than two values after IN is an index that SQLite makes anew each time a trigger or a CHECK comes
+-- to it, and INSERT ... SELECT into what has triggers is a copy in a table of its own; either takes longer than storing a row.
+-- Hence OR, and VALUES.
 
 -- One row a call, live or finished. A call is ringing until a callee answers, active until somebody hangs up, and then
 -- 'ended'; 'rejected' if no callee answered. A finished call stays as history and never changes again.
@@ -12,15 +16,16 @@ CREATE TABLE calls (
   channel          TEXT NOT NULL,                          -- dm:NAME:NAME... (sorted) or private:<id>
   initiator        TEXT NOT NULL,                          -- who called
   state            TEXT NOT NULL                           -- ringing, active, ended or rejected
-                   CONSTRAINT calls_state_known CHECK (state IN ('ringing', 'active', 'ended', 'rejected')),
+                   CONSTRAINT calls_state_known CHECK (state = 'ringing' OR state = 'active' OR state = 'ended' OR state = 'rejected'),
   started_ts       REAL NOT NULL,                          -- when it began to ring
   answered_ts      REAL,                                   -- when the first callee answered; never moves
   ended_ts         REAL,                                   -- when it was over
   screenshare_user TEXT,                                   -- the one participant who shares a screen now
   ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned, admin or
                                                            -- max_duration
-                   CONSTRAINT calls_ended_reason_known CHECK (ended_reason IN
-                     ('hangup', 'rejected', 'timeout', 'restart', 'abandoned', 'admin', 'max_duration')),
+                   CONSTRAINT calls_ended_reason_known CHECK (
+                     ended_reason = 'hangup' OR ended_reason = 'rejected' OR ended_reason = 'timeout' OR ended_reason = 'restart'
+                     OR ended_reason = 'abandoned' OR ended_reason = 'admin' OR ended_reason = 'max_duration'),
   version          INTEGER NOT NULL DEFAULT 0,             -- the newest event that changed what a client sees of the call
   CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL)
     OR state IN ('ended', 'rejected'))
@@ -38,7 +43,7 @@ CREATE TABLE call_participants (
   role       TEXT NOT NULL                                 -- initiator (who called) or participant
              CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
   state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected or left
-             CONSTRAINT call_participants_state_known CHECK (state IN ('pending', 'accepted', 'rejected', 'left')),
+             CONSTRAINT call_participants_state_known CHECK (state = 'pending' OR state = 'accepted' OR state = 'rejected' OR state = 'left'),
   joined_ts  REAL,                                         -- when this person last came on the call
   left_ts    REAL,                                         -- when this person last went, NULL while on the call
   invited_ts REAL,                                         -- when it last began to ring for this person
@@ -68,7 +73,8 @@ CREATE TABLE call_signals (
   from_user   TEXT NOT NULL,                               -- who sent it
   to_user     TEXT NOT NULL,                               -- whom it is for
   signal_type TEXT NOT NULL                                -- offer, answer or ice_candidate
-              CONSTRAINT call_signals_type_known CHECK (signal_type IN ('offer', 'answer', 'ice_candidate')),
+              CONSTRAINT call_signals_type_known CHECK (
+                signal_type = 'offer' OR signal_type = 'answer' OR signal_type = 'ice_candidate'),
   payload     TEXT NOT NULL                                -- any JSON but null, as the sender wrote it
               CONSTRAINT call_signals_payload_is_json CHECK (json_valid(payload) AND json_type(payload) IS NOT 'null'),
   ts          REAL NOT NULL,                               -- when it was stored
@@ -153,8 +159,10 @@ CREATE TABLE events (
   ts       REAL NOT NULL,                                  -- when
   kind     TEXT NOT NULL                                   -- what; 'ringing', 'signal' and 'session_ended' are for `username`
                                                            -- alone, the others for all who may see the call or share
-           CONSTRAINT events_kind_known CHECK (kind IN ('started', 'ringing', 'invited', 'accepted', 'rejected', 'timed_out',
-             'left', 'ended', 'sharer_changed', 'share_started', 'share_stopped', 'signal', 'session_ended')),
+           CONSTRAINT events_kind_known CHECK (
+             kind = 'signal' OR kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted' OR kind = 'rejected'
+             OR kind = 'timed_out' OR kind = 'left' OR kind = 'ended' OR kind = 'sharer_changed' OR kind = 'share_started'
+             OR kind = 'share_stopped' OR kind = 'session_ended'),
   call_id  TEXT,                                           -- the call or share
   channel  TEXT,                                           -- its channel
   username TEXT,                                           -- whom it is about, or for
@@ -162,23 +170,26 @@ CREATE TABLE events (
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)) -- invited, an end's reason
 ) STRICT;
 
-CREATE INDEX events_for_one ON events (username, id) WHERE kind IN ('ringing', 'signal', 'session_ended');
-CREATE INDEX events_for_all ON events (channel, id) WHERE kind NOT IN ('ringing', 'signal', 'session_ended');
+CREATE INDEX events_for_one ON events (username, id)
+  WHERE kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended';
+CREATE INDEX events_for_all ON events (channel, id)
+  WHERE kind <> 'ringing' AND kind <> 'signal' AND kind <> 'session_ended';
 
--- `INSERT INTO announce (...)` is how a rule makes an event: the time and the channel are filled in. It never holds a row.
+-- `INSERT INTO announce (...)` is how a rule makes an event: the time and the channel are filled in. It never holds a row. Where
+-- there is nothing to announce, the kind is NULL.
 CREATE VIEW announce (kind, call_id, username, detail) AS
   SELECT CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE 0;
 
 -- What changes what a client sees of a call also moves the call's version, which long polls compare.
 CREATE TRIGGER announcement_is_an_event_and_a_version
 INSTEAD OF INSERT ON announce
+WHEN NEW.kind IS NOT NULL
 BEGIN
   INSERT INTO events (ts, kind, call_id, channel, username, detail)
-  SELECT ts, NEW.kind, NEW.call_id,
-         coalesce((SELECT channel FROM calls WHERE call_id = NEW.call_id),
-                  (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)),
-         NEW.username, NEW.detail
-  FROM now;
+  VALUES ((SELECT ts FROM now), NEW.kind, NEW.call_id,
+          coalesce((SELECT channel FROM calls WHERE call_id = NEW.call_id),
+                   (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)),
+          NEW.username, NEW.detail);
 
   UPDATE calls SET version = (SELECT max(id) FROM events)
   WHERE call_id = NEW.call_id AND NEW.kind NOT IN ('ringing', 'signal');

@@ -8,7 +8,7 @@ BEGIN
   SELECT RAISE(ABORT, 'call_exists')
   WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
   SELECT RAISE(ABORT, 'call_move_illegal')
-  WHERE NEW.state IN ('active', 'ended', 'rejected') OR NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL;
+  WHERE NEW.state = 'active' OR NEW.state = 'ended' OR NEW.state = 'rejected' OR NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL;
 END;
 
 -- Only members call a channel, and only where there is somebody to ring. What channel_use refuses comes first: a stranger
@@ -36,7 +36,7 @@ BEGIN
                        ORDER BY value))
   WHERE call_id = NEW.call_id AND channel GLOB 'dm:*';
 
-  INSERT INTO dm_channel (channel) SELECT channel FROM calls WHERE call_id = NEW.call_id;
+  INSERT INTO dm_channel (channel) VALUES ((SELECT channel FROM calls WHERE call_id = NEW.call_id));
 
   INSERT INTO sweep (ts) SELECT ts FROM now
   WHERE EXISTS (SELECT 1 FROM calls
@@ -77,7 +77,7 @@ END;
 CREATE TRIGGER call_move_is_legal
 BEFORE UPDATE OF state ON calls
 WHEN NEW.state IS NOT OLD.state
-  AND NEW.state IN ('ringing', 'active', 'ended', 'rejected')
+  AND (NEW.state = 'ringing' OR NEW.state = 'active' OR NEW.state = 'ended' OR NEW.state = 'rejected')
   AND NOT (OLD.state IN ('ended', 'rejected') AND OLD.ended_ts IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM legal_moves WHERE subject = 'call' AND from_state = OLD.state AND to_state = NEW.state)
 BEGIN
@@ -184,7 +184,8 @@ BEGIN
   WHERE call_id = NEW.call_id;
 
   INSERT INTO announce (kind, call_id, detail)
-  SELECT 'ended', call_id, json_object('state', state, 'reason', ended_reason) FROM calls WHERE call_id = NEW.call_id;
+  VALUES ('ended', NEW.call_id,
+          (SELECT json_object('state', state, 'reason', ended_reason) FROM calls WHERE call_id = NEW.call_id));
 END;
 
 -- Everybody on a call sees whose screen it is.

@@ -28,7 +28,7 @@ BEGIN
   WHERE (NEW.role = 'initiator')
     IS NOT (NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
   SELECT RAISE(ABORT, 'participant_move_illegal')
-  WHERE NEW.state IN ('pending', 'accepted', 'rejected', 'left')
+  WHERE (NEW.state = 'pending' OR NEW.state = 'accepted' OR NEW.state = 'rejected' OR NEW.state = 'left')
     AND NOT EXISTS (SELECT 1 FROM legal_moves
                     WHERE subject = 'participant' AND from_state = 'new' AND to_state = NEW.state);
 END;
@@ -57,7 +57,7 @@ END;
 CREATE TRIGGER participant_move_is_legal
 BEFORE UPDATE OF state ON call_participants
 WHEN NEW.state IS NOT OLD.state
-  AND NEW.state IN ('pending', 'accepted', 'rejected', 'left')
+  AND (NEW.state = 'pending' OR NEW.state = 'accepted' OR NEW.state = 'rejected' OR NEW.state = 'left')
   AND NOT EXISTS (SELECT 1 FROM legal_moves
                   WHERE subject = 'participant' AND from_state = OLD.state AND to_state = NEW.state)
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND state IN ('ringing', 'active'))
@@ -123,14 +123,15 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
   INSERT INTO announce (kind, call_id, username)
-  SELECT 'ringing', NEW.call_id, NEW.username WHERE NEW.state = 'pending';
+  VALUES (CASE WHEN NEW.state = 'pending' THEN 'ringing' END, NEW.call_id, NEW.username);
 
   INSERT INTO announce (kind, call_id, username, detail)
-  SELECT 'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by)
-  WHERE NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active');
+  VALUES (CASE WHEN NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
+               THEN 'invited' END,
+          NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
 
   INSERT INTO announce (kind, call_id, username)
-  SELECT 'accepted', NEW.call_id, NEW.username WHERE NEW.state = 'accepted' AND NEW.role = 'participant';
+  VALUES (CASE WHEN NEW.state = 'accepted' AND NEW.role = 'participant' THEN 'accepted' END, NEW.call_id, NEW.username);
 END;
 
 -- A callee's answer makes the call active.
@@ -201,15 +202,15 @@ BEGIN
     AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active'));
 
   INSERT INTO announce (kind, call_id, username, detail)
-  SELECT CASE WHEN NEW.state = 'pending' THEN 'invited'
-              WHEN NEW.state = 'rejected' AND NEW.missed_ts IS NOT NULL THEN 'timed_out'
-              ELSE NEW.state END,
-         NEW.call_id, NEW.username,
-         CASE WHEN NEW.state = 'pending' THEN json_object('by', NEW.invited_by) END
-  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active'));
+  VALUES (CASE WHEN NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state IN ('ringing', 'active')) THEN NULL
+               WHEN NEW.state = 'pending' THEN 'invited'
+               WHEN NEW.state = 'rejected' AND NEW.missed_ts IS NOT NULL THEN 'timed_out'
+               ELSE NEW.state END,
+          NEW.call_id, NEW.username,
+          CASE WHEN NEW.state = 'pending' THEN json_object('by', NEW.invited_by) END);
 
   INSERT INTO announce (kind, call_id, username)
-  SELECT 'ringing', NEW.call_id, NEW.username WHERE NEW.state = 'pending';
+  VALUES (CASE WHEN NEW.state = 'pending' THEN 'ringing' END, NEW.call_id, NEW.username);
 
   INSERT INTO departures (call_id, username, state, missed_ts)
   SELECT NEW.call_id, NEW.username, NEW.state, NEW.missed_ts

@@ -55,18 +55,19 @@ END;
 CREATE TRIGGER oldest_signals_make_way
 AFTER INSERT ON call_signals
 BEGIN
-  INSERT INTO signal_counts (call_id, to_user, kept)
-  SELECT NEW.call_id, NEW.to_user, 0
-  WHERE NOT EXISTS (SELECT 1 FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user);
-
   UPDATE signal_counts SET kept = kept + 1 WHERE call_id = NEW.call_id AND to_user = NEW.to_user;
 
+  INSERT INTO signal_counts (call_id, to_user, kept) SELECT NEW.call_id, NEW.to_user, 1 WHERE changes() = 0;
+
   DELETE FROM call_signals
-  WHERE id IN (SELECT id FROM call_signals
+  WHERE call_id = NEW.call_id AND to_user = NEW.to_user
+    AND id <= (SELECT id FROM call_signals
                WHERE call_id = NEW.call_id AND to_user = NEW.to_user
                ORDER BY id
-               LIMIT max(0, (SELECT kept FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user)
-                            - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max')));
+               LIMIT (SELECT kept FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user)
+                     > (SELECT value FROM settings WHERE name = 'signals_per_call_max')
+               OFFSET (SELECT kept FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user)
+                      - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max') - 1);
 END;
 
 -- Whatever takes a signal away, the count follows; the last takes it along.

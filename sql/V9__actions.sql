@@ -23,7 +23,7 @@ CREATE TRIGGER initiated_call_rings_every_member
 INSTEAD OF INSERT ON initiate_call
 BEGIN
   INSERT INTO calls (call_id, channel, initiator, state, started_ts)
-  SELECT NEW.call_id, NEW.channel, NEW.initiator, 'ringing', ts FROM now;
+  VALUES (NEW.call_id, NEW.channel, NEW.initiator, 'ringing', (SELECT ts FROM now));
 
   INSERT INTO call_participants (call_id, username, role, state, invited_ts)
   SELECT NEW.call_id, member.username,
@@ -231,7 +231,7 @@ BEGIN
   WHERE EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id);
 
   INSERT INTO call_signals (call_id, from_user, to_user, signal_type, payload, ts)
-  SELECT NEW.call_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, ts FROM now;
+  VALUES (NEW.call_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, (SELECT ts FROM now));
 END;
 
 -- POST /screenshare/ID/signal.
@@ -245,7 +245,7 @@ BEGIN
   WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id);
 
   INSERT INTO call_signals (call_id, from_user, to_user, signal_type, payload, ts)
-  SELECT NEW.share_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, ts FROM now;
+  VALUES (NEW.share_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, (SELECT ts FROM now));
 END;
 
 -- POST /screenshare/start.
