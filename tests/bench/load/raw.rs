@@ -25,7 +25,7 @@ impl Raw {
         Database::open(&path).unwrap().close();
         let connection = open_connection(&path).unwrap();
         // As much as the server's writer has.
-        connection.pragma_update(None, "cache_size", -16 * 1024).unwrap();
+        connection.pragma_update(None, "cache_size", -4 * 1024).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0), ('bob', '', 0);
