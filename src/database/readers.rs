@@ -231,30 +231,26 @@ impl Snapshot {
         Ok(rows.next()?.map(map).transpose()?)
     }
 
-    /// The first row of `statement`, if there is one, as `map` turns it into a `T` and the seconds for which that holds if nobody
-    /// commits. For so long this thread does not ask again, so a statement has to be asked for the same `T` each time.
+    /// What `ask` answers about `statement` with these parameters, and the seconds for which that holds if nobody commits. For so
+    /// long this thread does not ask again, so the same statement has to be asked about for the same `T` each time.
     ///
     /// # Errors
-    /// What SQLite says, or `map`.
-    pub fn remembered<T: Clone + Send + 'static, const N: usize>(
+    /// What `ask` says, which is not remembered.
+    pub fn remembered<T: Clone + Send + 'static, E, const N: usize>(
         &self,
         statement: &'static Statement,
         parameters: [&str; N],
-        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<(T, f64)>,
-    ) -> Result<Option<T>, ReadError> {
-        let question =
-            (statement.name(), parameters.iter().flat_map(|parameter| [*parameter, "\0"]).collect::<String>());
+        ask: impl FnOnce() -> Result<(T, f64), E>,
+    ) -> Result<T, E> {
+        let parameters = parameters.iter().flat_map(|parameter| [*parameter, "\0"]).collect::<String>();
+        let question = (statement.name(), parameters);
         if let Some(Remembered { answer, until }) = self.remembered.borrow().get(&question)
             && Instant::now() < *until
             && let Some(answer) = answer.downcast_ref::<T>()
         {
-            return Ok(Some(answer.clone()));
+            return Ok(answer.clone());
         }
-        let Some((answer, holds)) =
-            self.row(statement, parameters.each_ref().map(|parameter| parameter as &dyn ToSql), map)?
-        else {
-            return Ok(None);
-        };
+        let (answer, holds) = ask()?;
         if holds > 0.0 {
             let mut remembered = self.remembered.borrow_mut();
             if remembered.len() >= REMEMBERED_MAX {
@@ -263,6 +259,6 @@ impl Snapshot {
             let until = Instant::now() + Duration::from_secs_f64(holds.min(3600.0));
             remembered.insert(question, Remembered { answer: Box::new(answer.clone()), until });
         }
-        Ok(Some(answer))
+        Ok(answer)
     }
 }

@@ -83,14 +83,19 @@ async fn incoming(request: Request) -> Answer {
 }
 
 fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Json>, Error> {
-    Ok(snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| {
-        Ok(json!({
-            "call_id": row.get::<_, String>(0)?,
-            "channel": row.get::<_, String>(1)?,
-            "initiator": row.get::<_, String>(2)?,
-            "started_ts": row.get::<_, f64>(3)?,
-        }))
-    })?)
+    snapshot.remembered(&statements::INCOMING_CALLS, [&caller.name], || {
+        let calls = snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| {
+            Ok(json!({
+                "call_id": row.get::<_, String>(0)?,
+                "channel": row.get::<_, String>(1)?,
+                "initiator": row.get::<_, String>(2)?,
+                "started_ts": row.get::<_, f64>(3)?,
+            }))
+        })?;
+        // Nothing begins to ring without a commit, but what rings stops by itself.
+        let holds = if calls.is_empty() { f64::INFINITY } else { 0.0 };
+        Ok((calls, holds))
+    })
 }
 
 async fn accept(call_id: String, request: Request) -> Answer {
@@ -194,8 +199,8 @@ async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
-    let Look { state, version, refusal, unnoted } = snapshot
-        .remembered(&statements::CALL_STATE_FOR, [call_id, caller], |row| {
+    let ask = || {
+        let look = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
             let state = row.get_ref(0)?.as_bytes()?;
             let look = Look {
                 state: Bytes::copy_from_slice(state),
@@ -204,8 +209,11 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
                 unnoted: row.get(3)?,
             };
             Ok((look, row.get(4)?))
-        })?
-        .ok_or_else(|| Error::refused(app, "call_not_found"))?;
+        })?;
+        look.ok_or_else(|| Error::refused(app, "call_not_found"))
+    };
+    let Look { state, version, refusal, unnoted } =
+        snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], ask)?;
     if let Some(code) = refusal {
         return Err(Error::refused(app, &code));
     }

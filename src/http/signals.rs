@@ -39,7 +39,7 @@ pub(super) async fn send_in_share(share_id: String, request: Request) -> Answer 
 
 /// A signal as its recipient gets it. A payload that went through a `serde_json::Value` would lose what that cannot hold:
 /// numbers with many digits, lone surrogates, and everything nested deeper than 128 levels.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Received {
     id: i64,
     from: String,
@@ -52,8 +52,13 @@ struct Received {
 async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
     let after = request.after(0)?;
     let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
-        refuse(app, snapshot, why_not, [&id, name])?;
-        Ok(snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?)
+        snapshot.remembered(why_not, [&id, name, &after.to_string()], || {
+            refuse(app, snapshot, why_not, [&id, name])?;
+            let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?;
+            // That there are none holds until somebody sends one. Those that there are, are read once.
+            let holds = if signals.is_empty() { f64::INFINITY } else { 0.0 };
+            Ok((signals, holds))
+        })
     };
     let arrived = |signals: &Vec<Received>| !signals.is_empty();
     let signals = look_until(request, Purpose::Other, look, arrived).await?;

@@ -211,15 +211,16 @@ fn a_remembered_answer_holds_until_somebody_commits_or_its_time_is_over() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     let asked = Cell::new(0);
-    let hash = |holds: f64| {
+    let ask = |name: &str, holds: f64| -> Option<String> {
         let answer = database.read(|snapshot| {
-            snapshot.remembered(&statements::PASSWORD_HASH, ["alice"], |row| {
+            snapshot.remembered(&statements::PASSWORD_HASH, [name], || {
                 asked.set(asked.get() + 1);
-                Ok((row.get::<_, String>(0)?, holds))
+                Ok((snapshot.row(&statements::PASSWORD_HASH, [&name], |row| row.get(0))?, holds))
             })
         });
         Result::<_, ReadError>::unwrap(answer)
     };
+    let hash = |holds| ask("alice", holds);
     assert_eq!(hash(1e300), None);
     database.write_blocking(add("alice")).unwrap();
     for _ in 0..3 {
@@ -228,20 +229,26 @@ fn a_remembered_answer_holds_until_somebody_commits_or_its_time_is_over() {
         database.let_go();
         other.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
     }
-    assert_eq!(asked.get(), 1);
+    assert_eq!(asked.get(), 2);
     other.execute_batch("UPDATE users SET password_hash = 'y'").unwrap();
     assert_eq!(hash(0.0).as_deref(), Some("y"));
     assert_eq!(hash(-1.0).as_deref(), Some("y"));
     assert_eq!(hash(f64::NAN).as_deref(), Some("y"));
-    assert_eq!(asked.get(), 4, "what does not hold is not remembered");
+    assert_eq!(asked.get(), 5, "what does not hold is not remembered");
     assert_eq!(hash(1e300).as_deref(), Some("y"));
-    // Another question is not this one.
-    let other_answer = database.read(|snapshot| {
-        snapshot.remembered(&statements::PASSWORD_HASH, ["bob"], |row| Ok((row.get::<_, String>(0)?, 1.0)))
-    });
-    assert_eq!(Result::<_, ReadError>::unwrap(other_answer), None);
-    assert_eq!(hash(1e300).as_deref(), Some("y"));
-    assert_eq!(asked.get(), 5);
+    assert_eq!(ask("bob", 1.0), None, "another question is not this one");
+    assert_eq!(hash(f64::INFINITY).as_deref(), Some("y"));
+    assert_eq!(asked.get(), 7);
+    let failed =
+        database.read(|snapshot| snapshot.remembered(&statements::LIST_USERS, [], || Err::<((), f64), _>(refused())));
+    assert!(failed.is_err());
+    let next =
+        database.read(|snapshot| snapshot.remembered(&statements::LIST_USERS, [], || Ok::<_, ReadError>(((), 1.0))));
+    assert!(next.is_ok(), "an error is not remembered");
+}
+
+fn refused() -> ReadError {
+    ReadError::from(rusqlite::Error::QueryReturnedNoRows)
 }
 
 /// How long what somebody sees of a call is remembered: never past the time at which it changes without a commit.
