@@ -16,7 +16,8 @@ CREATE TABLE calls (
   channel          TEXT NOT NULL,                          -- dm:NAME:NAME... (sorted) or private:<id>
   initiator        TEXT NOT NULL,                          -- who called
   state            TEXT NOT NULL                           -- ringing, active, ended or rejected
-                   CONSTRAINT calls_state_known CHECK (state = 'ringing' OR state = 'active' OR state = 'ended' OR state = 'rejected'),
+                   CONSTRAINT calls_state_known CHECK (
+                     state = 'ringing' OR state = 'active' OR state = 'ended' OR state = 'rejected'),
   started_ts       REAL NOT NULL,                          -- when it began to ring
   answered_ts      REAL,                                   -- when the first callee answered; never moves
   ended_ts         REAL,                                   -- when it was over
@@ -43,7 +44,8 @@ CREATE TABLE call_participants (
   role       TEXT NOT NULL                                 -- initiator (who called) or participant
              CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
   state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected or left
-             CONSTRAINT call_participants_state_known CHECK (state = 'pending' OR state = 'accepted' OR state = 'rejected' OR state = 'left'),
+             CONSTRAINT call_participants_state_known CHECK (
+               state = 'pending' OR state = 'accepted' OR state = 'rejected' OR state = 'left'),
   joined_ts  REAL,                                         -- when this person last came on the call
   left_ts    REAL,                                         -- when this person last went, NULL while on the call
   invited_ts REAL,                                         -- when it last began to ring for this person

@@ -8,7 +8,8 @@ BEGIN
   SELECT RAISE(ABORT, 'call_exists')
   WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
   SELECT RAISE(ABORT, 'call_move_illegal')
-  WHERE NEW.state = 'active' OR NEW.state = 'ended' OR NEW.state = 'rejected' OR NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL;
+  WHERE NEW.state = 'active' OR NEW.state = 'ended' OR NEW.state = 'rejected'
+    OR NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL;
 END;
 
 -- Only members call a channel, and only where there is somebody to ring. What channel_use refuses comes first: a stranger
