@@ -9,9 +9,7 @@ use warp::{Filter, Reply};
 use super::body::JSON_MAX_BYTES;
 use super::events::look_until;
 use super::request::{Caller, integer, text, texts};
-use super::{
-    Answer, App, Error, Request, Routes, json_bytes, json_text, media, one_of, refuse, route, signals, status,
-};
+use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refuse, route, signals, status};
 use crate::database::{Snapshot, Value, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
@@ -195,44 +193,25 @@ async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
     let look = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
     let is_news = |(version, _): &(i64, Bytes)| seen != Some(*version);
     let (_, state) = look_until(request, Purpose::State, look, is_news).await?;
-    Ok(json_bytes(state))
+    Ok(json_text(state))
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
-    let ask = || {
+    snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], || {
         let look = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
-            let state = row.get_ref(0)?.as_bytes()?;
-            let look = Look {
-                state: Bytes::copy_from_slice(state),
-                version: row.get(1)?,
-                refusal: row.get(2)?,
-                unnoted: row.get(3)?,
-            };
-            Ok((look, row.get(4)?))
+            let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
+            Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?, row.get(4)?))
         })?;
-        look.ok_or_else(|| Error::refused(app, "call_not_found"))
-    };
-    let Look { state, version, refusal, unnoted } =
-        snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], ask)?;
-    if let Some(code) = refusal {
-        return Err(Error::refused(app, &code));
-    }
-    if unnoted {
-        app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
-    }
-    Ok((version, state))
-}
-
-/// What somebody sees who looks at a call.
-#[derive(Clone)]
-struct Look {
-    /// As JSON.
-    state: Bytes,
-    version: i64,
-    /// Why they may not see it.
-    refusal: Option<String>,
-    /// Whether it is time to note that they are there.
-    unnoted: bool,
+        let (state, version, refusal, unnoted, holds) = look.ok_or_else(|| Error::refused(app, "call_not_found"))?;
+        if let Some(code) = refusal {
+            return Err(Error::refused(app, &code));
+        }
+        // What is remembered ends when it is time for the next note.
+        if unnoted {
+            app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
+        }
+        Ok(((version, state), holds))
+    })
 }
 
 async fn active(request: Request) -> Answer<impl Reply> {

@@ -7,7 +7,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::request::{Caller, integer, text};
-use super::{Answer, Error, Request, json_bytes, refuse};
+use super::{Answer, Error, Request, json_text, refuse};
 use crate::database::{Snapshot, Value, Write};
 use crate::statements::{self, Statement};
 
@@ -130,7 +130,7 @@ impl Buffered {
 
     fn end(mut self) -> Response {
         self.text("}");
-        json_bytes(self.0)
+        json_text(self.0)
     }
 }
 

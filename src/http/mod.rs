@@ -58,14 +58,9 @@ fn status(what: &str) -> warp::reply::Json {
     warp::reply::json(&serde_json::json!({ "status": what }))
 }
 
-/// A JSON text that SQLite made, as a reply.
-fn json_text(text: String) -> warp::reply::Response {
-    json_bytes(text.into_bytes())
-}
-
 /// JSON that is there already, as a reply.
-fn json_bytes(bytes: impl Into<Bytes>) -> warp::reply::Response {
-    let mut answer = warp::reply::Response::new(bytes.into().into());
+fn json_text(text: impl Into<Bytes>) -> warp::reply::Response {
+    let mut answer = warp::reply::Response::new(text.into().into());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
