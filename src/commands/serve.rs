@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CommandError, print_line};
 use crate::command_line::Serve;
-use crate::database::{Database, ServerLock, Write};
+use crate::database::{Database, Write};
 use crate::http::{self, App};
 use crate::push::Hub;
 use crate::statements;
@@ -44,8 +44,7 @@ pub(super) fn serve(
     let address = listener.local_addr()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let database = Database::open(path)?;
-    let _lock = ServerLock::take(path)?;
+    let database = Database::open_for_server(path)?;
     // Only the one server of a file makes certificates beside it.
     let tls = tls(path, options)?.map(Arc::new);
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;

@@ -1,38 +1,10 @@
 //! What can go wrong at the doors, told apart by what a caller can do about it.
 
 use std::fmt;
-use std::path::Path;
 
 use rusqlite::ErrorCode;
 
 use super::Rows;
-
-/// Why a file could not be opened: one line that names the file.
-#[derive(Debug)]
-pub struct OpenError(String);
-
-impl OpenError {
-    /// An error about the file at `path`.
-    #[must_use]
-    pub fn new(path: &Path, what: &str) -> Self {
-        Self(format!("{}: {what}", path.display()))
-    }
-
-    /// The file at `path` cannot be used because of `error`.
-    #[must_use]
-    pub fn unusable(path: &Path, error: impl fmt::Display) -> Self {
-        Self::new(path, &error.to_string())
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Messages of SQLite's may span lines; ours is one.
-        formatter.write_str(&self.0.replace('\n', " "))
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// Why a read did not answer.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod checkpoints;
 mod error;
 mod open;
 mod readers;
+mod schema;
 mod wal_index;
 mod watcher;
 mod writer;
@@ -18,13 +19,15 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use tokio::sync::oneshot;
 
-pub use self::error::{OpenError, ReadError, WriteError};
-pub use self::open::{APPLICATION_ID, ServerLock, migrations, open_connection};
+pub use self::error::{ReadError, WriteError};
+pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;
+pub use self::schema::{RULES, RULES_NUMBER, SchemaError, migrations, upgrade as upgrade_schema};
 pub use self::watcher::Watcher;
 pub use self::writer::WRITE_DEADLINE;
 pub use rusqlite::types::Value;
 
+use self::open::{Opened, ServerLock};
 use self::readers::Readers;
 use self::writer::{Job, Writer};
 use crate::statements::{self, Statement};
@@ -78,16 +81,31 @@ pub struct Database {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     refusals: Arc<HashMap<String, Refusal>>,
+    /// Last, because fields are dropped in order and the lock must outlive all connections.
+    _lock: Option<Arc<ServerLock>>,
 }
 
 impl Database {
-    /// Opens the file at `path`, creating it if it is not there, and brings its schema up to date.
+    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist. The
+    /// tables of an older file are upgraded, unless a server is running; its rules stay as they are.
     ///
     /// # Errors
-    /// When the file cannot be read or written, is not one of this program's, or is of a newer version. A file that is
-    /// refused is left unchanged.
+    /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded while a
+    /// server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let connection = open::open_and_migrate(path)?;
+        Self::start(path, open::open_for_command(path)?)
+    }
+
+    /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open, applies
+    /// migrations, and re-creates the rules where they differ. The file is created if it does not exist.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; and another server is running on the file.
+    pub fn open_for_server(path: &Path) -> Result<Self, OpenError> {
+        Self::start(path, open::open_for_server(path)?)
+    }
+
+    fn start(path: &Path, opened: Opened) -> Result<Self, OpenError> {
         let readers = Arc::new(Readers::new(path));
         let refusals = readers
             .read(|snapshot| {
@@ -96,14 +114,15 @@ impl Database {
                     Ok((row.get::<_, String>(0)?, refusal))
                 })
             })
-            .map_err(|error| OpenError::unusable(path, error))?;
-        let writer =
-            Writer::start(connection, Arc::clone(&readers)).map_err(|error| OpenError::unusable(path, error))?;
+            .map_err(|ReadError(error)| OpenProblem::Sqlite(error).at(path))?;
+        let writer = Writer::start(opened.connection, Arc::clone(&readers))
+            .map_err(|error| OpenProblem::Io(std::io::Error::other(error.to_string())).at(path))?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Arc::new(writer),
             readers,
             refusals: Arc::new(refusals.into_iter().collect()),
+            _lock: opened.lock.map(Arc::new),
         })
     }
 

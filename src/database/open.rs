@@ -1,62 +1,123 @@
-//! Opening the file: whether it is ours, the settings of a connection, and migrations.
+//! Opening a database file: whether it is one of this program's, the settings of a connection, and who may upgrade it.
 
-use std::fs::{File, TryLockError};
-use std::io::Read;
-use std::path::Path;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use refinery::Runner;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use thiserror::Error;
 
-use super::OpenError;
+use super::schema::{self, SchemaError};
 
-mod embedded {
-    refinery::embed_migrations!("sql");
-}
-
-/// The number at offset 68 of the file by which it is known to be ours, "MmCa" in ASCII.
+/// The number at offset 68 of the file that marks it as this program's, "MmCa" in ASCII.
 /// See <https://sqlite.org/fileformat2.html#application_id>.
 pub const APPLICATION_ID: i32 = 0x4d6d_4361;
 
-/// How long a statement waits for somebody else's lock before it answers that the file is busy. The writer tries again until
-/// its deadline, so for it this is only the time between two looks at its queue.
+/// How long a statement waits for another program's lock before SQLite answers that the file is busy. The writer retries until
+/// its deadline; between two tries it looks at its queue.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The migrations in `sql/` as they were when this program was built, each in one transaction with the note that it ran.
-#[must_use]
-pub fn migrations() -> Runner {
-    embedded::migrations::runner().set_grouped(true)
-}
+/// How often opening retries while another program creates or upgrades the file, [`BUSY_TIMEOUT`] apart.
+const RETRIES: u32 = 50;
+
+/// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file has the lock for a
+/// moment.
+const LOCK_RETRIES: u32 = 5;
 
 /// What a rollback journal of SQLite begins with (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// What is said of a database that somebody else's program made.
-const FOREIGN: &str = "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); \
-                       left unchanged";
+/// Why a database file cannot be opened: one line that names the file.
+#[derive(Debug, Error)]
+#[error("{}: {problem}", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    #[source]
+    problem: OpenProblem,
+}
 
-/// The first bytes of a file, at most `count`; none if there is no file.
-fn first_bytes(path: &Path, count: u64) -> Result<Vec<u8>, OpenError> {
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(file) => {
-            file.take(count).read_to_end(&mut bytes).map_err(|error| OpenError::unusable(path, error))?;
-            Ok(bytes)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(bytes),
-        Err(error) => Err(OpenError::unusable(path, error)),
+/// What is wrong with a database file.
+#[derive(Debug, Error)]
+pub enum OpenProblem {
+    /// It has another format.
+    #[error("not a SQLite database; left unchanged")]
+    NotADatabase,
+    /// Another program made it.
+    #[error(
+        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left unchanged"
+    )]
+    Foreign,
+    /// A newer version of this program, or a development version, made it.
+    #[error("of another version of minimost-calls; left unchanged")]
+    OtherVersion,
+    /// Another server has the lock.
+    #[error("another server is running on this file")]
+    ServerRunning,
+    /// The file has to be upgraded, and a server of the earlier version has the lock.
+    #[error("a server of an earlier version is running on this file; stop it, and start this version's server")]
+    UpgradeNeeded,
+    /// The file, or its folder, cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// SQLite cannot use the file.
+    #[error("{}", sqlite_message(.0))]
+    Sqlite(#[from] rusqlite::Error),
+    /// A migration failed.
+    #[error("a migration failed: {0}")]
+    Migration(#[source] refinery::Error),
+}
+
+impl OpenProblem {
+    /// The error about the file at `path`.
+    pub(super) fn at(self, path: &Path) -> OpenError {
+        OpenError { path: path.to_owned(), problem: self }
+    }
+
+    /// Whether another program's work on the file may be the reason, so that a retry helps.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Migration(_) | Self::UpgradeNeeded)
     }
 }
 
-/// Refuses a file of somebody else's by its first hundred bytes, which changes nothing. It must not run while this process has
-/// the file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
+impl From<SchemaError> for OpenProblem {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::OtherVersion => Self::OtherVersion,
+            SchemaError::Sqlite(error) => Self::Sqlite(error),
+            SchemaError::Migration(error) => Self::Migration(error),
+        }
+    }
+}
+
+/// SQLite's message on one line, without the path that rusqlite adds: an [`OpenError`] begins with it.
+fn sqlite_message(error: &rusqlite::Error) -> String {
+    let message = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
+        other => other.to_string(),
+    };
+    message.replace('\n', " ")
+}
+
+/// The first bytes of a file, at most `count`; none if there is no file.
+fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(count).read_to_end(&mut bytes).map(|_| bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses another program's file by its first hundred bytes, without changing it. It must not run while this process has the
+/// file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
 /// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 ///
-/// With a rollback journal beside it the file may hold half of a change that SQLite has yet to take back, such as the first
-/// page of a file that a power loss kept from being created. Then only SQLite can tell, and [`kind`] asks it.
-fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
+/// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power loss kept
+/// from being created. Then only SQLite can tell, and [`kind`] asks it.
+fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
     let header = first_bytes(path, 100)?;
     let is_database = header.len() == 100 && header.starts_with(b"SQLite format 3\0");
     if header.is_empty() || (is_database && header[68..72] == APPLICATION_ID.to_be_bytes()) {
@@ -67,54 +128,52 @@ fn refuse_foreign_file(path: &Path) -> Result<(), OpenError> {
     if first_bytes(Path::new(&journal), 8).is_ok_and(|first| first == JOURNAL_MAGIC) {
         return Ok(());
     }
-    Err(OpenError::new(path, if is_database { FOREIGN } else { "not a SQLite database; left unchanged" }))
+    Err(if is_database { OpenProblem::Foreign } else { OpenProblem::NotADatabase })
 }
 
 /// What kind of file SQLite has opened.
 enum Kind {
-    /// An empty one.
-    New,
-    /// One of this program's.
+    Empty,
     Ours,
-    /// One of another program's.
     Foreign,
 }
 
-/// Asks SQLite, which takes back what a journal says first: a file with a good header may turn out empty.
+/// Asks SQLite, which rolls a journal back first: a file with a good header may turn out empty.
 fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     Ok(match (pages, application_id) {
-        (0, _) => Kind::New,
+        (0, _) => Kind::Empty,
         (_, APPLICATION_ID) => Kind::Ours,
         _ => Kind::Foreign,
     })
 }
 
-/// Opens a connection to the file at `path` with the settings that every connection of this program has.
+/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is created
+/// if it does not exist.
 ///
 /// # Errors
-/// What SQLite says.
+/// SQLite's.
 pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Without this, statements with a range condition (`id > ?`) are prepared anew at nearly every execution.
+    // Without this, SQLite prepares statements with a range condition (`id > ?`) again at nearly every execution.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    // What a savepoint may have to put back is kept in memory; beyond 64 KiB, which one call can come to, it would be a file.
+    // The undo log of a savepoint stays in memory. Beyond 64 KiB, which one call can reach, it would be a file.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
 
-/// What is set once in the life of a file, before its first table: `auto_vacuum` has to come first, and the application id
-/// before WAL so that it stands in the file itself from the start, where [`refuse_foreign_file`] looks. Both come in one
-/// transaction: whoever is killed between them would leave a file that is nobody's.
+/// Sets what is set once in the life of a file, before its first table. `auto_vacuum` has to come first, and the application
+/// id before WAL, so that it is in the file itself, where [`refuse_foreign_file`] reads it. Both come in one transaction: a
+/// kill between them would leave a foreign file.
 fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
-    // It must be a deferred one, because `auto_vacuum` is too late once the first page is begun.
+    // It must be deferred: `auto_vacuum` is too late once the first page is begun.
     let transaction = connection.unchecked_transaction()?;
     transaction.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -122,83 +181,110 @@ fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     use_wal(connection)
 }
 
-/// WAL is noted in the file, but a copy made by `VACUUM INTO` or out of a `.dump` has lost it, and readers and the writer would
-/// then wait for each other. Where it is on, this changes nothing.
+/// The file stores its journal mode, but a copy by `VACUUM INTO` or from a `.dump` loses it, and readers and the writer would
+/// then wait for each other. Where WAL is on, this changes nothing.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     Ok(())
 }
 
-/// Opens the file, creating it if it is not there, and migrates it.
-pub(super) fn open_and_migrate(path: &Path) -> Result<Connection, OpenError> {
-    refuse_foreign_file(path)?;
-    let mut connection = open_connection(path).map_err(|error| OpenError::unusable(path, plain(&error)))?;
+/// An open file.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all connections:
+    /// closing its descriptor would drop their POSIX locks.
+    pub(super) lock: Option<ServerLock>,
+}
 
-    // Two programs may create the same file at once: who comes second finds it locked, or a migration done. So try again, for
-    // as long as a migration can take.
-    let mut tries = 0;
+/// Opens the file for a server: takes the lock first, then upgrades the file. It is created if it does not exist.
+pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
+    let open = || {
+        refuse_foreign_file(path)?;
+        let lock =
+            retry(LOCK_RETRIES, |problem| matches!(problem, OpenProblem::ServerRunning), || ServerLock::take(path))?;
+        let mut connection = open_connection(path)?;
+        retry(RETRIES, OpenProblem::may_pass, || {
+            prepare(&connection)?;
+            schema::upgrade(&mut connection)?;
+            Ok(use_wal(&connection)?)
+        })?;
+        Ok(Opened { connection, lock: Some(lock) })
+    };
+    open().map_err(|problem: OpenProblem| problem.at(path))
+}
+
+/// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older file,
+/// unless a server is running, and creates a file that does not exist.
+pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
+    let open = || {
+        refuse_foreign_file(path)?;
+        let mut connection = open_connection(path)?;
+        let lock = retry(RETRIES, OpenProblem::may_pass, || {
+            prepare(&connection)?;
+            let lock = if schema::is_migrated(&mut connection)? {
+                None
+            } else {
+                let lock = ServerLock::take(path).map_err(|problem| match problem {
+                    OpenProblem::ServerRunning => OpenProblem::UpgradeNeeded,
+                    other => other,
+                })?;
+                schema::upgrade(&mut connection)?;
+                lock.release()?;
+                Some(lock)
+            };
+            use_wal(&connection)?;
+            Ok(lock)
+        })?;
+        Ok(Opened { connection, lock })
+    };
+    open().map_err(|problem: OpenProblem| problem.at(path))
+}
+
+fn prepare(connection: &Connection) -> Result<(), OpenProblem> {
+    match kind(connection)? {
+        Kind::Empty => Ok(prepare_new_file(connection)?),
+        Kind::Ours => Ok(()),
+        Kind::Foreign => Err(OpenProblem::Foreign),
+    }
+}
+
+fn retry<T>(
+    retries: u32,
+    may_pass: impl Fn(&OpenProblem) -> bool,
+    mut attempt: impl FnMut() -> Result<T, OpenProblem>,
+) -> Result<T, OpenProblem> {
+    let mut left = retries;
     loop {
-        let attempt = match kind(&connection) {
-            Ok(Kind::New) => prepare_new_file(&connection),
-            Ok(Kind::Ours) => Ok(()),
-            Ok(Kind::Foreign) => return Err(OpenError::new(path, FOREIGN)),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| plain(&error))
-        .and_then(|()| migrate(&mut connection))
-        .and_then(|()| use_wal(&connection).map_err(|error| plain(&error)));
-        match attempt {
-            Ok(()) => return Ok(connection),
-            Err(message) if tries == 50 || message.starts_with("of another version") => {
-                return Err(OpenError::new(path, &message));
-            }
-            Err(_) => {
-                tries += 1;
+        match attempt() {
+            Err(problem) if left > 0 && may_pass(&problem) => {
+                left -= 1;
                 thread::sleep(BUSY_TIMEOUT);
             }
+            outcome => return outcome,
         }
     }
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), String> {
-    use refinery::error::Kind::{DivergentVersion, MissingVersion};
-    match migrations().run(connection) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match error.kind() {
-            DivergentVersion(..) | MissingVersion(..) => {
-                "of another version of minimost-calls; left unchanged".to_owned()
-            }
-            _ => std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
-        }),
-    }
-}
-
-/// SQLite's message without the path that rusqlite adds to it: our lines begin with it already.
-fn plain(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// Held by the one server of a file for as long as it runs: a second one would end the first one's calls when it starts.
-/// The lock is flock(2)'s, which SQLite does not use, so nobody else notices it.
+/// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its start.
+/// It is flock(2)'s, which SQLite does not use.
 #[derive(Debug)]
 pub struct ServerLock {
-    _file: File,
+    file: File,
 }
 
 impl ServerLock {
-    /// Takes the lock of the database at `path`, which must exist. Keep it until every connection is closed.
-    ///
-    /// # Errors
-    /// When another server holds it.
-    pub fn take(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path).map_err(|error| OpenError::unusable(path, error))?;
+    /// Takes the lock of the database at `path`. The file is created if it does not exist.
+    fn take(path: &Path) -> Result<Self, OpenProblem> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::new(path, "another server is running on this file")),
-            Err(TryLockError::Error(error)) => Err(OpenError::unusable(path, error)),
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::WouldBlock) => Err(OpenProblem::ServerRunning),
+            Err(TryLockError::Error(error)) => Err(error.into()),
         }
+    }
+
+    /// Lets a server take the lock. The descriptor stays open.
+    fn release(&self) -> io::Result<()> {
+        self.file.unlock()
     }
 }

@@ -200,9 +200,9 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
     snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], || {
         let look = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
             let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
-            Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?, row.get(4)?))
+            Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?))
         })?;
-        let (state, version, refusal, unnoted, holds) = look.ok_or_else(|| Error::refused(app, "call_not_found"))?;
+        let (state, version, refusal, unnoted) = look.ok_or_else(|| Error::refused(app, "call_not_found"))?;
         if let Some(code) = refusal {
             return Err(Error::refused(app, &code));
         }
@@ -210,7 +210,7 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
         if unnoted {
             app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
         }
-        Ok(((version, state), holds))
+        Ok(((version, state), 0.0))
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use minimost_calls::database::migrations;
+use minimost_calls::database::upgrade_schema;
 use reqwest::Method;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -246,7 +246,7 @@ async fn the_table_of_routes_is_what_is_served() {
 #[test]
 fn the_table_of_settings_is_that_of_a_new_file() {
     let mut connection = Connection::open_in_memory().unwrap();
-    migrations().run(&mut connection).unwrap();
+    upgrade_schema(&mut connection).unwrap();
     let mut statement = connection.prepare("SELECT name, value, unit, meaning FROM settings").unwrap();
     let in_the_file: BTreeMap<String, Vec<String>> = statement
         .query_map([], |row| {
@@ -340,7 +340,7 @@ fn the_fixture_runs() {
 fn runs(script: &str) -> Result<(), sqllogictest::TestError> {
     let mut runner = sqllogictest::Runner::new(|| async {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrations().run(&mut connection).unwrap();
+        upgrade_schema(&mut connection).unwrap();
         Ok(Rules(connection))
     });
     runner.run_script(&format!("{script}\n"))

@@ -1,10 +1,11 @@
-//! The schema, and the two doors to it.
+//! The schema of a file, and reading and writing it.
 
 mod doors;
-mod migrations;
 mod query_plans;
 mod refusals;
 mod replay;
+mod schema;
+mod trigger_map;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use minimost_calls::database::{Database, open_connection};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// A file of its own with the schema in it, and a connection with this program's settings.
+/// A new database file, and a connection to it with this program's settings.
 fn new_file() -> (TempDir, PathBuf, Connection) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("presence.db");

@@ -1,0 +1,69 @@
+-- People, their sessions, and the channels they call in.
+
+-- One row a person. Clients show the name, people log in with it, and DM channels contain it, so it never changes.
+CREATE TABLE users (
+  username      TEXT NOT NULL PRIMARY KEY                  -- 1 to 32 of A-Z a-z 0-9 _ -
+                CONSTRAINT users_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
+                  AND length(username) = length(CAST(username AS BLOB))
+                  AND username NOT GLOB '*[^A-Za-z0-9_-]*'),
+  password_hash TEXT NOT NULL,                             -- Argon2id, as a PHC string
+  created_ts    REAL NOT NULL                              -- when the person was added
+) STRICT, WITHOUT ROWID;
+
+-- One row a logged-in device or script. The file does not contain the token itself.
+CREATE TABLE sessions (
+  token_hash TEXT NOT NULL PRIMARY KEY                     -- SHA-256 of the token, 64 lower-case hex digits
+             CONSTRAINT sessions_token_hash_format CHECK (length(token_hash) = 64
+               AND token_hash NOT GLOB '*[^0-9a-f]*'),
+  username   TEXT NOT NULL REFERENCES users (username),    -- the session's owner
+  created_ts REAL NOT NULL,                                -- when it began
+  expires_ts REAL NOT NULL                                 -- from then on it is invalid; a sweep deletes it
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_by_user ON sessions (username);
+CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
+
+-- One row a failed login, or one in progress. A successful login deletes its row.
+CREATE TABLE login_attempts (
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- never used twice
+  username TEXT NOT NULL                                   -- the name that was tried, registered or not
+           CONSTRAINT login_attempts_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
+             AND length(username) = length(CAST(username AS BLOB))
+             AND username NOT GLOB '*[^A-Za-z0-9_-]*'),
+  address  TEXT NOT NULL,                                  -- the client's IP address
+  ts       REAL NOT NULL                                   -- when
+) STRICT;
+
+CREATE INDEX login_attempts_by_name ON login_attempts (username, ts);
+CREATE INDEX login_attempts_by_address ON login_attempts (address, ts);
+CREATE INDEX login_attempts_by_time ON login_attempts (ts);
+
+-- Channels with a list of members. Everywhere else such a channel is named 'private:' and its id.
+CREATE TABLE private_channels (
+  id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- never used twice: a new channel must not inherit old calls
+  name       TEXT NOT NULL                                 -- the title that people see
+             CONSTRAINT private_channels_name_length CHECK (length(name) BETWEEN 1 AND 200),
+  created_by TEXT,                                         -- the creator, or the first member
+  created_ts REAL NOT NULL                                 -- when
+) STRICT;
+
+-- The members of private channels.
+CREATE TABLE private_channel_members (
+  channel_id INTEGER NOT NULL REFERENCES private_channels (id),
+  username   TEXT NOT NULL REFERENCES users (username),
+  joined_ts  REAL NOT NULL,                                -- member since
+  channel    TEXT GENERATED ALWAYS AS ('private:' || channel_id) VIRTUAL, -- the channel's name in calls and shares
+  PRIMARY KEY (channel_id, username)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX private_channel_members_by_channel ON private_channel_members (channel, username);
+CREATE INDEX private_channel_members_by_user ON private_channel_members (username);
+
+-- The members of DM channels: the names in the channel's name. Rows are made when a DM is first used.
+CREATE TABLE dm_members (
+  channel  TEXT NOT NULL,                                  -- the canonical name, such as dm:alice:bob
+  username TEXT NOT NULL,                                  -- one of the names in it
+  PRIMARY KEY (channel, username)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX dm_members_by_user ON dm_members (username);

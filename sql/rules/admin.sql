@@ -1,0 +1,160 @@
+-- For admins at a shell: what goes on, what was, whether anything is wrong, and what to type.
+-- incoming_calls and missed_calls are in participants.sql and history.sql.
+
+CREATE VIEW help (task, statement) AS
+-- What an admin needs: .mode box, then SELECT * FROM help
+  VALUES
+    ('calls now', 'SELECT * FROM live_calls'),
+    ('calls that ring', 'SELECT * FROM incoming_calls'),
+    ('calls of the past', 'SELECT * FROM call_history ORDER BY started_ts DESC LIMIT 20'),
+    ('missed calls', 'SELECT * FROM missed_calls WHERE username = ''bob'''),
+    ('end a call', 'UPDATE calls SET state = ''ended'' WHERE call_id = ''...'''),
+    ('end a screen share', 'UPDATE screenshares SET state = ''ended'' WHERE share_id = ''...'''),
+    ('see the limits', 'SELECT name, value, unit, meaning FROM settings'),
+    ('change a limit', 'UPDATE settings SET value = 45 WHERE name = ''ringing_timeout'''),
+    ('see the users', 'SELECT username, datetime(created_ts, ''unixepoch'') FROM users'),
+    ('end the sessions of a user', 'DELETE FROM sessions WHERE username = ''bob'''),
+    ('remove a user', 'DELETE FROM users WHERE username = ''bob'''),
+    ('see the channels', 'SELECT * FROM private_channels'),
+    ('add a member', 'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
+    ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
+    ('prune history', 'DELETE FROM calls WHERE ended_ts < (SELECT ts FROM now) - 365 * 86400'),
+    ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
+    ('is anything wrong', 'SELECT * FROM integrity_violations');
+
+CREATE VIEW live_calls AS
+-- The calls of this moment.
+  SELECT call_id, channel, state, initiator,
+         datetime(started_ts, 'unixepoch') AS started_utc,
+         CAST((SELECT ts FROM now) - started_ts AS INTEGER) AS seconds,
+         (SELECT group_concat(username, ', ')
+          FROM (SELECT username FROM current_participants
+                WHERE call_id = call.call_id AND state = 'accepted' ORDER BY username)) AS on_the_call,
+         (SELECT group_concat(username, ', ')
+          FROM (SELECT username FROM current_participants
+                WHERE call_id = call.call_id AND state = 'pending' ORDER BY username)) AS still_ringing,
+         screenshare_user AS sharing_a_screen
+  FROM current_calls AS call
+  WHERE call_id IN (SELECT call_id FROM calls WHERE is_live) AND (state = 'ringing' OR state = 'active');
+
+CREATE VIEW call_history AS
+-- The finished calls.
+--   SELECT * FROM call_history WHERE channel = 'dm:alice:bob' ORDER BY started_ts DESC LIMIT 20
+  SELECT call_id, channel, initiator,
+         CASE WHEN answered_ts IS NOT NULL THEN 'answered'
+              WHEN ended_reason = 'rejected' THEN 'declined'
+              WHEN ended_reason = 'timeout' THEN 'missed'
+              WHEN ended_reason = 'hangup' THEN 'cancelled'
+              ELSE 'interrupted' END AS outcome,
+         ended_reason,
+         datetime(started_ts, 'unixepoch') AS started_utc,
+         CASE WHEN answered_ts IS NOT NULL THEN round(max(ended_ts - answered_ts, 0), 3) END AS duration,
+         (SELECT group_concat(username, ', ')
+          FROM (SELECT username FROM call_participants
+                WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part,
+         started_ts, answered_ts, ended_ts
+  FROM current_calls AS call
+  WHERE state = 'ended' OR state = 'rejected';
+
+CREATE VIEW integrity_violations (violation) AS
+-- Everything that should be impossible. Normally empty; a row says what is wrong. It reads whole tables.
+  SELECT 'the ' || type || ' ' || name || ' is missing; the next start of the server creates it'
+  FROM rules WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema AS stored WHERE stored.type = rules.type AND stored.name = rules.name)
+  UNION ALL
+  SELECT 'the clock has lost its row' WHERE NOT EXISTS (SELECT 1 FROM clock)
+  UNION ALL
+  SELECT 'the live calls ' || group_concat(call_id, ' and ') || ' are in one channel, ' || channel
+  FROM calls WHERE is_live GROUP BY channel HAVING count(*) > 1
+  UNION ALL
+  SELECT 'call ' || call_id || ' is in a direct-message channel without its canonical name, ' || channel
+  FROM calls AS call
+  WHERE channel GLOB 'dm:*'
+    AND channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(call.channel))
+  UNION ALL
+  SELECT 'call ' || call_id || ' is ' || state || ' but does not say when or why it ended'
+  FROM calls WHERE NOT is_live AND (ended_ts IS NULL OR ended_reason IS NULL)
+  UNION ALL
+  SELECT 'call ' || call_id || ' is active but was never answered'
+  FROM calls WHERE state = 'active' AND answered_ts IS NULL
+  UNION ALL
+  SELECT 'call ' || call_id || ' is ringing although ' || username || ' has answered'
+  FROM calls JOIN call_participants USING (call_id)
+  WHERE calls.state = 'ringing' AND role = 'participant' AND call_participants.state = 'accepted'
+  UNION ALL
+  SELECT 'call ' || call_id || ' is ringing but has nobody to ring'
+  FROM calls
+  WHERE state = 'ringing'
+    AND started_ts <= (SELECT ts FROM ring_cutoff) - 5
+    AND NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = calls.call_id AND role = 'participant' AND in_call)
+  UNION ALL
+  SELECT 'call ' || call_id || ' is over but ' || username || ' is still ' || call_participants.state || ' in it'
+  FROM calls JOIN call_participants USING (call_id)
+  WHERE NOT is_live AND in_call
+  UNION ALL
+  SELECT 'the screen in call ' || call_id || ' is shared by ' || screenshare_user || ', who is not on an active call'
+  FROM calls
+  WHERE screenshare_user IS NOT NULL
+    AND (state <> 'active' OR NOT EXISTS (SELECT 1 FROM call_participants
+                                          WHERE call_id = calls.call_id AND username = calls.screenshare_user
+                                            AND state = 'accepted'))
+  UNION ALL
+  SELECT username || ' takes part in call ' || call_id || ', which does not exist'
+  FROM call_participants WHERE call_id NOT IN (SELECT call_id FROM calls)
+  UNION ALL
+  SELECT username || ' is on call ' || call_id || ' but was removed'
+  FROM call_participants
+  WHERE in_call AND username NOT IN (SELECT username FROM users)
+  UNION ALL
+  SELECT username || ' has the wrong role in call ' || call_id || ', ' || role
+  FROM calls JOIN call_participants USING (call_id)
+  WHERE (role = 'initiator') IS NOT (username = initiator)
+  UNION ALL
+  SELECT username || ' is accepted in call ' || call_id || ' but has no time of joining, or one of leaving'
+  FROM call_participants WHERE state = 'accepted' AND (joined_ts IS NULL OR left_ts IS NOT NULL)
+  UNION ALL
+  SELECT username || ' is invited to call ' || call_id || ' without a time'
+  FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
+  UNION ALL
+  SELECT 'the signals to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal) || ' but counted as ' || sum(kept)
+  FROM (SELECT call_id, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
+        UNION ALL
+        SELECT call_id, to_user, 0, kept FROM signal_counts)
+  GROUP BY call_id, to_user HAVING sum(is_signal) <> sum(kept)
+  UNION ALL
+  SELECT 'the media of ' || sender || ' in ' || call_id || ' has ' || sum(size) || ' bytes but counted are ' || sum(kept)
+  FROM (SELECT call_id, sender, length(data) AS size, 0 AS kept FROM call_media WHERE is_init = 0
+        UNION ALL
+        SELECT share_id, sharer, length(data), 0 FROM share_media JOIN screenshares USING (share_id) WHERE is_init = 0
+        UNION ALL
+        SELECT call_id, sender, 0, kept FROM media_bytes)
+  GROUP BY call_id, sender HAVING sum(size) <> sum(kept)
+  UNION ALL
+  SELECT 'signal ' || id || ' belongs to no live call or share'
+  FROM call_signals
+  WHERE call_id NOT IN (SELECT call_id FROM calls WHERE is_live)
+    AND call_id NOT IN (SELECT share_id FROM screenshares WHERE state = 'active')
+  UNION ALL
+  SELECT 'media chunk ' || id || ' belongs to no live call'
+  FROM call_media WHERE call_id NOT IN (SELECT call_id FROM calls WHERE is_live)
+  UNION ALL
+  SELECT 'media chunk ' || id || ' belongs to no active share'
+  FROM share_media WHERE share_id NOT IN (SELECT share_id FROM screenshares WHERE state = 'active')
+  UNION ALL
+  SELECT sharer || ' shares twice in ' || channel || ': ' || group_concat(share_id, ' and ')
+  FROM screenshares WHERE state = 'active' GROUP BY channel, sharer HAVING count(*) > 1
+  UNION ALL
+  SELECT 'share ' || share_id || ' has ended but does not say when'
+  FROM screenshares WHERE state = 'ended' AND ended_ts IS NULL
+  UNION ALL
+  SELECT 'share ' || share_id || ' is by ' || sharer || ', who is not a member of ' || channel
+  FROM screenshares
+  WHERE state = 'active' AND NOT EXISTS (SELECT 1 FROM channel_members
+                                         WHERE channel = screenshares.channel AND username = screenshares.sharer)
+  UNION ALL
+  SELECT 'a session is of ' || username || ', who was removed'
+  FROM sessions WHERE username NOT IN (SELECT username FROM users)
+  UNION ALL
+  SELECT username || ' is a member of channel ' || channel || ', but one of them was removed'
+  FROM private_channel_members
+  WHERE username NOT IN (SELECT username FROM users) OR channel_id NOT IN (SELECT id FROM private_channels);

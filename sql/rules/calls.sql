@@ -1,0 +1,335 @@
+-- Calls: how they start, which states they go through, how they end, and what clients see of them.
+--
+--   ringing --> active --> ended
+--      |
+--      +------> rejected or ended
+
+CREATE VIEW state_transitions (subject, from_state, to_state, meaning) AS
+-- Every legal state transition of a call, a participant and a screen share. 'new' is the state before the INSERT. Triggers
+-- refuse all others.
+  VALUES
+    ('call', 'new', 'ringing', 'somebody calls the channel'),
+    ('call', 'ringing', 'active', 'the first callee answers'),
+    ('call', 'ringing', 'rejected', 'every callee declines, or none answers in time'),
+    ('call', 'ringing', 'ended', 'the caller hangs up before an answer'),
+    ('call', 'active', 'ended', 'somebody hangs up'),
+    ('participant', 'new', 'pending', 'invited'),
+    ('participant', 'new', 'accepted', 'the initiator, or a member who joins late'),
+    ('participant', 'pending', 'accepted', 'answers'),
+    ('participant', 'pending', 'rejected', 'declines, or does not answer in time'),
+    ('participant', 'pending', 'left', 'withdraws, or the call ends'),
+    ('participant', 'accepted', 'left', 'hangs up, or the call ends'),
+    ('participant', 'rejected', 'pending', 'invited again'),
+    ('participant', 'rejected', 'accepted', 'joins after all'),
+    ('participant', 'left', 'pending', 'invited again'),
+    ('participant', 'left', 'accepted', 'rejoins'),
+    ('share', 'new', 'active', 'somebody shares a screen'),
+    ('share', 'active', 'ended', 'the sharer stops, or starts another share');
+
+-- Starting
+
+CREATE VIEW initiate_call (call_id, channel, initiator) AS
+-- POST /calls/initiate: calls everybody else in a channel. `call_id` is a new id, `channel` may be any spelling.
+  SELECT NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER initiated_call_rings_every_member
+-- The caller is accepted, all other members are pending.
+INSTEAD OF INSERT ON initiate_call
+BEGIN
+  INSERT INTO calls (call_id, channel, initiator, state, started_ts)
+  VALUES (NEW.call_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
+          NEW.initiator, 'ringing', (SELECT ts FROM now));
+
+  INSERT INTO call_participants (call_id, username, role, state)
+  SELECT NEW.call_id, username,
+         CASE WHEN username = NEW.initiator THEN 'initiator' ELSE 'participant' END,
+         CASE WHEN username = NEW.initiator THEN 'accepted' ELSE 'pending' END
+  FROM channel_members
+  WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+  ORDER BY username;
+END;
+
+CREATE TRIGGER call_starts_ringing_in_a_free_channel
+-- Only a member calls a channel, only where there is somebody to ring, and only one call at a time. Access comes first: a
+-- stranger must not learn anything about the channel. INSERT OR REPLACE would restart a finished call. Ids of calls and
+-- shares are distinct, because their signals share a table. A timed-out call that no sweep has reached yet must not block
+-- the channel, so a sweep runs first.
+BEFORE INSERT ON calls
+BEGIN
+  INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.initiator);
+
+  SELECT RAISE(ABORT, 'nobody_to_call')
+  WHERE CASE WHEN NEW.channel GLOB 'dm:*'
+             THEN NEW.channel = 'dm:' || NEW.initiator
+             ELSE NOT EXISTS (SELECT 1 FROM private_channel_members
+                              WHERE channel = NEW.channel AND username <> NEW.initiator) END;
+
+  SELECT RAISE(ABORT, 'call_exists')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id)
+     OR EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id);
+
+  SELECT RAISE(ABORT, 'call_move_illegal')
+  WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL
+     OR (EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
+         AND NOT EXISTS (SELECT 1 FROM state_transitions
+                         WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state));
+
+  INSERT INTO do_sweep (reason)
+  SELECT 'the channel has a call' WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
+
+  SELECT RAISE(ABORT, 'channel_has_live_call')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
+END;
+
+CREATE TRIGGER started_call_emits_event
+-- Members see the call; its DM is stored with its members first, so that they are known as such.
+AFTER INSERT ON calls
+BEGIN
+  INSERT INTO do_add_dm (channel) VALUES (NEW.channel);
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username) VALUES (1, 'started', NEW.call_id, NEW.initiator);
+END;
+
+-- Changing
+
+CREATE TRIGGER call_identity_is_fixed
+-- Id, channel and caller never change.
+BEFORE UPDATE ON calls
+WHEN (NEW.call_id, NEW.channel, NEW.initiator) IS NOT (OLD.call_id, OLD.channel, OLD.initiator)
+BEGIN
+  SELECT RAISE(ABORT, 'call_identity_is_fixed');
+END;
+
+CREATE TRIGGER finished_call_is_final
+-- History does not change. A call that has just ended is not final before ended_call_is_settled has stamped it.
+BEFORE UPDATE ON calls
+WHEN NOT OLD.is_live
+  AND OLD.ended_ts IS NOT NULL AND OLD.ended_reason IS NOT NULL AND OLD.screenshare_user IS NULL
+  AND (NEW.state, NEW.started_ts, NEW.answered_ts, NEW.ended_ts, NEW.screenshare_user, NEW.ended_reason)
+    IS NOT (OLD.state, OLD.started_ts, OLD.answered_ts, OLD.ended_ts, OLD.screenshare_user, OLD.ended_reason)
+BEGIN
+  SELECT RAISE(ABORT, 'call_finished');
+END;
+
+CREATE TRIGGER call_transition_is_legal
+-- The view state_transitions has the legal ones. A state that does not exist is left to the CHECK, which names it.
+BEFORE UPDATE OF state ON calls
+WHEN OLD.is_live AND NEW.state IS NOT OLD.state
+  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
+  AND NOT EXISTS (SELECT 1 FROM state_transitions
+                  WHERE subject = 'call' AND from_state = OLD.state AND to_state = NEW.state)
+BEGIN
+  SELECT RAISE(ABORT, 'call_move_illegal');
+END;
+
+CREATE TRIGGER active_call_needs_an_answer
+-- A callee's answer makes a call active, not an UPDATE alone.
+BEFORE UPDATE OF state ON calls
+WHEN OLD.state = 'ringing' AND NEW.state = 'active'
+  AND NOT EXISTS (SELECT 1 FROM call_participants
+                  WHERE call_id = NEW.call_id AND role = 'participant' AND state = 'accepted')
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_answered');
+END;
+
+CREATE TRIGGER rejected_call_has_no_callee_left
+-- A call is rejected once every callee has declined or timed out.
+BEFORE UPDATE OF state ON calls
+WHEN OLD.state = 'ringing' AND NEW.state = 'rejected'
+  AND EXISTS (SELECT 1 FROM call_participants
+              WHERE call_id = NEW.call_id AND role = 'participant' AND in_call)
+BEGIN
+  SELECT RAISE(ABORT, 'call_still_ringing');
+END;
+
+CREATE TRIGGER first_answer_time_is_final
+-- answered_ts is the first answer's.
+BEFORE UPDATE OF answered_ts ON calls
+WHEN OLD.is_live AND OLD.answered_ts IS NOT NULL AND NEW.answered_ts IS NOT OLD.answered_ts
+BEGIN
+  SELECT RAISE(ABORT, 'answered_ts_is_final');
+END;
+
+CREATE TRIGGER answer_time_comes_with_the_answer
+-- A call that is not active has no answer.
+BEFORE UPDATE OF answered_ts ON calls
+WHEN OLD.is_live AND OLD.answered_ts IS NULL AND NEW.answered_ts IS NOT NULL AND NEW.state IS NOT 'active'
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_answered');
+END;
+
+CREATE TRIGGER first_answer_is_stamped
+-- The time may come with the transition; otherwise it is now.
+AFTER UPDATE OF state ON calls
+WHEN OLD.state = 'ringing' AND NEW.state = 'active' AND NEW.answered_ts IS NULL
+BEGIN
+  UPDATE calls SET answered_ts = (SELECT ts FROM now) WHERE call_id = NEW.call_id;
+END;
+
+-- Ending
+
+CREATE VIEW end_call (call_id, username) AS
+-- POST /calls/ID/end: hangs up for everyone. A pending person ends only the own invitation. A finished call stays as it is.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER end_call_hangs_up_for_everyone
+-- Only a person on the call ends it for the others.
+INSTEAD OF INSERT ON end_call
+BEGIN
+  INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
+
+  UPDATE calls SET state = 'ended', ended_reason = 'hangup'
+  WHERE call_id = NEW.call_id AND is_live
+    AND EXISTS (SELECT 1 FROM call_participants
+                WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
+
+  UPDATE call_participants SET state = 'left'
+  WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'pending';
+END;
+
+CREATE TRIGGER ended_call_is_settled
+-- A finished call has a time and a reason; without them in the UPDATE, an admin ended it now. It has no signals, no media and
+-- nobody pending or accepted. A pending person has missed it.
+AFTER UPDATE OF state ON calls
+WHEN OLD.is_live AND NOT NEW.is_live
+BEGIN
+  UPDATE calls
+  SET ended_ts = coalesce(ended_ts, (SELECT ts FROM now)),
+      ended_reason = coalesce(ended_reason, CASE NEW.state WHEN 'ended' THEN 'admin' ELSE 'rejected' END),
+      screenshare_user = NULL
+  WHERE call_id = NEW.call_id;
+
+  DELETE FROM call_signals WHERE call_id = NEW.call_id;
+
+  DELETE FROM call_media WHERE call_id = NEW.call_id;
+
+  UPDATE call_participants
+  SET left_ts = CASE state WHEN 'accepted' THEN coalesce(NEW.ended_ts, (SELECT ts FROM now)) ELSE left_ts END,
+      missed_ts = CASE state WHEN 'pending' THEN coalesce(NEW.ended_ts, (SELECT ts FROM now)) ELSE missed_ts END,
+      state = 'left'
+  WHERE call_id = NEW.call_id AND in_call;
+
+  INSERT INTO do_emit_event (emit, kind, call_id, detail)
+  VALUES (1, 'ended', NEW.call_id,
+          (SELECT json_object('state', state, 'reason', ended_reason) FROM calls WHERE call_id = NEW.call_id));
+END;
+
+CREATE VIEW due_unanswered_calls AS
+-- Ringing calls without a callee to ring, such as those that a shell made without participants. With callees, the last
+-- invitation that times out rejects the call.
+  SELECT call_id FROM calls
+  WHERE state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
+    AND NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = calls.call_id AND role = 'participant' AND in_call);
+
+CREATE TRIGGER ringing_call_without_callees_times_out
+-- It would block its channel for ever.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  UPDATE calls SET state = 'rejected', ended_reason = 'timeout'
+  WHERE call_id IN (SELECT call_id FROM due_unanswered_calls);
+END;
+
+CREATE VIEW due_overlong_calls AS
+-- Active calls that have lasted call_max_seconds.
+  SELECT call_id FROM calls
+  WHERE state = 'active'
+    AND answered_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'call_max_seconds' AND value > 0);
+
+CREATE TRIGGER call_max_duration_ends_call
+-- Ends a forgotten call, where an admin has set a limit.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'max_duration'
+  WHERE call_id IN (SELECT call_id FROM due_overlong_calls);
+END;
+
+CREATE TRIGGER live_call_cannot_be_deleted
+-- Its participants could not hang up.
+BEFORE DELETE ON calls
+WHEN OLD.is_live
+BEGIN
+  SELECT RAISE(ABORT, 'call_is_live');
+END;
+
+CREATE TRIGGER deleted_call_takes_its_participants
+-- History can be pruned: DELETE FROM calls WHERE ended_ts < ...
+AFTER DELETE ON calls
+BEGIN
+  DELETE FROM call_participants WHERE call_id = OLD.call_id;
+END;
+
+-- What clients see
+
+CREATE VIEW current_calls AS
+-- Calls as they are now, swept or not: a ringing call whose last invitation has timed out is rejected.
+  SELECT call_id, channel, initiator,
+         CASE WHEN timed_out THEN 'rejected' ELSE state END AS state,
+         started_ts, answered_ts,
+         CASE WHEN timed_out
+              THEN round((SELECT coalesce(max(invited_ts), started_ts) FROM call_participants
+                          WHERE call_id = stored.call_id AND state = 'pending')
+                         + (SELECT timeout FROM ring_cutoff), 3)
+              ELSE ended_ts END AS ended_ts,
+         screenshare_user,
+         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version
+  FROM (SELECT *, state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
+               AND NOT EXISTS (SELECT 1 FROM call_participants
+                               WHERE call_id = calls.call_id AND role = 'participant'
+                                 AND (state = 'accepted'
+                                      OR (state = 'pending' AND invited_ts > (SELECT ts FROM ring_cutoff)))) AS timed_out
+        FROM calls) AS stored;
+
+CREATE VIEW call_access (call_id, username, state_refusal, signals_refusal) AS
+-- Who may read what of a call: NULL, or the code of the refusal. Members of the channel see its state. Participants also
+-- read their signals and the media. No row: there is no such call.
+  SELECT call.call_id, person.username,
+         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
+                               WHERE call_id = call.call_id AND username = person.username)
+               AND NOT EXISTS (SELECT 1 FROM channel_members
+                               WHERE channel = call.channel AND username = person.username)
+              THEN 'not_a_member' END,
+         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
+                               WHERE call_id = call.call_id AND username = person.username)
+              THEN 'not_a_participant' END
+  FROM calls AS call CROSS JOIN users AS person;
+
+CREATE VIEW user_live_calls AS
+-- The live calls in the channels of a person, and those they are invited to. Most are here twice.
+  SELECT member.username, call.call_id
+  FROM channel_members AS member
+  JOIN calls AS call ON call.channel = member.channel AND call.is_live
+  UNION ALL
+  SELECT username, call_id
+  FROM call_participants
+  WHERE in_call;
+
+CREATE VIEW call_state_json AS
+-- One call as GET /calls/ID/state and the event `call` give it. The list is concatenated as text: json() would parse it again.
+  SELECT call_id, channel, version,
+         rtrim(json_object(
+           'call_id', call_id, 'channel', channel, 'initiator', initiator, 'state', state, 'started_ts', started_ts,
+           'answered_ts', answered_ts, 'ended_ts', ended_ts, 'screenshare_user', screenshare_user,
+           'ended_reason', ended_reason, 'version', version), '}')
+         || ',"participants":['
+         || coalesce((SELECT group_concat(json_object('username', username, 'role', role, 'state', state,
+                                                      'joined_ts', joined_ts, 'left_ts', left_ts))
+                      FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username)), '')
+         || ']}' AS json
+  FROM current_calls AS call;
+
+CREATE VIEW active_call_json AS
+-- The live call of a channel as GET /calls/active gives it to a person.
+  SELECT live.channel, person.username,
+         json_object(
+           'call_id', call.call_id, 'initiator', call.initiator, 'state', call.state, 'started_ts', call.started_ts,
+           'participants', json((SELECT json_group_array(username)
+                                 FROM (SELECT username FROM call_participants
+                                       WHERE call_id = call.call_id AND state = 'accepted' ORDER BY username))),
+           'joined', json(CASE WHEN EXISTS (SELECT 1 FROM call_participants
+                                            WHERE call_id = call.call_id AND username = person.username AND state = 'accepted')
+                               THEN 'true' ELSE 'false' END)) AS json
+  FROM calls AS live
+  CROSS JOIN current_calls AS call ON call.call_id = live.call_id
+  CROSS JOIN users AS person
+  WHERE live.is_live AND (call.state = 'ringing' OR call.state = 'active');

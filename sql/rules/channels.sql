@@ -1,0 +1,172 @@
+-- Channels: their names, their members, and who may use them.
+--
+-- Two views here take a parameter: the hidden column `json` of json_each is its argument
+-- (https://sqlite.org/vtab.html#tabfunc2), so the caller says WHERE spelling = json_quote('dm:bob:alice').
+
+CREATE VIEW dm_names (spelling, username) AS
+-- The names in the name of a DM, in the order and as often as it has them.
+  SELECT dm.json, name.value
+  FROM json_each AS dm
+  CROSS JOIN json_each('[' || replace(json_quote(substr(dm.value, 4)), ':', '","') || ']') AS name
+  WHERE dm.value GLOB 'dm:*';
+
+CREATE VIEW canonical_channels (spelling, channel) AS
+-- The canonical name of a channel. dm:bob:alice and dm:alice:bob:bob are both dm:alice:bob.
+--   SELECT channel FROM canonical_channels WHERE spelling = json_quote('dm:bob:alice')
+  SELECT given.json,
+         CASE WHEN given.value GLOB 'dm:*'
+              THEN (SELECT 'dm:' || group_concat(username, ':')
+                    FROM (SELECT DISTINCT username FROM dm_names WHERE spelling = given.json ORDER BY username))
+              ELSE given.value END
+  FROM json_each AS given;
+
+CREATE VIEW channel_access (spelling, channel, username, refusal) AS
+-- Who may read and use a channel: `refusal` is NULL, or the code of the refusal. The members of a DM are in its name, used
+-- or not. Public channels have no members to ring.
+--   SELECT refusal FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
+  SELECT named.spelling, named.channel, person.username,
+         CASE WHEN named.channel GLOB 'dm:*'
+              THEN CASE WHEN instr(':' || substr(named.channel, 4) || ':', ':' || person.username || ':') = 0
+                        THEN 'not_a_member' END
+              WHEN named.channel GLOB 'private:*'
+              THEN CASE WHEN NOT EXISTS (SELECT 1 FROM private_channel_members
+                                         WHERE channel = named.channel AND username = person.username)
+                        THEN 'not_a_member' END
+              ELSE 'channel_not_callable' END
+  FROM canonical_channels AS named CROSS JOIN users AS person;
+
+CREATE VIEW check_channel_access (channel, username) AS
+-- Refuses a person who may not call or share in a channel. Calls and shares both pass here.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_members_use_a_channel
+-- The order matters: a stranger must not learn which names are registered. Tables contain canonical names only; the actions
+-- initiate_call and start_screenshare take any spelling.
+INSTEAD OF INSERT ON check_channel_access
+BEGIN
+  SELECT RAISE(ABORT, 'channel_not_callable')
+  WHERE NEW.channel IS NULL OR NOT (NEW.channel GLOB 'dm:*' OR NEW.channel GLOB 'private:*');
+
+  SELECT RAISE(ABORT, 'not_a_member')
+  WHERE NOT EXISTS (SELECT 1 FROM channel_access
+                    WHERE spelling = json_quote(NEW.channel) AND username = NEW.username AND refusal IS NULL);
+
+  SELECT RAISE(ABORT, 'channel_name_not_canonical')
+  WHERE NEW.channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel));
+
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE EXISTS (SELECT 1 FROM dm_names
+                WHERE spelling = json_quote(NEW.channel)
+                  AND NOT EXISTS (SELECT 1 FROM users WHERE users.username = dm_names.username));
+END;
+
+CREATE VIEW channel_members AS
+-- The members of all channels. A DM is here once it was used.
+  SELECT channel, username FROM private_channel_members
+  UNION ALL
+  SELECT channel, username FROM dm_members;
+
+CREATE VIEW do_add_dm (channel) AS
+-- Stores the members of a DM at its first use: INSERT INTO do_add_dm (channel).
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER dm_members_come_from_its_name
+-- With a row a member, the channels of a person are a search.
+INSTEAD OF INSERT ON do_add_dm
+WHEN NEW.channel GLOB 'dm:*' AND NOT EXISTS (SELECT 1 FROM dm_members WHERE channel = NEW.channel)
+BEGIN
+  INSERT INTO dm_members (channel, username)
+  SELECT NEW.channel, username FROM dm_names WHERE spelling = json_quote(NEW.channel) ORDER BY username;
+END;
+
+CREATE TRIGGER dm_membership_is_fixed
+-- The members of a DM are in its name.
+BEFORE UPDATE ON dm_members
+WHEN (NEW.channel, NEW.username) IS NOT (OLD.channel, OLD.username)
+BEGIN
+  SELECT RAISE(ABORT, 'membership_is_fixed');
+END;
+
+CREATE TRIGGER dm_member_is_in_its_name
+-- The members of a DM are in its name.
+BEFORE INSERT ON dm_members
+WHEN NEW.channel NOT GLOB 'dm:*' OR NEW.username GLOB '*:*'
+  OR instr(':' || substr(NEW.channel, 4) || ':', ':' || NEW.username || ':') = 0
+BEGIN
+  SELECT RAISE(ABORT, 'membership_is_fixed');
+END;
+
+CREATE TRIGGER private_channel_is_added_once
+-- INSERT OR REPLACE would give a channel's calls to another channel.
+BEFORE INSERT ON private_channels
+WHEN EXISTS (SELECT 1 FROM private_channels WHERE id = NEW.id)
+BEGIN
+  SELECT RAISE(ABORT, 'channel_exists');
+END;
+
+CREATE TRIGGER private_channel_id_is_fixed
+-- Calls contain the id. OF id would miss its other names, rowid and _rowid_.
+BEFORE UPDATE ON private_channels
+WHEN NEW.id IS NOT OLD.id
+BEGIN
+  SELECT RAISE(ABORT, 'channel_id_is_fixed');
+END;
+
+CREATE TRIGGER deleted_channel_ends_its_call
+-- Nobody could join the call of a deleted channel. The call ends before the members go, whose leaving would record a hang-up.
+AFTER DELETE ON private_channels
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'admin' WHERE channel = 'private:' || OLD.id AND is_live;
+
+  DELETE FROM private_channel_members WHERE channel_id = OLD.id;
+END;
+
+CREATE TRIGGER member_and_channel_exist
+-- A client is told of an unknown channel first.
+BEFORE INSERT ON private_channel_members
+BEGIN
+  SELECT RAISE(ABORT, 'channel_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM private_channels WHERE id = NEW.channel_id);
+
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'already_a_member')
+  WHERE EXISTS (SELECT 1 FROM private_channel_members WHERE channel_id = NEW.channel_id AND username = NEW.username);
+END;
+
+CREATE TRIGGER membership_is_fixed
+-- Changing a membership would bypass the rules about leaving. Delete it and add another.
+BEFORE UPDATE ON private_channel_members
+WHEN (NEW.channel_id, NEW.username) IS NOT (OLD.channel_id, OLD.username)
+BEGIN
+  SELECT RAISE(ABORT, 'membership_is_fixed');
+END;
+
+CREATE TRIGGER removed_member_leaves_the_channel
+-- A removed member is off the channel's call and share, loses pending signals, and has no invitation to return with.
+AFTER DELETE ON private_channel_members
+BEGIN
+  DELETE FROM call_signals
+  WHERE call_id IN (SELECT share_id FROM screenshares WHERE channel = OLD.channel AND state = 'active')
+    AND (to_user = OLD.username OR from_user = OLD.username);
+
+  UPDATE screenshares SET state = 'ended'
+  WHERE channel = OLD.channel AND sharer = OLD.username AND state = 'active';
+
+  UPDATE call_participants
+  SET state = CASE WHEN in_call THEN 'left' ELSE state END, invited_by = NULL, visible_after = NULL
+  WHERE username = OLD.username
+    AND call_id IN (SELECT call_id FROM calls WHERE channel = OLD.channel AND is_live);
+END;
+
+CREATE VIEW channel_json (username, channel, json) AS
+-- The channels of a person, as GET /me gives them.
+  SELECT mine.username, mine.channel,
+         json_object(
+           'channel', mine.channel,
+           'title', (SELECT name FROM private_channels
+                     WHERE id = CAST(substr(mine.channel, 9) AS INTEGER) AND mine.channel GLOB 'private:*'),
+           'members', json((SELECT json_group_array(username)
+                            FROM (SELECT username FROM channel_members WHERE channel = mine.channel ORDER BY username))))
+  FROM channel_members AS mine;

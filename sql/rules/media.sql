@@ -1,0 +1,192 @@
+-- Media that is relayed by the server: the newest init segment of each sender, and chunks within bounds of age and size.
+
+CREATE VIEW media_cutoff (ts) AS
+-- Chunks stored up to this time are too old.
+  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'media_buffer_seconds');
+
+-- Media of calls
+
+CREATE TRIGGER only_accepted_participants_upload
+-- Media comes from people on the call.
+BEFORE INSERT ON call_media
+BEGIN
+  INSERT INTO check_on_call (call_id, username) VALUES (NEW.call_id, NEW.sender);
+END;
+
+CREATE TRIGGER call_media_chunk_is_not_too_large
+-- A chunk is a few seconds of video.
+BEFORE INSERT ON call_media
+WHEN length(NEW.data) > (SELECT value FROM settings WHERE name = 'media_chunk_max_bytes')
+BEGIN
+  SELECT RAISE(ABORT, 'media_chunk_too_large');
+END;
+
+CREATE TRIGGER call_media_is_final
+-- Receivers have read it. INSERT OR REPLACE with an existing id would overwrite it.
+BEFORE UPDATE ON call_media
+BEGIN
+  SELECT RAISE(ABORT, 'media_is_final');
+END;
+
+CREATE TRIGGER call_media_id_is_new
+-- INSERT OR REPLACE with an existing id would overwrite a chunk.
+BEFORE INSERT ON call_media
+WHEN EXISTS (SELECT 1 FROM call_media WHERE id = NEW.id)
+BEGIN
+  SELECT RAISE(ABORT, 'media_is_final');
+END;
+
+CREATE TRIGGER newest_call_init_replaces_the_earlier
+-- A restarted recorder has a new init segment, and the earlier one decodes none of the new chunks.
+AFTER INSERT ON call_media
+WHEN NEW.is_init = 1
+BEGIN
+  DELETE FROM call_media
+  WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 1 AND id < NEW.id;
+END;
+
+CREATE TRIGGER oldest_call_media_makes_way
+-- Bounds the bytes of a sender. The oldest chunks go, as many as it takes; the newest always stays.
+AFTER INSERT ON call_media
+WHEN NEW.is_init = 0
+BEGIN
+  INSERT INTO media_bytes (call_id, sender, kept) VALUES (NEW.call_id, NEW.sender, length(NEW.data))
+  ON CONFLICT (call_id, sender) DO UPDATE SET kept = kept + length(NEW.data);
+
+  DELETE FROM call_media
+  WHERE id IN (WITH RECURSIVE
+                 oldest (id, excess) AS (
+                   SELECT (SELECT min(id) FROM call_media
+                           WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 0),
+                          (SELECT kept - (SELECT value FROM settings WHERE name = 'media_buffer_max_bytes')
+                           FROM media_bytes WHERE call_id = NEW.call_id AND sender = NEW.sender)
+                   UNION ALL
+                   SELECT (SELECT min(id) FROM call_media
+                           WHERE call_id = NEW.call_id AND sender = NEW.sender AND is_init = 0 AND id > oldest.id),
+                          excess - (SELECT length(data) FROM call_media WHERE id = oldest.id)
+                   FROM oldest WHERE excess > 0 AND id < NEW.id)
+               SELECT id FROM oldest WHERE excess > 0 AND id < NEW.id);
+END;
+
+CREATE TRIGGER deleted_call_media_is_not_counted
+-- The sum follows every deletion, and goes with the last chunk.
+AFTER DELETE ON call_media
+WHEN OLD.is_init = 0
+BEGIN
+  UPDATE media_bytes SET kept = kept - length(OLD.data) WHERE call_id = OLD.call_id AND sender = OLD.sender;
+
+  DELETE FROM media_bytes WHERE call_id = OLD.call_id AND sender = OLD.sender AND kept < 1;
+END;
+
+CREATE VIEW due_call_media AS
+-- Init segments stay: a late viewer needs them.
+  SELECT id FROM call_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
+
+CREATE TRIGGER old_call_media_is_deleted
+-- Media is bounded by age.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  DELETE FROM call_media WHERE id IN (SELECT id FROM due_call_media);
+END;
+
+-- Media of screen shares: the same, with the sharer as the one sender
+
+CREATE VIEW upload_share_media (share_id, username, is_init, mime_type, data) AS
+-- POST /screenshare/ID/media: the sharer uploads.
+  SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_sharer_uploads
+-- The sharer is the one sender.
+INSTEAD OF INSERT ON upload_share_media
+BEGIN
+  INSERT INTO check_sharer (share_id, username) VALUES (NEW.share_id, NEW.username);
+
+  INSERT INTO share_media (share_id, is_init, mime_type, ts, data)
+  VALUES (NEW.share_id, NEW.is_init, NEW.mime_type, (SELECT ts FROM now), NEW.data);
+END;
+
+CREATE TRIGGER share_media_is_for_an_active_share
+-- An ended share keeps no media.
+BEFORE INSERT ON share_media
+BEGIN
+  SELECT RAISE(ABORT, 'share_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id);
+
+  SELECT RAISE(ABORT, 'share_ended')
+  WHERE EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id AND state = 'ended');
+END;
+
+CREATE TRIGGER share_media_chunk_is_not_too_large
+-- As for calls.
+BEFORE INSERT ON share_media
+WHEN length(NEW.data) > (SELECT value FROM settings WHERE name = 'media_chunk_max_bytes')
+BEGIN
+  SELECT RAISE(ABORT, 'media_chunk_too_large');
+END;
+
+CREATE TRIGGER share_media_is_final
+-- As for calls.
+BEFORE UPDATE ON share_media
+BEGIN
+  SELECT RAISE(ABORT, 'media_is_final');
+END;
+
+CREATE TRIGGER share_media_id_is_new
+-- As for calls.
+BEFORE INSERT ON share_media
+WHEN EXISTS (SELECT 1 FROM share_media WHERE id = NEW.id)
+BEGIN
+  SELECT RAISE(ABORT, 'media_is_final');
+END;
+
+CREATE TRIGGER newest_share_init_replaces_the_earlier
+-- As for calls.
+AFTER INSERT ON share_media
+WHEN NEW.is_init = 1
+BEGIN
+  DELETE FROM share_media WHERE share_id = NEW.share_id AND is_init = 1 AND id < NEW.id;
+END;
+
+CREATE TRIGGER oldest_share_media_makes_way
+-- As for calls.
+AFTER INSERT ON share_media
+WHEN NEW.is_init = 0
+BEGIN
+  INSERT INTO media_bytes (call_id, sender, kept)
+  VALUES (NEW.share_id, (SELECT sharer FROM screenshares WHERE share_id = NEW.share_id), length(NEW.data))
+  ON CONFLICT (call_id, sender) DO UPDATE SET kept = kept + length(NEW.data);
+
+  DELETE FROM share_media
+  WHERE id IN (WITH RECURSIVE
+                 oldest (id, excess) AS (
+                   SELECT (SELECT min(id) FROM share_media WHERE share_id = NEW.share_id AND is_init = 0),
+                          (SELECT kept - (SELECT value FROM settings WHERE name = 'media_buffer_max_bytes')
+                           FROM media_bytes WHERE call_id = NEW.share_id)
+                   UNION ALL
+                   SELECT (SELECT min(id) FROM share_media
+                           WHERE share_id = NEW.share_id AND is_init = 0 AND id > oldest.id),
+                          excess - (SELECT length(data) FROM share_media WHERE id = oldest.id)
+                   FROM oldest WHERE excess > 0 AND id < NEW.id)
+               SELECT id FROM oldest WHERE excess > 0 AND id < NEW.id);
+END;
+
+CREATE TRIGGER deleted_share_media_is_not_counted
+-- As for calls.
+AFTER DELETE ON share_media
+WHEN OLD.is_init = 0
+BEGIN
+  UPDATE media_bytes SET kept = kept - length(OLD.data) WHERE call_id = OLD.share_id;
+
+  DELETE FROM media_bytes WHERE call_id = OLD.share_id AND kept < 1;
+END;
+
+CREATE VIEW due_share_media AS
+-- As for calls.
+  SELECT id FROM share_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
+
+CREATE TRIGGER old_share_media_is_deleted
+-- As for calls.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  DELETE FROM share_media WHERE id IN (SELECT id FROM due_share_media);
+END;

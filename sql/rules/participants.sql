@@ -1,0 +1,465 @@
+-- Participants: how people join a call, how they leave, and what that makes of the call.
+--
+--   pending --> accepted --> left
+--      |  ^          ^         |
+--      |  +-----<----+----<----+   invited again, or rejoins
+--      +-----> rejected, left
+
+CREATE VIEW ring_cutoff (ts, timeout) AS
+-- Invitations made up to this time have stopped ringing; `timeout` is the setting behind it, in seconds.
+  SELECT (SELECT ts FROM now) - value, value FROM settings WHERE name = 'ringing_timeout';
+
+-- Guards
+
+CREATE VIEW check_participant (call_id, username) AS
+-- Refuses a person who was never invited to the call.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_participants_act_in_a_call
+-- An unknown call comes first.
+INSTEAD OF INSERT ON check_participant
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+
+  SELECT RAISE(ABORT, 'not_a_participant')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+END;
+
+CREATE VIEW check_on_call (call_id, username) AS
+-- Refuses a person who is not on the call, and a finished call. A stranger learns nothing about the call's state.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_accepted_participants_are_on_a_call
+-- The order of the refusals is the same for every action.
+INSTEAD OF INSERT ON check_on_call
+BEGIN
+  INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
+
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
+
+  SELECT RAISE(ABORT, 'not_accepted')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
+END;
+
+-- Actions
+
+CREATE VIEW accept_call (call_id, username) AS
+-- POST /calls/ID/accept: answers, joins late, or rejoins. A second device that answers finds it done.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER accept_call_joins
+-- An initiator whose row was deleted rejoins as the initiator.
+INSTEAD OF INSERT ON accept_call
+BEGIN
+  UPDATE call_participants SET state = 'accepted'
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO call_participants (call_id, username, role, state)
+  SELECT NEW.call_id, NEW.username,
+         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+              THEN 'initiator' ELSE 'participant' END,
+         'accepted'
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+END;
+
+CREATE VIEW reject_call (call_id, username) AS
+-- POST /calls/ID/reject: declines a pending invitation.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER reject_call_declines_the_invitation
+-- Only a pending person can decline.
+INSTEAD OF INSERT ON reject_call
+BEGIN
+  INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
+
+  SELECT RAISE(ABORT, 'not_pending')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'pending');
+
+  UPDATE call_participants SET state = 'rejected'
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+END;
+
+CREATE VIEW leave_call (call_id, username) AS
+-- POST /calls/ID/leave: leaves; the others stay while there are two.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER leave_call_keeps_the_call
+-- Leaving a finished call changes nothing.
+INSTEAD OF INSERT ON leave_call
+BEGIN
+  INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
+
+  UPDATE call_participants SET state = 'left'
+  WHERE call_id = NEW.call_id AND username = NEW.username AND in_call;
+END;
+
+CREATE VIEW invite_to_call (call_id, username, invited_by) AS
+-- POST /calls/ID/invite: a person on an active call invites another, or invites again.
+  SELECT NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER invite_to_call_rings_another_person
+-- Pending stays pending. Rejected or left become pending again.
+INSTEAD OF INSERT ON invite_to_call
+BEGIN
+  SELECT RAISE(ABORT, 'cannot_invite_oneself')
+  WHERE NEW.username = NEW.invited_by;
+
+  INSERT INTO check_on_call (call_id, username) VALUES (NEW.call_id, NEW.invited_by);
+
+  SELECT RAISE(ABORT, 'call_not_active')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active');
+
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'already_in_call')
+  WHERE EXISTS (SELECT 1 FROM call_participants
+                WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
+
+  UPDATE call_participants SET state = 'pending', invited_by = NEW.invited_by
+  WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call;
+
+  INSERT INTO call_participants (call_id, username, role, state, invited_by)
+  SELECT NEW.call_id, NEW.username,
+         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+              THEN 'initiator' ELSE 'participant' END,
+         'pending', NEW.invited_by
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+END;
+
+CREATE VIEW remove_from_call (call_id, username, removed_by) AS
+-- POST /calls/ID/remove: the initiator takes a person off the call, or takes an invitation back.
+  SELECT NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_initiator_removes
+-- The removed person needs a new invitation to rejoin.
+INSTEAD OF INSERT ON remove_from_call
+BEGIN
+  INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.removed_by);
+
+  SELECT RAISE(ABORT, 'not_the_initiator')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND initiator = NEW.removed_by);
+
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
+
+  SELECT RAISE(ABORT, 'not_in_call')
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND username = NEW.username AND in_call);
+
+  UPDATE call_participants SET state = 'left'
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+END;
+
+-- Joining
+
+CREATE TRIGGER participant_joins_a_live_call
+-- A registered person joins a live call once. Before an answer only members of the channel are invited; an active call may
+-- invite guests. Only members join without an invitation. The order matters: a finished call has members, an unknown one has
+-- none.
+BEFORE INSERT ON call_participants
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+
+  SELECT RAISE(ABORT, 'not_a_member')
+  WHERE NEW.state = 'accepted'
+    AND NOT EXISTS (SELECT 1 FROM channel_members
+                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                      AND username = NEW.username);
+
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
+
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'already_in_call')
+  WHERE EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+
+  SELECT RAISE(ABORT, 'call_not_active')
+  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
+    AND NOT EXISTS (SELECT 1 FROM channel_members
+                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                      AND username = NEW.username);
+
+  SELECT RAISE(ABORT, 'role_is_wrong')
+  WHERE (NEW.role = 'initiator')
+    IS NOT (NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
+
+  SELECT RAISE(ABORT, 'participant_move_illegal')
+  WHERE EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
+    AND NOT EXISTS (SELECT 1 FROM state_transitions
+                    WHERE subject = 'participant' AND from_state = 'new' AND to_state = NEW.state);
+END;
+
+CREATE TRIGGER new_participant_is_stamped
+-- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins an active
+-- call.
+AFTER INSERT ON call_participants
+BEGIN
+  UPDATE call_participants
+  SET invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
+      joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
+      last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
+      visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM channel_members
+                                            WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                                              AND username = NEW.username)
+                           THEN coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) END
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  VALUES (NEW.state = 'pending', 'ringing', NEW.call_id, NEW.username);
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
+  VALUES (NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active'),
+          'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  VALUES (NEW.state = 'accepted' AND NEW.role = 'participant', 'accepted', NEW.call_id, NEW.username);
+END;
+
+CREATE TRIGGER late_joiner_makes_call_active
+-- A member who joined the channel after the call began may answer it.
+AFTER INSERT ON call_participants
+WHEN NEW.state = 'accepted' AND NEW.role = 'participant'
+BEGIN
+  UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
+END;
+
+-- Changing state
+
+CREATE TRIGGER participant_identity_is_fixed
+-- Call, person and role never change.
+BEFORE UPDATE ON call_participants
+WHEN (NEW.call_id, NEW.username, NEW.role) IS NOT (OLD.call_id, OLD.username, OLD.role)
+BEGIN
+  SELECT RAISE(ABORT, 'participant_identity_is_fixed');
+END;
+
+CREATE TRIGGER participant_of_finished_call_is_final
+-- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or accepted.
+BEFORE UPDATE ON call_participants
+WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts)
+    IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts)
+  AND NOT (OLD.in_call AND NEW.state = 'left')
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND NOT is_live)
+BEGIN
+  SELECT RAISE(ABORT, 'call_finished');
+END;
+
+CREATE TRIGGER participant_transition_is_legal
+-- The view state_transitions has the legal ones. In a finished call participant_of_finished_call_is_final answers.
+BEFORE UPDATE OF state ON call_participants
+WHEN NEW.state IS NOT OLD.state
+  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
+  AND NOT EXISTS (SELECT 1 FROM state_transitions
+                  WHERE subject = 'participant' AND from_state = OLD.state AND to_state = NEW.state)
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
+BEGIN
+  SELECT RAISE(ABORT, 'participant_move_illegal');
+END;
+
+CREATE TRIGGER timed_out_invitation_cannot_be_answered
+-- This holds before the sweep, too. A late answer to an active call joins it.
+BEFORE UPDATE OF state ON call_participants
+WHEN OLD.state = 'pending' AND NEW.state = 'accepted'
+  AND OLD.invited_ts <= (SELECT ts FROM ring_cutoff)
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND state = 'ringing')
+BEGIN
+  SELECT RAISE(ABORT, 'invitation_timed_out');
+END;
+
+CREATE TRIGGER participant_who_rejoins_is_member_or_guest
+-- A deleted user cannot rejoin. Neither can a removed member, unless invited again; a guest can.
+BEFORE UPDATE OF state ON call_participants
+WHEN NOT OLD.in_call AND NEW.in_call
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
+BEGIN
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'not_a_member')
+  WHERE NEW.state = 'accepted' AND NEW.invited_by IS NULL
+    AND NOT EXISTS (SELECT 1 FROM channel_members
+                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                      AND username = NEW.username);
+END;
+
+CREATE TRIGGER answer_makes_call_active
+-- The first callee who answers makes the call active.
+AFTER UPDATE OF state ON call_participants
+WHEN NEW.state = 'accepted' AND NEW.role = 'participant'
+BEGIN
+  UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
+END;
+
+CREATE TRIGGER participant_transition_is_stamped
+-- A transition has its times: now, unless the writer gives another. A new invitation is not missed yet. The departure comes
+-- last: it may end the call, after which nothing can be written. What the end of the call itself settles is stamped there.
+AFTER UPDATE OF state ON call_participants
+WHEN NEW.state IS NOT OLD.state
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND is_live)
+BEGIN
+  UPDATE call_participants
+  SET joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
+                       THEN (SELECT ts FROM now) ELSE joined_ts END,
+      left_ts = CASE WHEN NEW.state = 'accepted' THEN NULL
+                     WHEN NEW.state = 'left' AND OLD.state = 'accepted' AND NEW.left_ts IS OLD.left_ts
+                       THEN (SELECT ts FROM now) ELSE left_ts END,
+      invited_ts = CASE WHEN NEW.state = 'pending' AND NEW.invited_ts IS OLD.invited_ts
+                        THEN (SELECT ts FROM now) ELSE invited_ts END,
+      missed_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_ts END,
+      missed_seen_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_seen_ts END,
+      last_seen_ts = CASE WHEN NEW.state = 'accepted' THEN (SELECT ts FROM now) ELSE last_seen_ts END,
+      visible_after = CASE WHEN NEW.state = 'pending'
+                             AND NOT EXISTS (SELECT 1 FROM channel_members
+                                             WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
+                                               AND username = NEW.username)
+                           THEN coalesce(visible_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+                           ELSE visible_after END
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
+  VALUES (1,
+          CASE WHEN NEW.state = 'pending' THEN 'invited'
+               WHEN NEW.state = 'rejected' AND NEW.missed_ts IS NOT NULL THEN 'timed_out'
+               ELSE NEW.state END,
+          NEW.call_id, NEW.username,
+          CASE WHEN NEW.state = 'pending' THEN json_object('by', NEW.invited_by) END);
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  VALUES (NEW.state = 'pending', 'ringing', NEW.call_id, NEW.username);
+
+  INSERT INTO do_depart (call_id, username, state, missed_ts)
+  SELECT NEW.call_id, NEW.username, NEW.state, NEW.missed_ts
+  WHERE OLD.in_call AND NOT NEW.in_call;
+END;
+
+CREATE VIEW due_invitations AS
+-- Pending invitations that have timed out.
+  SELECT call_id, username, role FROM call_participants
+  WHERE state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff);
+
+CREATE TRIGGER unanswered_invitation_times_out
+-- It was missed when its time was over, even if the sweep is late. A re-invited initiator comes first: timing out the last
+-- callee ends the call and settles the remaining rows. If the same UPDATE then reached the initiator's row, it would be
+-- refused, and the whole sweep with it.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  UPDATE call_participants
+  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
+  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations WHERE role = 'initiator');
+
+  UPDATE call_participants
+  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
+  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations);
+END;
+
+-- Leaving
+
+CREATE VIEW do_depart (call_id, username, state, missed_ts) AS
+-- A person departs: declines, times out, leaves, or is deleted from the call. Every departure from a live call passes here
+-- once, with the new state.
+  SELECT NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER deleted_participant_departs
+-- A shell may delete the row of a live call.
+AFTER DELETE ON call_participants
+WHEN OLD.in_call
+BEGIN
+  INSERT INTO do_depart (call_id, username, state, missed_ts) VALUES (OLD.call_id, OLD.username, 'left', NULL);
+END;
+
+CREATE TRIGGER participant_of_finished_call_stays
+-- History does not change.
+BEFORE DELETE ON call_participants
+WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND NOT is_live)
+BEGIN
+  SELECT RAISE(ABORT, 'call_finished');
+END;
+
+CREATE TRIGGER departing_sharer_stops_sharing
+-- Only a person on the call shares a screen in it.
+INSTEAD OF INSERT ON do_depart
+BEGIN
+  UPDATE calls SET screenshare_user = NULL
+  WHERE call_id = NEW.call_id AND screenshare_user = NEW.username AND is_live;
+END;
+
+CREATE TRIGGER departing_participant_takes_signals_along
+-- A person who rejoins negotiates again; stale ICE candidates would confuse the other side.
+INSTEAD OF INSERT ON do_depart
+BEGIN
+  DELETE FROM call_signals WHERE call_id = NEW.call_id AND to_user = NEW.username;
+  DELETE FROM call_signals WHERE call_id = NEW.call_id AND from_user = NEW.username;
+END;
+
+CREATE TRIGGER call_rejected_when_all_reject
+-- A ringing call without a pending or accepted callee is rejected. The reason is a timeout if any callee let it ring. A
+-- rejection never ends an active call.
+INSTEAD OF INSERT ON do_depart
+WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
+  AND NOT EXISTS (SELECT 1 FROM call_participants
+                  WHERE call_id = NEW.call_id AND role = 'participant' AND in_call)
+BEGIN
+  UPDATE calls
+  SET ended_reason = CASE WHEN EXISTS (SELECT 1 FROM call_participants
+                                       WHERE call_id = NEW.call_id AND missed_ts IS NOT NULL)
+                          THEN 'timeout' ELSE 'rejected' END,
+      ended_ts = NEW.missed_ts,
+      state = 'rejected'
+  WHERE call_id = NEW.call_id;
+END;
+
+CREATE TRIGGER call_ends_when_fewer_than_two_remain
+-- A call needs two people who are on it or pending. A ringing call without callees is call_rejected_when_all_reject's.
+INSTEAD OF INSERT ON do_depart
+WHEN NEW.state = 'left'
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id
+              AND (state = 'active'
+                   OR (state = 'ringing'
+                       AND EXISTS (SELECT 1 FROM call_participants
+                                   WHERE call_id = NEW.call_id AND role = 'participant' AND in_call))))
+  AND (SELECT count(*) FROM call_participants WHERE call_id = NEW.call_id AND in_call) < 2
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'hangup' WHERE call_id = NEW.call_id;
+END;
+
+CREATE TRIGGER call_without_anybody_is_abandoned
+-- An active call with nobody accepted or pending would block its channel for ever.
+INSTEAD OF INSERT ON do_depart
+WHEN NEW.state = 'rejected'
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
+  AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND in_call)
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'abandoned' WHERE call_id = NEW.call_id;
+END;
+
+-- What clients see
+
+CREATE VIEW current_participants AS
+-- Participants as they are now, swept or not: an invitation that is too old is rejected.
+  SELECT call_id, username, role,
+         CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff) THEN 'rejected' ELSE state END AS state,
+         joined_ts, left_ts, invited_ts
+  FROM call_participants;
+
+CREATE VIEW incoming_calls AS
+-- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'
+  SELECT participant.username, call.call_id, call.channel, call.initiator, call.started_ts, participant.invited_ts,
+         participant.invited_by,
+         round(participant.invited_ts - (SELECT ts FROM ring_cutoff), 3) AS seconds_left
+  FROM call_participants AS participant
+  JOIN calls AS call ON call.call_id = participant.call_id
+  WHERE participant.state = 'pending' AND participant.invited_ts > (SELECT ts FROM ring_cutoff) AND call.is_live;
+
+CREATE VIEW incoming_call_json AS
+-- A ringing call as GET /calls/incoming and the event `incoming` give it.
+  SELECT username, call_id, started_ts,
+         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'started_ts', started_ts) AS json
+  FROM incoming_calls;

@@ -1,0 +1,47 @@
+-- Settings: their names and ranges are the program's, their values an admin's.
+
+CREATE TRIGGER setting_stays
+-- A deleted setting would be NULL and switch its rules off.
+BEFORE DELETE ON settings
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+CREATE TRIGGER setting_keeps_its_name_and_range
+-- Only the value may change.
+BEFORE UPDATE ON settings
+WHEN (NEW.name, NEW.kind, NEW.lowest, NEW.highest) IS NOT (OLD.name, OLD.kind, OLD.lowest, OLD.highest)
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+CREATE TRIGGER setting_names_are_given
+-- A misspelt name would limit nothing. INSERT OR REPLACE deletes a row without firing setting_stays.
+BEFORE INSERT ON settings
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+CREATE TRIGGER ice_servers_suit_browsers
+-- One malformed RTCIceServer makes a browser refuse to connect at all (WebRTC 1.0, section 4.2.4). Each server has one URL or
+-- several, and a TURN server a user name and a credential.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'ice_servers'
+BEGIN
+  SELECT RAISE(ABORT, 'ice_servers_are_a_json_list')
+  WHERE NOT CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value) THEN json_type(NEW.value) = 'array' ELSE 0 END;
+
+  SELECT RAISE(ABORT, 'ice_server_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) WHERE type <> 'object');
+
+  SELECT RAISE(ABORT, 'ice_server_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) AS server
+                WHERE coalesce(json_type(server.value, '$.urls'), 'missing') NOT IN ('text', 'array')
+                   OR json_extract(server.value, '$.urls') IN ('', '[]')
+                   OR EXISTS (SELECT 1 FROM json_each(server.value, '$.urls') AS url
+                              WHERE url.type <> 'text'
+                                 OR NOT (url.value GLOB 'stun:?*' OR url.value GLOB 'stuns:?*'
+                                         OR ((url.value GLOB 'turn:?*' OR url.value GLOB 'turns:?*')
+                                             AND json_type(server.value, '$.username') IS 'text'
+                                             AND json_type(server.value, '$.credential') IS 'text'))));
+END;

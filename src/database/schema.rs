@@ -1,0 +1,246 @@
+//! The schema of a database file: tables by versioned migrations, triggers and views by the rules in `sql/rules/`.
+//!
+//! A released migration never changes. A rule has one current definition, and [`upgrade`] re-creates all rules where those in
+//! the file differ from the program's. SQLite runs the triggers of one event in the reverse order of their creation, so the
+//! order is a part of the comparison.
+
+use std::collections::BTreeSet;
+
+use refinery::{Migrate, Migration, Runner};
+use refinery_core::traits::sync::{Query, Transaction as MigrationTransaction};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// The number of this program's rules. A file with a larger one is refused. It grows with each release that changes a rule.
+pub const RULES_NUMBER: i64 = 1;
+
+/// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
+pub const RULES: [(&str, &str); 14] = [
+    ("clock", include_str!("../../sql/rules/clock.sql")),
+    ("settings", include_str!("../../sql/rules/settings.sql")),
+    ("people", include_str!("../../sql/rules/people.sql")),
+    ("channels", include_str!("../../sql/rules/channels.sql")),
+    ("events", include_str!("../../sql/rules/events.sql")),
+    ("calls", include_str!("../../sql/rules/calls.sql")),
+    ("participants", include_str!("../../sql/rules/participants.sql")),
+    ("signals", include_str!("../../sql/rules/signals.sql")),
+    ("screenshares", include_str!("../../sql/rules/screenshares.sql")),
+    ("media", include_str!("../../sql/rules/media.sql")),
+    ("presence", include_str!("../../sql/rules/presence.sql")),
+    ("history", include_str!("../../sql/rules/history.sql")),
+    ("admin", include_str!("../../sql/rules/admin.sql")),
+    ("refusals", include_str!("../../sql/rules/refusals.sql")),
+];
+
+/// The migrations in `sql/migrations/`, to be applied in one transaction.
+#[must_use]
+pub fn migrations() -> Runner {
+    embedded::migrations::runner().set_grouped(true)
+}
+
+/// Why the schema of a file cannot be used.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    /// A newer version of this program, or a development version, made the file.
+    #[error("of another version of minimost-calls; left unchanged")]
+    OtherVersion,
+    /// SQLite cannot read or write the file.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A migration failed.
+    #[error(transparent)]
+    Migration(refinery::Error),
+}
+
+impl From<refinery::Error> for SchemaError {
+    fn from(error: refinery::Error) -> Self {
+        use refinery::error::Kind::{DivergentVersion, MissingVersion};
+        match error.kind() {
+            DivergentVersion(..) | MissingVersion(..) => Self::OtherVersion,
+            _ => Self::Migration(error),
+        }
+    }
+}
+
+/// A trigger or view.
+#[derive(PartialEq, Eq)]
+struct Rule {
+    kind: String,
+    name: String,
+    sql: String,
+}
+
+/// Whether the tables are those of this program. Rules are not compared, and nothing is written.
+pub(super) fn is_migrated(connection: &mut Connection) -> Result<bool, SchemaError> {
+    let transaction = connection.transaction()?;
+    if !has_table(&transaction, "refinery_schema_history")? || !has_table(&transaction, "rules")? {
+        return Ok(false);
+    }
+    refuse_newer_rules(&transaction)?;
+    Ok(pending_migrations(&transaction)?.is_empty())
+}
+
+/// Applies the migrations that the file lacks, and re-creates the rules where they differ, in one transaction.
+///
+/// The log names each rule that differs. Triggers of an admin on tables, and views of an admin, stay. Triggers of an admin on
+/// our views go, because the views are dropped; the log names them.
+///
+/// # Errors
+/// The file is of a newer version, or cannot be written. Then nothing has changed.
+pub fn upgrade(connection: &mut Connection) -> Result<(), SchemaError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_new = !has_table(&transaction, "rules")?;
+    if !is_new {
+        refuse_newer_rules(&transaction)?;
+    }
+    let program = program_rules()?;
+    let stored = stored_rules(&transaction)?;
+    let names: BTreeSet<String> = program.iter().map(|rule| rule.name.clone()).collect();
+    let recorded = if is_new { BTreeSet::new() } else { recorded_rules(&transaction)? };
+    let is_recorded = recorded == names;
+    let names = &names | &recorded;
+    let (ours, foreign): (Vec<Rule>, Vec<Rule>) = stored.into_iter().partition(|rule| names.contains(&rule.name));
+    if ours == program && is_recorded && pending_migrations(&transaction)?.is_empty() {
+        return Ok(transaction.commit()?);
+    }
+    if !is_new {
+        log_differences(&program, &ours);
+    }
+    drop_rules(&transaction, &ours, &foreign)?;
+    migrations().run(&mut Within(&transaction))?;
+    for (_, sql) in RULES {
+        transaction.execute_batch(sql)?;
+    }
+    transaction.execute("DELETE FROM rules", [])?;
+    for rule in &program {
+        transaction.execute(
+            "INSERT INTO rules (name, type, number) VALUES (?1, ?2, ?3)",
+            (&rule.name, &rule.kind, RULES_NUMBER),
+        )?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// The rules as SQLite stores them, read from a scratch database with this program's schema.
+fn program_rules() -> Result<Vec<Rule>, SchemaError> {
+    let scratch = Connection::open_in_memory()?;
+    for migration in migrations().get_migrations() {
+        scratch.execute_batch(migration.sql().unwrap_or_default())?;
+    }
+    for (_, sql) in RULES {
+        scratch.execute_batch(sql)?;
+    }
+    Ok(stored_rules(&scratch)?)
+}
+
+/// All triggers and views of a file, in the order of their creation.
+fn stored_rules(connection: &Connection) -> rusqlite::Result<Vec<Rule>> {
+    let mut statement = connection
+        .prepare("SELECT type, name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY rowid")?;
+    let rules = statement.query_map([], |row| Ok(Rule { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? }))?;
+    rules.collect()
+}
+
+fn log_differences(program: &[Rule], stored: &[Rule]) {
+    let mut named = false;
+    for rule in program {
+        let found = stored.iter().find(|other| other.name == rule.name);
+        if found != Some(rule) {
+            let problem = if found.is_none() { "missing" } else { "different" };
+            tracing::warn!(rule.name, problem, "a rule in the file is not the program's; all rules are re-created");
+            named = true;
+        }
+    }
+    for rule in stored.iter().filter(|rule| program.iter().all(|other| other.name != rule.name)) {
+        tracing::warn!(rule.name, "the program no longer has a rule that is in the file; all rules are re-created");
+        named = true;
+    }
+    if !named {
+        tracing::info!("the order of the rules, or a table, is not the program's; all rules are re-created");
+    }
+}
+
+fn drop_rules(transaction: &Transaction<'_>, ours: &[Rule], foreign: &[Rule]) -> rusqlite::Result<()> {
+    let views: BTreeSet<&str> = ours.iter().filter(|rule| rule.kind == "view").map(|rule| rule.name.as_str()).collect();
+    for trigger in foreign.iter().filter(|rule| rule.kind == "trigger") {
+        let target: String = transaction.query_row(
+            "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger' AND name = ?1",
+            [&trigger.name],
+            |row| row.get(0),
+        )?;
+        if views.contains(target.as_str()) {
+            tracing::warn!(trigger.name, view = target, "a trigger on a view of the program was dropped with the view");
+        }
+    }
+    // Triggers first: dropping a view drops its triggers, and they could not be dropped again.
+    for kind in ["trigger", "view"] {
+        for rule in ours.iter().filter(|rule| rule.kind == kind) {
+            let name = rule.name.replace('"', "\"\"");
+            transaction.execute_batch(&format!("DROP {kind} \"{name}\""))?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_newer_rules(connection: &Connection) -> Result<(), SchemaError> {
+    let number: Option<i64> = connection.query_row("SELECT max(number) FROM rules", [], |row| row.get(0))?;
+    if number.is_some_and(|number| number > RULES_NUMBER) { Err(SchemaError::OtherVersion) } else { Ok(()) }
+}
+
+fn pending_migrations(transaction: &Transaction<'_>) -> Result<Vec<Migration>, SchemaError> {
+    let known = migrations();
+    let table = "refinery_schema_history";
+    Ok(Within(transaction).get_unapplied_migrations(known.get_migrations(), true, true, table)?)
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
+}
+
+/// The names in the table `rules`.
+fn recorded_rules(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = connection.prepare("SELECT name FROM rules")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Lets refinery work inside a transaction of ours. Its own implementation for a connection commits, and the rules have to
+/// change together with the tables.
+struct Within<'a>(&'a Transaction<'a>);
+
+impl MigrationTransaction for Within<'_> {
+    type Error = rusqlite::Error;
+
+    fn execute<'a, T: Iterator<Item = &'a str>>(&mut self, queries: T) -> rusqlite::Result<usize> {
+        let mut count = 0;
+        for query in queries {
+            self.0.execute_batch(query)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Query<Vec<Migration>> for Within<'_> {
+    fn query(&mut self, query: &str) -> rusqlite::Result<Vec<Migration>> {
+        let mut statement = self.0.prepare(query)?;
+        let applied = statement.query_map([], |row| {
+            let applied_on: String = row.get(2)?;
+            let checksum: String = row.get(3)?;
+            let (Ok(applied_on), Ok(checksum)) = (OffsetDateTime::parse(&applied_on, &Rfc3339), checksum.parse())
+            else {
+                return Err(rusqlite::Error::InvalidQuery);
+            };
+            Ok(Migration::applied(row.get(0)?, row.get(1)?, applied_on, checksum))
+        })?;
+        applied.collect()
+    }
+}
+
+impl Migrate for Within<'_> {}
