@@ -18,22 +18,22 @@ pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     let of_call = |what| calls().and(warp::path::param::<String>()).and(warp::path(what));
     one_of![
-        route!(GET app, calls().and(warp::path("incoming")) => incoming),
-        route!(GET app, of_call("signals") => signals::of_call),
-        route!(GET app, of_call("state") => state),
-        route!(POST app, of_call("signal") => signals::send_in_call),
-        route!(GET app, of_call("media") => media::of_call),
-        route!(POST app, of_call("media") => media::upload_to_call),
-        route!(GET app, calls().and(warp::path("active")) => active),
-        route!(POST app, calls().and(warp::path("initiate")) => initiate),
-        route!(POST app, of_call("accept") => accept),
-        route!(POST app, of_call("reject") => reject),
-        route!(POST app, of_call("end") => end),
-        route!(POST app, of_call("leave") => leave),
-        route!(POST app, of_call("invite") => invite),
-        route!(POST app, of_call("screenshare") => share_screen),
-        route!(POST app, of_call("remove") => remove),
-        route!(POST app, of_call("gone") => gone),
+        route!(GET app, calls().and(warp::path("incoming")) => incoming()),
+        route!(GET app, of_call("signals") => signals::of_call(id)),
+        route!(GET app, of_call("state") => state(id)),
+        route!(POST app, of_call("signal") => signals::send_in_call(id)),
+        route!(GET app, of_call("media") => media::of_call(id)),
+        route!(POST app, of_call("media") => media::upload_to_call(id)),
+        route!(GET app, calls().and(warp::path("active")) => active()),
+        route!(POST app, calls().and(warp::path("initiate")) => initiate()),
+        route!(POST app, of_call("accept") => accept(id)),
+        route!(POST app, of_call("reject") => reject(id)),
+        route!(POST app, of_call("end") => end(id)),
+        route!(POST app, of_call("leave") => leave(id)),
+        route!(POST app, of_call("invite") => invite(id)),
+        route!(POST app, of_call("screenshare") => share_screen(id)),
+        route!(POST app, of_call("remove") => remove(id)),
+        route!(POST app, of_call("gone") => gone(id)),
     ]
 }
 
@@ -57,9 +57,9 @@ impl InChannel {
     }
 }
 
-async fn initiate(mut request: Request) -> Answer {
+async fn initiate(request: &mut Request) -> Answer {
     let caller = request.caller()?;
-    let channel = InChannel::of(&mut request).await?;
+    let channel = InChannel::of(request).await?;
     let call_id = Uuid::new_v4().to_string();
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
@@ -74,7 +74,7 @@ async fn initiate(mut request: Request) -> Answer {
     Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": texts(&answers[1]) })))
 }
 
-async fn incoming(request: Request) -> Answer {
+async fn incoming(request: &mut Request) -> Answer {
     let rings = |calls: &Vec<Json>| !calls.is_empty();
     let calls = look_until(request, Purpose::Other, incoming_now, rings).await?;
     Ok(warp::reply::json(&calls))
@@ -96,7 +96,7 @@ fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Jso
     })
 }
 
-async fn accept(call_id: String, request: Request) -> Answer {
+async fn accept(call_id: String, request: &mut Request) -> Answer {
     let caller = request.caller()?;
     let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller)])
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
@@ -110,21 +110,21 @@ async fn accept(call_id: String, request: Request) -> Answer {
 }
 
 /// An action that takes the call and the caller, and has no more to say than that it is done.
-async fn act(request: Request, call_id: String, action: &'static Statement, done: &str) -> Answer {
+async fn act(request: &mut Request, call_id: String, action: &'static Statement, done: &str) -> Answer {
     let caller = request.caller()?;
     request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;
     Ok(status(done))
 }
 
-async fn reject(call_id: String, request: Request) -> Answer {
+async fn reject(call_id: String, request: &mut Request) -> Answer {
     act(request, call_id, &statements::REJECT_CALL, "rejected").await
 }
 
-async fn end(call_id: String, request: Request) -> Answer {
+async fn end(call_id: String, request: &mut Request) -> Answer {
     act(request, call_id, &statements::END_CALL, "ended").await
 }
 
-async fn leave(call_id: String, request: Request) -> Answer {
+async fn leave(call_id: String, request: &mut Request) -> Answer {
     act(request, call_id, &statements::LEAVE_CALL, "left").await
 }
 
@@ -142,16 +142,16 @@ async fn somebody(request: &mut Request) -> Result<String, Error> {
     Ok(username)
 }
 
-async fn remove(call_id: String, mut request: Request) -> Answer {
+async fn remove(call_id: String, request: &mut Request) -> Answer {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
+    let username = somebody(request).await?;
     request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("removed"))
 }
 
-async fn gone(call_id: String, mut request: Request) -> Answer {
+async fn gone(call_id: String, request: &mut Request) -> Answer {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
+    let username = somebody(request).await?;
     // Whether somebody is there before and after the report is what the report has come to.
     let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
         .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
@@ -161,9 +161,9 @@ async fn gone(call_id: String, mut request: Request) -> Answer {
     Ok(status(if removed { "removed" } else { "ignored" }))
 }
 
-async fn invite(call_id: String, mut request: Request) -> Answer {
+async fn invite(call_id: String, request: &mut Request) -> Answer {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
+    let username = somebody(request).await?;
     request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("invited"))
 }
@@ -173,7 +173,7 @@ struct Screen {
     on: bool,
 }
 
-async fn share_screen(call_id: String, mut request: Request) -> Answer {
+async fn share_screen(call_id: String, request: &mut Request) -> Answer {
     let caller = request.caller()?;
     let Screen { on } = request.json(JSON_MAX_BYTES).await?;
     let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
@@ -182,7 +182,7 @@ async fn share_screen(call_id: String, mut request: Request) -> Answer {
 }
 
 /// A look at the state proves that whoever looks is there; it is written down now and then.
-async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
+async fn state(call_id: String, request: &mut Request) -> Answer<impl Reply> {
     let seen = match request.query("seen").map(str::parse::<i64>) {
         None => None,
         Some(Ok(seen)) => Some(seen),
@@ -214,7 +214,7 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
     })
 }
 
-async fn active(request: Request) -> Answer<impl Reply> {
+async fn active(request: &mut Request) -> Answer<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
         refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;

@@ -17,10 +17,10 @@ use crate::push::{Heard, Listener, Message, Purpose, opening};
 const WAIT_MAX: f64 = 60.0;
 
 pub(super) fn routes(app: &App) -> Routes {
-    one_of![route!(GET app, warp::path("events") => events)]
+    one_of![route!(GET app, warp::path("events") => events())]
 }
 
-async fn events(request: Request) -> Answer<impl Reply> {
+async fn events(request: &mut Request) -> Answer<impl Reply> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let after = match request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after")) {
         Some(after) => Some(after.parse().map_err(|_| {
@@ -72,20 +72,20 @@ fn wait_of(request: &Request) -> Result<Duration, Error> {
 /// # Errors
 /// As [`Request::caller`], 400 for a wait that is none, and what `look` returned.
 pub(super) async fn look_until<T>(
-    request: Request,
+    request: &mut Request,
     purpose: Purpose,
     look: impl Fn(&App, &Snapshot, &Caller) -> Result<T, Error>,
     is_news: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
-    let wait = wait_of(&request)?;
+    let wait = wait_of(request)?;
     let (first, waiting) = request.read(|snapshot, caller| {
         Ok((look(&request.app, snapshot, caller)?, (!wait.is_zero()).then(|| caller.clone())))
     })?;
     let Some(caller) = waiting.filter(|_| !is_news(&first)) else {
         return Ok(first);
     };
-    let app = request.app;
-    let look = || app.database.read(|snapshot| look(&app, snapshot, &caller));
+    let app = &request.app;
+    let look = || app.database.read(|snapshot| look(app, snapshot, &caller));
     let deadline = Instant::now() + wait;
     let mut listener = app.hub.listen(&caller.name, caller.token_hash.clone(), purpose);
     loop {

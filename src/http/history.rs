@@ -18,14 +18,14 @@ const LIMIT_MAX: i64 = 200;
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     one_of![
-        route!(GET app, calls().and(warp::path("history")) => history),
-        route!(GET app, calls().and(warp::path("missed")) => missed),
-        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen),
-        route!(GET app, warp::path("me") => me),
+        route!(GET app, calls().and(warp::path("history")) => history()),
+        route!(GET app, calls().and(warp::path("missed")) => missed()),
+        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen()),
+        route!(GET app, warp::path("me") => me()),
     ]
 }
 
-async fn history(request: Request) -> Answer<impl Reply> {
+async fn history(request: &mut Request) -> Answer<impl Reply> {
     let limit = match request.query("limit").map(str::parse::<i64>) {
         None => LIMIT,
         Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
@@ -70,8 +70,8 @@ fn since(request: &Request) -> Result<f64, Error> {
     }
 }
 
-async fn missed(request: Request) -> Answer {
-    let since = since(&request)?;
+async fn missed(request: &mut Request) -> Answer {
+    let since = since(request)?;
     let calls = request.read(|snapshot, Caller { name, .. }| {
         let calls = snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| {
             Ok(json!({
@@ -94,7 +94,7 @@ struct UpTo {
 }
 
 /// The body `{"up_to": TIME}` keeps a call from being marked that was missed after the client last looked.
-async fn missed_seen(mut request: Request) -> Answer {
+async fn missed_seen(request: &mut Request) -> Answer {
     let caller = request.caller()?;
     let UpTo { up_to } = request.json(JSON_MAX_BYTES).await?;
     let up_to = up_to.map_or(Value::Null, Value::Real);
@@ -102,7 +102,7 @@ async fn missed_seen(mut request: Request) -> Answer {
     Ok(status("seen"))
 }
 
-async fn me(request: Request) -> Answer<impl Reply> {
+async fn me(request: &mut Request) -> Answer<impl Reply> {
     let (caller, channels, people, calls) = request.read(|snapshot, Caller { name, .. }| {
         let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;

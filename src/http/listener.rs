@@ -25,7 +25,7 @@ use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION, STRICT_TRANSPO
 use warp::http::uri::Authority;
 use warp::{Filter, Reply};
 
-use super::{Error, PeerAddress, leftover};
+use super::{Error, PeerAddress};
 use crate::tls::Tls;
 
 /// Clients have this long to send the headers of a request.
@@ -109,15 +109,11 @@ where
             continue;
         }
         let service = TowerToHyperService::new(warp::service(routes.clone()));
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (parts, body) = request.into_parts();
-            let (body, leftover) = leftover::share(body, parts.headers.contains_key("expect"));
-            let mut request = Request::from_parts(parts, body);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
             let answering = hyper::service::Service::call(&service, request);
             async move {
                 let mut answer = answering.await;
-                leftover.discard().await;
                 if let Ok(answer) = &mut answer
                     && strict_transport
                 {

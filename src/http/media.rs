@@ -63,16 +63,16 @@ fn stored(seq: i64) -> warp::reply::Json {
     warp::reply::json(&json!({ "status": "stored", "seq": seq }))
 }
 
-pub(super) async fn upload_to_call(call_id: String, mut request: Request) -> Answer {
-    let (caller, upload) = Upload::of(&mut request).await?;
+pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> Answer {
+    let (caller, upload) = Upload::of(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
     let answers = request.app.write(write).await?;
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[0]).unwrap_or(INIT_SEQ) }))
 }
 
-pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> Answer {
-    let (caller, upload) = Upload::of(&mut request).await?;
+pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> Answer {
+    let (caller, upload) = Upload::of(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
         .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
@@ -134,7 +134,7 @@ impl Buffered {
     }
 }
 
-pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Reply> {
+pub(super) async fn of_call(call_id: String, request: &mut Request) -> Answer<impl Reply> {
     request.read(|snapshot, Caller { name, .. }| {
         let sender = request.required_query("sender")?;
         let after = request.after(-1)?;
@@ -145,7 +145,7 @@ pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Re
     })
 }
 
-pub(super) async fn of_share(share_id: String, request: Request) -> Answer<impl Reply> {
+pub(super) async fn of_share(share_id: String, request: &mut Request) -> Answer<impl Reply> {
     request.read(|snapshot, Caller { name, .. }| {
         let after = request.after(-1)?;
         refuse(&request.app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;

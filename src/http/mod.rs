@@ -6,7 +6,6 @@ mod error;
 mod events;
 mod history;
 mod ice;
-mod leftover;
 mod listener;
 mod media;
 mod pages;
@@ -20,14 +19,15 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use rusqlite::ToSql;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::http::{HeaderMap, StatusCode};
 use warp::{Filter, Rejection, Reply};
 
 pub use self::error::Error;
 pub use self::listener::{bind, serve};
 pub use self::request::{App, PeerAddress};
 
+use self::body::Body;
 use self::request::Request;
 use crate::database::Snapshot;
 use crate::statements::Statement;
@@ -48,9 +48,21 @@ pub fn routes(
         history::routes(app),
         ice::routes(app),
         pages::routes(),
+        unmatched(),
     ]
     .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
     .map(Reply::into_response)
+}
+
+/// Drains the body of a request that no route takes, and rejects it. The rejection that counts is the routes' own.
+fn unmatched() -> Routes {
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .and_then(|headers: HeaderMap, chunks| async move {
+            Body::new(&headers, chunks).drain().await;
+            Err::<warp::reply::Response, _>(warp::reject::not_found())
+        })
+        .boxed()
 }
 
 /// `{"status": WHAT}`, the answer of what has nothing else to say.
@@ -76,17 +88,21 @@ use one_of;
 /// What a resource's `routes` returns: replies, or the rejection that no route of it matched.
 type Routes = BoxedFilter<(warp::reply::Response,)>;
 
-/// `GET /a/ID/b` and the like: a filter for a path and a method, and the handler it calls.
+/// `route!(GET app, path => handler(id))`: a filter for a method and a path, and the handler that it calls with the parameters of
+/// the path and the request. Afterwards it drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };
-    (@ $method:expr, $app:expr, $path:expr => $handler:expr) => {
+    (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*)) => {
         $path
             .and(warp::path::end())
             .and($method)
             .and($crate::http::request::request($app))
-            .then($handler)
-            .map(warp::Reply::into_response)
+            .then(|$($parameter: String,)* mut request: $crate::http::request::Request| async move {
+                let response = warp::Reply::into_response($($handler)::+($($parameter,)* &mut request).await);
+                request.drain().await;
+                response
+            })
             .boxed()
     };
 }

@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use cookie::Cookie;
-use futures_util::{Stream, StreamExt};
 use warp::Filter;
 use warp::http::HeaderMap;
 use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use warp::http::{Method, StatusCode, Uri};
 
-use super::{Error, body};
+use super::Error;
+use super::body::{Body, parse_json};
 use crate::database::{Database, Rows, Snapshot, Value, Write};
 use crate::push::Hub;
 use crate::statements;
@@ -34,11 +32,6 @@ pub struct App {
     pub authority: Option<Arc<str>>,
 }
 
-/// A body whose buffers are bytes, which hyper's are already.
-fn boxed(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> BodyStream {
-    Box::pin(StreamExt::map(body, |chunk| chunk.map(|mut buffer| buffer.copy_to_bytes(buffer.remaining()))))
-}
-
 impl App {
     /// Writes, with a refusal turned into the client's error.
     ///
@@ -52,8 +45,6 @@ impl App {
 /// The other end of a connection; the listener puts it into each request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
-
-type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
 /// Who asks.
 #[derive(Clone)]
@@ -70,7 +61,7 @@ pub struct Request {
     headers: HeaderMap,
     query: HashMap<String, String>,
     peer: Option<PeerAddress>,
-    body: BodyStream,
+    body: Body,
 }
 
 /// A filter that takes what is left of a request when its path has matched.
@@ -84,8 +75,11 @@ pub(super) fn request(
         .and(warp::header::headers_cloned())
         .and(warp::query::<HashMap<String, String>>())
         .and(warp::ext::optional::<PeerAddress>())
-        .and(warp::body::stream().map(boxed))
-        .map(|app, method, headers, query, peer, body| Request { app, method, headers, query, peer, body })
+        .and(warp::body::stream())
+        .map(|app, method, headers, query, peer, chunks| {
+            let body = Body::new(&headers, chunks);
+            Request { app, method, headers, query, peer, body }
+        })
 }
 
 impl Request {
@@ -216,7 +210,7 @@ impl Request {
     /// # Errors
     /// 400 if it is none or has other members than `T` wants, 413 if it is larger than `limit` bytes, 408 if it is too slow.
     pub(super) async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
-        body::parse_json(&self.bytes(limit, "body_too_large").await?)
+        parse_json(&self.bytes(limit, "body_too_large").await?)
     }
 
     /// The body as it is.
@@ -224,8 +218,12 @@ impl Request {
     /// # Errors
     /// 413 with `code` if it is larger than `limit` bytes, 408 if it is too slow.
     pub(super) async fn bytes(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
-        let announced = self.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-        body::collect(&mut self.body, announced, limit, code).await
+        self.body.collect(limit, code).await
+    }
+
+    /// Reads and discards what the handler left of the body; see [`Body::drain`].
+    pub(super) async fn drain(&mut self) {
+        self.body.drain().await;
     }
 }
 

@@ -16,10 +16,10 @@ use crate::tokens::{new_token, token_hash};
 
 pub(super) fn routes(app: &App) -> Routes {
     one_of![
-        route!(POST app, warp::path("login") => login),
-        route!(POST app, warp::path("logout") => logout),
-        route!(GET app, warp::path("healthz") => health),
-        route!(GET app, warp::path("authority.crt") => authority),
+        route!(POST app, warp::path("login") => login()),
+        route!(POST app, warp::path("logout") => logout()),
+        route!(GET app, warp::path("healthz") => health()),
+        route!(GET app, warp::path("authority.crt") => authority()),
     ]
 }
 
@@ -35,7 +35,7 @@ fn wrong_credentials() -> Error {
 
 /// Every attempt is noted before the password is looked at, so that many at once count as many; one that succeeds is
 /// forgotten again.
-async fn login(mut request: Request) -> Answer<impl Reply> {
+async fn login(request: &mut Request) -> Answer<impl Reply> {
     request.refuse_other_sites()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
     let address = request.client_address();
@@ -97,7 +97,7 @@ fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> St
         .to_string()
 }
 
-async fn logout(request: Request) -> Answer<impl Reply> {
+async fn logout(request: &mut Request) -> Answer<impl Reply> {
     request.caller()?;
     let (token, _) = request.token().ok_or_else(Error::unauthorized)?;
     request.app.write(Write::new(&statements::END_SESSION, [text(token_hash(&token))])).await?;
@@ -105,13 +105,13 @@ async fn logout(request: Request) -> Answer<impl Reply> {
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
 }
 
-async fn health(request: Request) -> Answer {
+async fn health(request: &mut Request) -> Answer {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
     Ok(status("ok"))
 }
 
 /// The certificate of the server's own authority, for people to trust once. It is no secret.
-async fn authority(request: Request) -> Answer<impl Reply> {
+async fn authority(request: &mut Request) -> Answer<impl Reply> {
     let pem = request.app.authority.as_deref().ok_or_else(Error::not_found)?.to_owned();
     let reply = warp::reply::with_header(pem, "content-type", "application/x-x509-ca-cert");
     Ok(warp::reply::with_header(reply, "content-disposition", "attachment; filename=\"minimost-calls.crt\""))

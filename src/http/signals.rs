@@ -21,7 +21,7 @@ struct Signal {
     payload: Box<RawValue>,
 }
 
-async fn send(mut request: Request, id: String, statement: &'static Statement) -> Answer {
+async fn send(request: &mut Request, id: String, statement: &'static Statement) -> Answer {
     let caller = request.caller()?;
     let Signal { to, signal_type, payload } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
     let parameters = [text(id), text(caller), text(to), text(signal_type), text(payload.get())];
@@ -29,11 +29,11 @@ async fn send(mut request: Request, id: String, statement: &'static Statement) -
     Ok(status("sent"))
 }
 
-pub(super) async fn send_in_call(call_id: String, request: Request) -> Answer {
+pub(super) async fn send_in_call(call_id: String, request: &mut Request) -> Answer {
     send(request, call_id, &statements::SEND_CALL_SIGNAL).await
 }
 
-pub(super) async fn send_in_share(share_id: String, request: Request) -> Answer {
+pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> Answer {
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 
@@ -49,7 +49,7 @@ struct Received {
     ts: f64,
 }
 
-async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
+async fn read(request: &mut Request, id: String, why_not: &'static Statement) -> Answer {
     let after = request.after(0)?;
     let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         snapshot.remembered(why_not, [&id, name, &after.to_string()], || {
@@ -76,10 +76,10 @@ fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
     })
 }
 
-pub(super) async fn of_call(call_id: String, request: Request) -> Answer {
+pub(super) async fn of_call(call_id: String, request: &mut Request) -> Answer {
     read(request, call_id, &statements::WHY_NOT_TAKE_PART).await
 }
 
-pub(super) async fn of_share(share_id: String, request: Request) -> Answer {
+pub(super) async fn of_share(share_id: String, request: &mut Request) -> Answer {
     read(request, share_id, &statements::WHY_NOT_WATCH_SHARE).await
 }
