@@ -1,6 +1,7 @@
 //! `GET /events`: server-sent events (the HTML standard, section 9.2), and waiting for them in ordinary requests.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -11,7 +12,7 @@ use warp::{Filter, Reply};
 use super::request::Caller;
 use super::{Answer, App, Error, Request, Routes, one_of, route};
 use crate::database::Snapshot;
-use crate::push::{Heard, Listener, Message, Purpose, opening};
+use crate::push::{Listener, Message, Purpose, opening};
 
 /// The longest that a request may wait, in seconds.
 const WAIT_MAX: f64 = 60.0;
@@ -33,19 +34,17 @@ async fn events(request: &mut Request) -> Answer<impl Reply> {
     let opening = request.app.database.read(|snapshot| opening(snapshot, &caller.name, after))?;
     let newest = opening.newest;
     let first = stream::iter(opening.messages).map(|message| server_sent(&message));
-    let rest = heard(listener).filter_map(move |heard| {
-        std::future::ready(match heard {
-            Heard::Message(message) => (message.id > newest).then(|| server_sent(&message)),
-            Heard::StillHere => Some(Event::default().comment("")),
-        })
-    });
-    let reply = warp::sse::reply(first.chain(rest).map(Ok::<_, Infallible>));
+    let rest = heard(listener)
+        .filter_map(move |message| std::future::ready((message.id > newest).then(|| server_sent(&message))));
+    // An idle stream sends a comment every 15 seconds: it keeps proxies from closing it, and finds clients that are gone.
+    let events = warp::sse::keep_alive().stream(first.chain(rest).map(Ok::<_, Infallible>));
+    let reply = warp::sse::reply(events);
     // nginx would collect the answer before it passes it on.
     Ok(warp::reply::with_header(reply, "x-accel-buffering", "no"))
 }
 
-fn heard(listener: Listener) -> impl Stream<Item = Heard> + Send {
-    stream::unfold(listener, |mut listener| async move { listener.next().await.map(|heard| (heard, listener)) })
+fn heard(listener: Listener) -> impl Stream<Item = Arc<Message>> + Send {
+    stream::unfold(listener, |mut listener| async move { listener.next().await.map(|message| (message, listener)) })
 }
 
 fn server_sent(message: &Message) -> Event {

@@ -18,9 +18,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often listeners on a call are noted as being there. The database writes it down more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An idle stream hears a comment this often, in seconds: it keeps proxies from closing it, and finds out who is gone.
-const STILL_HERE_SECONDS: u64 = 15;
-
 /// So many messages wait for a slow listener; then it is cut off, and can resume from the log.
 const WAITING_MAX: usize = 256;
 
@@ -58,16 +55,7 @@ struct Ear {
     key: u64,
     purpose: Purpose,
     token_hash: String,
-    sender: Sender<Heard>,
-}
-
-/// What a listener hears.
-#[derive(Clone, Debug)]
-pub enum Heard {
-    /// Something has happened.
-    Message(Arc<Message>),
-    /// Nothing has, for a while, and the stream is still there.
-    StillHere,
+    sender: Sender<Arc<Message>>,
 }
 
 /// Somebody who listens, until this is dropped.
@@ -75,13 +63,12 @@ pub struct Listener {
     name: String,
     key: u64,
     hub: Hub,
-    heard: Receiver<Heard>,
+    heard: Receiver<Arc<Message>>,
 }
 
 impl Listener {
-    /// What is heard next; `None` when the session has ended, the server stops, or this listener was too slow. With
-    /// [`Purpose::Stream`] there is something every fifteen seconds, with the others only messages.
-    pub async fn next(&mut self) -> Option<Heard> {
+    /// What is heard next; `None` when the session has ended, the server stops, or this listener was too slow.
+    pub async fn next(&mut self) -> Option<Arc<Message>> {
         self.heard.recv().await
     }
 }
@@ -106,7 +93,7 @@ impl Hub {
     pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, Box<dyn std::error::Error>> {
         let hub = Self { inner: Arc::new(Inner { listening: Mutex::default(), thread: Mutex::default() }) };
         let told = database.read(newest_event)?;
-        let teller = Thread { hub: hub.clone(), database, watcher, told, version: None, silences: 0 };
+        let teller = Thread { hub: hub.clone(), database, watcher, told, version: None };
         let thread = thread::Builder::new().name("push".to_owned()).spawn(move || teller.run(&hints))?;
         *hub.inner.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(hub)
@@ -159,14 +146,11 @@ struct Thread {
     told: i64,
     /// The version of the file when it was last looked at.
     version: Option<i64>,
-    /// How often some of the streams were told that they are still there.
-    silences: u64,
 }
 
 impl Thread {
     fn run(mut self, hints: &Hints<()>) {
         let mut presence = Instant::now() + PRESENCE_INTERVAL;
-        let mut silence = Instant::now() + Duration::from_secs(1);
         // A disk that fails for long needs one line, not twenty a second.
         let mut said = None;
         loop {
@@ -177,10 +161,6 @@ impl Thread {
             }
             if self.hub.listening().closed {
                 return;
-            }
-            if Instant::now() >= silence {
-                silence += Duration::from_secs(1);
-                self.break_silence();
             }
             let looked = self.look().and_then(|()| {
                 if Instant::now() < presence {
@@ -256,22 +236,9 @@ impl Thread {
         for name in names {
             if let Some(ears) = listening.by_name.get_mut(name) {
                 // Whoever is too slow to take it is cut off by dropping the sender.
-                ears.retain(|ear| ear.sender.try_send(Heard::Message(Arc::clone(message))).is_ok());
+                ears.retain(|ear| ear.sender.try_send(Arc::clone(message)).is_ok());
             }
         }
-    }
-
-    /// Tells a fifteenth of the streams, each second another, that they are still there. A timer of each stream's own would wake
-    /// the processor for each of them; so it wakes once for all of a second.
-    fn break_silence(&mut self) {
-        let turn = self.silences % STILL_HERE_SECONDS;
-        self.silences += 1;
-        self.hub.listening().by_name.values_mut().for_each(|ears| {
-            ears.retain(|ear| {
-                let is_due = ear.purpose == Purpose::Stream && ear.key % STILL_HERE_SECONDS == turn;
-                !is_due || ear.sender.try_send(Heard::StillHere).is_ok()
-            });
-        });
     }
 
     /// Cuts off the listeners whose own session is over; the same person's others go on.

@@ -6,5 +6,5 @@
 mod hub;
 mod messages;
 
-pub use self::hub::{Heard, Hub, Listener, Purpose};
+pub use self::hub::{Hub, Listener, Purpose};
 pub use self::messages::{Message, Opening, opening};
