@@ -7,11 +7,11 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::events::look_until;
+use super::events::long_poll;
 use super::request::{Caller, integer, text, texts};
 use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refuse, route, signals, status};
 use crate::database::{Snapshot, Value, Write};
-use crate::push::Purpose;
+use crate::push::Presence;
 use crate::statements::{self, Statement};
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -75,8 +75,8 @@ async fn initiate(request: &mut Request) -> Answer {
 }
 
 async fn incoming(request: &mut Request) -> Answer {
-    let rings = |calls: &Vec<Json>| !calls.is_empty();
-    let calls = look_until(request, Purpose::Other, incoming_now, rings).await?;
+    let is_ringing = |calls: &Vec<Json>| !calls.is_empty();
+    let calls = long_poll(request, Presence::Unproven, incoming_now, is_ringing).await?;
     Ok(warp::reply::json(&calls))
 }
 
@@ -181,7 +181,7 @@ async fn share_screen(call_id: String, request: &mut Request) -> Answer {
     Ok(status(if on { "sharing" } else { "stopped" }))
 }
 
-/// A look at the state proves that whoever looks is there; it is written down now and then.
+/// Reading the state proves presence, which is stored at intervals.
 async fn state(call_id: String, request: &mut Request) -> Answer<impl Reply> {
     let seen = match request.query("seen").map(str::parse::<i64>) {
         None => None,
@@ -190,9 +190,9 @@ async fn state(call_id: String, request: &mut Request) -> Answer<impl Reply> {
             return Err(Error::bad_request("bad_cursor", "?seen= is a whole number, the version you have."));
         }
     };
-    let look = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
+    let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
     let is_news = |(version, _): &(i64, Bytes)| seen != Some(*version);
-    let (_, state) = look_until(request, Purpose::State, look, is_news).await?;
+    let (_, state) = long_poll(request, Presence::Proven, read, is_news).await?;
     Ok(json_text(state))
 }
 

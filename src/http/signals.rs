@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::SIGNAL_BODY_MAX_BYTES;
-use super::events::look_until;
+use super::events::long_poll;
 use super::request::{Caller, text};
 use super::{Answer, App, Request, refuse, status};
 use crate::database::{Snapshot, Write};
-use crate::push::Purpose;
+use crate::push::Presence;
 use crate::statements::{self, Statement};
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ struct Received {
 
 async fn read(request: &mut Request, id: String, why_not: &'static Statement) -> Answer {
     let after = request.after(0)?;
-    let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+    let read = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         snapshot.remembered(why_not, [&id, name, &after.to_string()], || {
             refuse(app, snapshot, why_not, [&id, name])?;
             let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?;
@@ -61,7 +61,7 @@ async fn read(request: &mut Request, id: String, why_not: &'static Statement) ->
         })
     };
     let arrived = |signals: &Vec<Received>| !signals.is_empty();
-    let signals = look_until(request, Purpose::Other, look, arrived).await?;
+    let signals = long_poll(request, Presence::Unproven, read, arrived).await?;
     Ok(warp::reply::json(&signals))
 }
 
