@@ -53,8 +53,8 @@ CREATE VIEW call_state_json AS
            'answered_ts', answered_ts, 'ended_ts', ended_ts, 'screenshare_user', screenshare_user,
            'ended_reason', ended_reason, 'version', version), '}')
          || ',"participants":['
-         || (SELECT group_concat(json_object('username', username, 'role', role, 'state', state,
-                                             'joined_ts', joined_ts, 'left_ts', left_ts))
+         || (SELECT coalesce(group_concat(json_object('username', username, 'role', role, 'state', state,
+                                                      'joined_ts', joined_ts, 'left_ts', left_ts)), '')
              FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username))
          || ']}' AS json
   FROM current_calls AS call;

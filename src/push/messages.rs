@@ -61,9 +61,23 @@ pub(super) struct Renderer {
 impl Renderer {
     /// The message of an event. `None` if a later event has overtaken it, such as a signal that was deleted.
     ///
+    /// An event that cannot be rendered is logged and skipped, so that it does not block those after it.
+    ///
     /// # Errors
     /// If the file cannot be read.
     pub(super) fn render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
+        match self.try_render(snapshot, event) {
+            Err(error) if error.is_bad_value() => {
+                tracing::error!(
+                    %error, event = event.id, kind = event.kind, call_id = event.call_id, "skipped an event that cannot be rendered"
+                );
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    fn try_render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
         let call_id = event.call_id.as_deref().unwrap_or_default();
         let username = event.username.as_deref().unwrap_or_default();
         let (name, data) = match event.kind.as_str() {

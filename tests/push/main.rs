@@ -6,6 +6,7 @@ mod support;
 mod history;
 mod presence;
 mod streams;
+mod unrenderable;
 mod waiting;
 
 use std::time::Duration;
