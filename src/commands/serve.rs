@@ -60,12 +60,14 @@ pub(super) fn serve(
     };
     let routes = http::routes(&app);
     let push = hub.clone();
+    let pushing = hub.clone();
     let stopping = database.clone();
 
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = pushing.failed() => {}
         }
         tracing::info!("stopping");
         // Streams have no end of their own to wait for.
@@ -81,9 +83,9 @@ pub(super) fn serve(
     }
     started(address, tls.as_deref())?;
     runtime.block_on(http::serve(listener, tls.as_deref(), routes, stop));
-    push.stop();
+    let pushed = push.stop();
     database.close();
-    Ok(())
+    pushed.map_err(|error| CommandError::new(error.to_string()))
 }
 
 /// The certificate that the options ask for, if they ask for one.

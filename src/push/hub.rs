@@ -1,11 +1,13 @@
 //! The subscribers, and the thread that reads the event log for them.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
@@ -40,6 +42,7 @@ pub struct Hub {
 struct Shared {
     subscribers: Mutex<Subscribers>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    failed: Notify,
 }
 
 #[derive(Default)]
@@ -84,6 +87,11 @@ impl Drop for Subscription {
     }
 }
 
+/// The hub's thread panicked. The panic itself is on standard error.
+#[derive(Debug, thiserror::Error)]
+#[error("the push thread panicked")]
+pub struct HubPanicked;
+
 impl Hub {
     /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own writer has
     /// committed.
@@ -94,9 +102,22 @@ impl Hub {
         let hub = Self { shared: Arc::default() };
         let last_event_id = database.read(newest_event)?;
         let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, version: None };
-        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || hub_loop.run(&hints))?;
-        *hub.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        hub.spawn(move || hub_loop.run(&hints))?;
         Ok(hub)
+    }
+
+    /// Runs `work` on the hub's thread. A panic of it ends all subscriptions and completes [`Hub::failed`].
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let hub = self.clone();
+        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                hub.close();
+                hub.shared.failed.notify_one();
+                resume_unwind(panic);
+            }
+        })?;
+        *self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
     }
 
     /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends.
@@ -113,6 +134,12 @@ impl Hub {
         Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
+    /// Completes when the hub's thread has panicked, and never otherwise. There is one waiter at most. A server whose clients get no
+    /// more events has to stop, so that its supervisor restarts it.
+    pub async fn failed(&self) {
+        self.shared.failed.notified().await;
+    }
+
     /// Ends all subscriptions, those of the future included.
     pub fn close(&self) {
         let mut subscribers = self.subscribers();
@@ -121,13 +148,13 @@ impl Hub {
     }
 
     /// Closes the hub, and returns when its thread has released the file.
-    pub fn stop(&self) {
+    ///
+    /// # Errors
+    /// If the thread panicked.
+    pub fn stop(&self) -> Result<(), HubPanicked> {
         self.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic has been printed.
-            let _ = thread.join();
-        }
+        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| HubPanicked))
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
@@ -281,5 +308,32 @@ impl HubLoop {
         drop(subscribers);
         self.database.write_and_forget(write);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Hub, Presence};
+
+    #[tokio::test]
+    async fn a_panic_fails_the_hub_and_ends_its_subscriptions() {
+        let hub = Hub { shared: super::Arc::default() };
+        let mut subscription = hub.subscribe("alice", String::new(), Presence::Proven);
+        hub.spawn(|| panic!("on purpose")).unwrap();
+        timeout(Duration::from_secs(10), hub.failed()).await.expect("the panic is reported");
+        assert!(subscription.next().await.is_none());
+        assert!(hub.stop().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_returns_is_not_a_failure() {
+        let hub = Hub { shared: super::Arc::default() };
+        hub.spawn(|| {}).unwrap();
+        assert!(hub.stop().is_ok());
+        assert!(timeout(Duration::from_millis(50), hub.failed()).await.is_err());
     }
 }
