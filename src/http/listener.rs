@@ -81,7 +81,7 @@ where
     let graceful = GracefulShutdown::new();
     let acceptor = tls.map(Tls::acceptor);
     // People who click a warning away for our own authority must still be able to, and it may be gone tomorrow.
-    let strict_transport = tls.is_some_and(|tls| tls.authority().is_none());
+    let strict_transport = tls.is_some_and(|tls| tls.ca().is_none());
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {

@@ -28,8 +28,8 @@ pub struct App {
     pub behind_proxy: bool,
     /// Whether this server itself speaks TLS.
     pub tls: bool,
-    /// The certificate of our own authority in PEM, if its certificate is what this server speaks TLS with.
-    pub authority: Option<Arc<str>>,
+    /// The certificate of our own CA, in PEM. `None` if the server does not serve with a certificate of that CA.
+    pub ca: Option<Arc<str>>,
 }
 
 impl App {

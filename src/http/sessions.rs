@@ -1,4 +1,4 @@
-//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /authority.crt`.
+//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
 
 use cookie::{Cookie, SameSite};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, warp::path("login") => login()),
         route!(POST app, warp::path("logout") => logout()),
         route!(GET app, warp::path("healthz") => health()),
-        route!(GET app, warp::path("authority.crt") => authority()),
+        route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
 }
 
@@ -110,9 +110,9 @@ async fn health(request: &mut Request) -> Answer {
     Ok(status("ok"))
 }
 
-/// The certificate of the server's own authority, for people to trust once. It is no secret.
-async fn authority(request: &mut Request) -> Answer<impl Reply> {
-    let pem = request.app.authority.as_deref().ok_or_else(Error::not_found)?.to_owned();
+/// The certificate of the server's own CA, for people to trust. It is public. `/authority.crt` is its older path.
+async fn ca_certificate(request: &mut Request) -> Answer<impl Reply> {
+    let pem = request.app.ca.as_deref().ok_or_else(Error::not_found)?.to_owned();
     let reply = warp::reply::with_header(pem, "content-type", "application/x-x509-ca-cert");
     Ok(warp::reply::with_header(reply, "content-disposition", "attachment; filename=\"minimost-calls.crt\""))
 }
