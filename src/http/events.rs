@@ -11,7 +11,7 @@ use warp::sse::Event;
 use warp::{Filter, Reply};
 
 use super::request::Caller;
-use super::{Answer, App, Error, Request, Routes, one_of, route};
+use super::{App, Error, HandlerResult, Request, Routes, any_of, route};
 use crate::database::Snapshot;
 use crate::push::{Message, Presence, Subscription, stream_start};
 
@@ -19,10 +19,10 @@ use crate::push::{Message, Presence, Subscription, stream_start};
 const WAIT_MAX: f64 = 60.0;
 
 pub(super) fn routes(app: &App) -> Routes {
-    one_of![route!(GET app, warp::path("events") => events())]
+    any_of![route!(GET app, warp::path("events") => events())]
 }
 
-async fn events(request: &mut Request) -> Answer<impl Reply> {
+async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let id = request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after"));
     let last_event_id = id.map(str::parse).transpose().map_err(|_| {

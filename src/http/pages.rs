@@ -20,7 +20,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use super::{Routes, one_of};
+use super::{Routes, any_of};
 
 #[derive(Embed)]
 #[folder = "src/web"]
@@ -112,7 +112,7 @@ pub(super) fn routes() -> Routes {
     let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(warp::path::end()).and(page("relay.html"));
-    one_of![index.boxed(), relay.boxed(), web.boxed()]
+    any_of![index.boxed(), relay.boxed(), web.boxed()]
         .and(warp::get().or(warp::head()).unify())
         .and(warp::header::headers_cloned())
         .and_then(|path: Cow<'static, str>, headers: HeaderMap| async move {
