@@ -5,6 +5,7 @@ mod calls;
 mod error;
 mod events;
 mod history;
+mod https;
 mod ice;
 mod listener;
 mod media;
