@@ -68,7 +68,7 @@ impl Body {
     /// 413 with `code` if the body is larger, 408 if it arrives too slowly, 400 if it breaks off.
     pub(super) async fn collect(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
         let too_large =
-            || Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The body is larger than {limit} bytes."));
+            || Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The request body is larger than {limit} bytes."));
         let announced = self.announced.unwrap_or(0);
         if announced > limit {
             return Err(too_large());
@@ -76,7 +76,7 @@ impl Body {
         let collect = async {
             let mut body = Vec::with_capacity(announced);
             while let Some(chunk) = self.next().await {
-                let chunk = chunk.map_err(|_| Error::bad_request("bad_body", "The body broke off."))?;
+                let chunk = chunk.map_err(|_| Error::bad_request("bad_body", "The request body is incomplete."))?;
                 if body.len() + chunk.len() > limit {
                     return Err(too_large());
                 }
@@ -86,7 +86,7 @@ impl Body {
         };
         let seconds_for_size = announced / MIN_BYTES_PER_SECOND;
         timeout(BODY_TIMEOUT + Duration::from_secs(seconds_for_size as u64), collect).await.unwrap_or_else(|_| {
-            Err(Error::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time."))
+            Err(Error::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The request body did not arrive in time."))
         })
     }
 
@@ -117,15 +117,15 @@ impl Body {
 /// # Errors
 /// 400: `bad_json` if it is not JSON, `bad_body` if it is not an object or lacks a member.
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let text = std::str::from_utf8(body).map_err(|_| Error::bad_request("bad_json", "The body is not UTF-8."))?;
+    let text = std::str::from_utf8(body).map_err(|_| Error::bad_request("bad_json", "Invalid JSON: not UTF-8."))?;
     if text.trim_ascii_start().starts_with('[') {
         // serde would take an array for a struct.
-        return Err(Error::bad_request("bad_body", "The body is not a JSON object."));
+        return Err(Error::bad_request("bad_body", "Invalid request body: not a JSON object."));
     }
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => Error::bad_request("bad_body", format!("The body is not what this takes: {error}.")),
+        Category::Data => Error::bad_request("bad_body", format!("Invalid request body: {error}.")),
         Category::Syntax | Category::Eof | Category::Io => {
-            Error::bad_request("bad_json", format!("The body is not JSON: {error}."))
+            Error::bad_request("bad_json", format!("Invalid JSON: {error}."))
         }
     })
 }

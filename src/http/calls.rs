@@ -51,7 +51,7 @@ impl ChannelBody {
     pub(super) async fn read(request: &mut Request) -> Result<String, Error> {
         let Self { channel } = request.json(JSON_MAX_BYTES).await?;
         if channel.is_empty() {
-            return Err(Error::bad_request("bad_body", "The body is not what this takes: channel is empty."));
+            return Err(Error::bad_request("bad_body", "Invalid request body: channel is empty."));
         }
         Ok(channel)
     }
@@ -141,7 +141,7 @@ struct UsernameBody {
 async fn username_in_body(request: &mut Request) -> Result<String, Error> {
     let UsernameBody { username } = request.json(JSON_MAX_BYTES).await?;
     if username.is_empty() {
-        return Err(Error::bad_request("bad_body", "The body is not what this takes: username is empty."));
+        return Err(Error::bad_request("bad_body", "Invalid request body: username is empty."));
     }
     Ok(username)
 }
@@ -192,7 +192,7 @@ async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Rep
         None => None,
         Some(Ok(seen)) => Some(seen),
         Some(Err(_)) => {
-            return Err(Error::bad_request("bad_cursor", "?seen= is a whole number, the version you have."));
+            return Err(Error::bad_request("bad_cursor", "Invalid ?seen=: the version of a state, a whole number."));
         }
     };
     let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);

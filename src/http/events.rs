@@ -26,7 +26,7 @@ async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let id = request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after"));
     let last_event_id = id.map(str::parse).transpose().map_err(|_| {
-        Error::bad_request("bad_cursor", "Last-Event-ID and ?after= are whole numbers, the last id you have.")
+        Error::bad_request("bad_cursor", "Invalid Last-Event-ID or ?after=: the id of an event, a whole number.")
     })?;
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
     let subscription = request.app.hub.subscribe(&caller.name, caller.token_hash, Presence::Proven);
@@ -61,7 +61,7 @@ fn wait_duration(request: &Request) -> Result<Duration, Error> {
     };
     match wait.parse::<f64>() {
         Ok(seconds) if (0.0..=WAIT_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(Error::bad_request("bad_wait", "?wait= is a number of seconds from 0 to 60.")),
+        _ => Err(Error::bad_request("bad_wait", "Invalid ?wait=: seconds from 0 to 60.")),
     }
 }
 

@@ -30,13 +30,13 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
         None => LIMIT_DEFAULT,
         Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
         Some(_) => {
-            return Err(Error::bad_request("bad_limit", "?limit= is a whole number from 1 to 200."));
+            return Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200."));
         }
     };
     let channel = request.query("channel");
     let before = request.query("before");
     let bad_cursor =
-        || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
+        || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
     let found = request.read(|snapshot, Caller { name, .. }| {
         if let Some(channel) = channel {
             require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
@@ -69,7 +69,7 @@ fn since(request: &Request) -> Result<f64, Error> {
     match request.query("since").map(str::parse::<f64>) {
         None => Ok(0.0),
         Some(Ok(since)) if since.is_finite() => Ok(since),
-        Some(_) => Err(Error::bad_request("bad_time", "?since= is a time in seconds since the epoch.")),
+        Some(_) => Err(Error::bad_request("bad_time", "Invalid ?since=: seconds since the epoch.")),
     }
 }
 

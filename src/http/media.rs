@@ -43,14 +43,14 @@ impl Upload {
             None if is_init => {
                 return Err(Error::bad_request(
                     "mime_missing",
-                    "An init segment needs its MIME type, in ?mime= or the header X-Mime.",
+                    "An init segment needs a MIME type, in ?mime= or the header X-Mime.",
                 ));
             }
             _ => None,
         };
         let data = request.bytes(limit, "media_chunk_too_large").await?;
         if data.is_empty() {
-            return Err(Error::bad_request("chunk_empty", "The body has no bytes; a chunk is the raw body."));
+            return Err(Error::bad_request("chunk_empty", "The request body is empty. A chunk is the raw body."));
         }
         Ok((caller, Self { init_mime, data }))
     }

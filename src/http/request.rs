@@ -135,7 +135,7 @@ impl Request {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,
                 "content_type_needed",
-                "With a cookie, this wants Content-Type: application/json or application/octet-stream.",
+                "A request with a cookie needs Content-Type: application/json or application/octet-stream.",
             ));
         }
         self.refuse_other_sites()
@@ -155,7 +155,7 @@ impl Request {
         if fetched_here && origin_is_here {
             Ok(())
         } else {
-            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "A page of another site cannot do that."))
+            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "Cross-site request refused."))
         }
     }
 
@@ -193,7 +193,7 @@ impl Request {
     pub(super) fn required_query(&self, name: &'static str) -> Result<&str, Error> {
         self.query(name)
             .filter(|value| !value.is_empty())
-            .ok_or_else(|| Error::bad_request("query_missing", format!("This wants ?{name}= in the query string.")))
+            .ok_or_else(|| Error::bad_request("query_missing", format!("Missing query parameter: {name}.")))
     }
 
     /// The cursor `?after=`, an id. `default` without it.
@@ -204,7 +204,7 @@ impl Request {
         self.query("after").map_or(Ok(default), |after| {
             after
                 .parse()
-                .map_err(|_| Error::bad_request("bad_cursor", "?after= is a whole number, the last id you have."))
+                .map_err(|_| Error::bad_request("bad_cursor", "Invalid ?after=: an id, a whole number."))
         })
     }
 

@@ -30,7 +30,7 @@ struct Credentials {
 }
 
 fn wrong_credentials() -> Error {
-    Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "The name or the password is wrong.")
+    Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "Wrong username or password.")
 }
 
 /// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted again.
