@@ -67,8 +67,9 @@ impl Body {
     /// # Errors
     /// 413 with `code` if the body is larger, 408 if it arrives too slowly, 400 if it breaks off.
     pub(super) async fn collect(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
-        let too_large =
-            || Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The request body is larger than {limit} bytes."));
+        let too_large = || {
+            Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The request body is larger than {limit} bytes."))
+        };
         let announced = self.announced.unwrap_or(0);
         if announced > limit {
             return Err(too_large());

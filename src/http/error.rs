@@ -46,11 +46,7 @@ impl Error {
     /// 401: there is no valid session.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "Log in first, or send a bearer token.",
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Log in first, or send a bearer token.")
     }
 
     /// 404: no route has this path.

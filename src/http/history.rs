@@ -35,8 +35,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     };
     let channel = request.query("channel");
     let before = request.query("before");
-    let bad_cursor =
-        || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
+    let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
     let found = request.read(|snapshot, Caller { name, .. }| {
         if let Some(channel) = channel {
             require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;

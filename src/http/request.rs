@@ -5,9 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use cookie::Cookie;
+use headers::authorization::Bearer;
+use headers::{Authorization, ContentType, HeaderMapExt};
+use mime::Mime;
 use warp::Filter;
 use warp::http::HeaderMap;
-use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use warp::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use warp::http::{Method, StatusCode, Uri};
 
 use super::Error;
@@ -111,9 +114,9 @@ impl Request {
 
     /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites, too.
     pub(super) fn token(&self) -> Option<(String, bool)> {
-        if let Some(header) = self.headers.get(AUTHORIZATION) {
-            let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-            return scheme.eq_ignore_ascii_case("bearer").then(|| (token.trim().to_owned(), false));
+        if self.headers.contains_key(AUTHORIZATION) {
+            let Authorization(bearer) = self.headers.typed_get::<Authorization<Bearer>>()?;
+            return Some((bearer.token().to_owned(), false));
         }
         self.headers
             .get_all(COOKIE)
@@ -128,10 +131,9 @@ impl Request {
     /// Refuses a cross-site request forgery. A form of another site cannot send these content types without a CORS preflight, and
     /// browsers name the origin of a request.
     fn refuse_forgery(&self) -> Result<(), Error> {
-        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !["application/json", "application/octet-stream"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
-        {
+        let content_type = self.headers.typed_get().map(|content_type: ContentType| Mime::from(content_type));
+        let media_type = content_type.as_ref().map(Mime::essence_str);
+        if !matches!(media_type, Some("application/json" | "application/octet-stream")) {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,
                 "content_type_needed",
@@ -202,9 +204,7 @@ impl Request {
     /// 400 if it is not a whole number.
     pub(super) fn after(&self, default: i64) -> Result<i64, Error> {
         self.query("after").map_or(Ok(default), |after| {
-            after
-                .parse()
-                .map_err(|_| Error::bad_request("bad_cursor", "Invalid ?after=: an id, a whole number."))
+            after.parse().map_err(|_| Error::bad_request("bad_cursor", "Invalid ?after=: an id, a whole number."))
         })
     }
 
