@@ -51,7 +51,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-fn answer_to(server: &Server, request: &str) -> String {
+fn response_to(server: &Server, request: &str) -> String {
     let mut stream = connect(server);
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -156,7 +156,7 @@ async fn cookies_are_secure_over_tls() {
 #[tokio::test]
 async fn plain_http_is_redirected_to_https() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let answer = answer_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
+    let answer = response_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
     assert!(answer.starts_with("http/1.1 307 "), "{answer}");
     assert!(answer.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{answer}");
     for request in [
@@ -164,7 +164,7 @@ async fn plain_http_is_redirected_to_https() {
         "GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
     ] {
-        let answer = answer_to(&server, request);
+        let answer = response_to(&server, request);
         assert!(answer.starts_with("http/1.") && answer.contains(" 400 "), "{answer}");
         assert!(answer.contains(r#""code":"https_needed""#), "{answer}");
     }
