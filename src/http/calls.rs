@@ -109,7 +109,7 @@ async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     })))
 }
 
-/// Runs an action with the call and the caller as its parameters, and responds with `status`.
+/// Runs an action with the call and the caller as its parameters. The response has the status `done`.
 async fn run_action(request: &mut Request, call_id: String, action: &'static Statement, done: &str) -> HandlerResult {
     let caller = request.caller()?;
     request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;

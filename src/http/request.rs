@@ -248,13 +248,10 @@ pub(super) fn integer(rows: &Rows) -> Option<i64> {
     }
 }
 
-/// The number in the first column of the first row.
+/// The real number in the first column of the first row.
 pub(super) fn number(rows: &Rows) -> Option<f64> {
     match rows.first()?.first()? {
         Value::Real(number) => Some(*number),
-        // Seconds and counts fit.
-        #[allow(clippy::cast_precision_loss)]
-        Value::Integer(number) => Some(*number as f64),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
 
+use std::time::Duration;
+
 use cookie::{Cookie, SameSite};
 use serde::Deserialize;
 use serde_json::json;
@@ -46,9 +48,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         "login_attempts_username_format" => wrong_credentials(),
         "too_many_logins_for_name" | "too_many_logins_from_address" => {
             let seconds = number(error.rows()).unwrap_or(1.0).ceil();
-            // The window is at most a day, and never negative when it refuses.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            error.retry_after(seconds as u64)
+            error.retry_after(Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
         }
         _ => error,
     })?;
@@ -77,9 +77,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         return Err(wrong_credentials());
     };
 
-    // Truncation shortens the cookie by less than a second.
-    #[allow(clippy::cast_possible_truncation)]
-    let max_age = cookie::time::Duration::seconds((expires_ts - created_ts) as i64);
+    let max_age = cookie::time::Duration::saturating_seconds_f64(expires_ts - created_ts);
     let cookie = session_cookie(&request.app, &token, max_age);
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))

@@ -29,7 +29,7 @@ pub(super) struct Event {
     pub(super) kind: String,
     /// The call or share.
     call_id: Option<String>,
-    /// The user whom it is about, or for.
+    /// The user that it is about or for.
     pub(super) username: Option<String>,
     detail: Option<String>,
 }

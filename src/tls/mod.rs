@@ -176,9 +176,7 @@ fn certified_key(path: &Path, chain: &[u8], key_path: &Path, key: &[u8]) -> Resu
     rustls::server::ParsedCertificate::try_from(first).map_err(|error| TlsError::unusable(path, error))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::no_key(key_path, error))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            TlsError::WrongKey { key: key_path.to_owned(), certificate: path.to_owned() }
-        }
+        rustls::Error::InconsistentKeys(_) => TlsError::WrongKey(key_path.to_owned(), path.to_owned()),
         error => TlsError::unusable(path, error),
     })
 }
