@@ -13,8 +13,8 @@ pub fn new_token() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
 }
 
-/// The `sessions.token_hash` of `token`: its SHA-256 as 64 lower-case hex digits. A token is too random to be guessed, so it needs no
-/// salt and no slow hash.
+/// The `sessions.token_hash` of `token`: its SHA-256 as 64 lower-case hex digits. A token is too random to be guessed,
+/// so it needs no salt and no slow hash.
 #[must_use]
 pub fn token_hash(token: &str) -> String {
     format!("{:x}", Sha256::digest(token.as_bytes()))

@@ -16,8 +16,8 @@ use super::Error;
 /// The size limit of the JSON bodies of most routes, in bytes.
 pub(super) const JSON_MAX_BYTES: usize = 16 * 1024;
 
-/// The size limit of the body of a signal, in bytes: the largest value of the setting `signal_max_bytes`, and room for the other
-/// members. The database checks the payload itself.
+/// The size limit of the body of a signal, in bytes: the largest value of the setting `signal_max_bytes`, and room for
+/// the other members. The database checks the payload itself.
 pub(super) const SIGNAL_BODY_MAX_BYTES: usize = 1024 * 1024 + 16 * 1024;
 
 /// A body has this long to arrive, and one second more for each [`MIN_BYTES_PER_SECOND`].
@@ -93,8 +93,8 @@ impl Body {
 
     /// Reads and discards the rest of the body, within bounds.
     ///
-    /// Many refusals precede the body, such as 401 and 413. Closing the connection while the client still sends resets it, and
-    /// the client gets a broken pipe instead of the response (RFC 9112, section 9.6).
+    /// Many refusals precede the body, such as 401 and 413. Closing the connection while the client still sends resets
+    /// it, and the client gets a broken pipe instead of the response (RFC 9112, section 9.6).
     pub(super) async fn drain(&mut self) {
         if self.awaits_continue || self.announced.is_some_and(|length| length > DRAIN_MAX_BYTES) {
             return;

@@ -55,7 +55,8 @@ impl Error {
         Self::new(StatusCode::NOT_FOUND, "not_found", "No such path.")
     }
 
-    /// The refusal of a rule, with the status and the sentence of its code. An unknown code is a defect: logged, and 500.
+    /// The refusal of a rule, with the status and the sentence of its code. An unknown code is a defect: logged, and
+    /// 500.
     #[must_use]
     pub fn refused(app: &App, code: &str) -> Self {
         match app.database.refusal(code) {

@@ -35,7 +35,8 @@ async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     let first = stream::iter(start.messages).map(|message| server_sent(&message));
     let rest =
         messages(subscription).filter_map(move |message| ready((message.id > newest).then(|| server_sent(&message))));
-    // An idle stream sends a comment every 15 seconds. It keeps proxies from closing the connection, and finds dead clients.
+    // An idle stream sends a comment every 15 seconds. It keeps proxies from closing the connection, and finds dead
+    // clients.
     let events = warp::sse::keep_alive().stream(first.chain(rest).map(Ok::<_, Infallible>));
     // Without this header, nginx buffers the response.
     Ok(warp::reply::with_header(warp::sse::reply(events), "x-accel-buffering", "no"))
@@ -65,8 +66,8 @@ fn wait_duration(request: &Request) -> Result<Duration, Error> {
     }
 }
 
-/// Long poll: reads again on each event visible to the caller until `is_news` holds or `?wait=` expires, then returns the last
-/// result.
+/// Long poll: reads again on each event visible to the caller until `is_news` holds or `?wait=` expires, then returns
+/// the last result.
 ///
 /// # Errors
 /// As [`Request::caller`], 400 for an invalid `?wait=`, and what `read` returned.

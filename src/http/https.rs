@@ -28,7 +28,8 @@ pub(super) enum Handshake {
     Plain(TcpStream),
 }
 
-/// Does a TLS handshake, unless the client speaks plain HTTP. `None` if the handshake fails or takes too long, which is logged.
+/// Does a TLS handshake, unless the client speaks plain HTTP. `None` if the handshake fails or takes too long, which is
+/// logged.
 pub(super) async fn tls_accept(stream: TcpStream, acceptor: &TlsAcceptor) -> Option<Handshake> {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, acceptor)).await {
         Ok(Ok(handshake)) => return Some(handshake),

@@ -9,8 +9,8 @@ pub(super) fn routes(app: &App) -> Routes {
     any_of![route!(GET app, warp::path("calls").and(warp::path("ice")) => ice())]
 }
 
-/// The setting `ice_servers`. The database keeps it valid for an `RTCConfiguration` (WebRTC 1.0, section 4.2.1). It may hold TURN
-/// passwords, so it needs a session.
+/// The setting `ice_servers`. The database keeps it valid for an `RTCConfiguration` (WebRTC 1.0, section 4.2.1). It may
+/// hold TURN passwords, so it needs a session.
 async fn ice(request: &mut Request) -> HandlerResult<impl Reply> {
     let servers: Option<String> =
         request.read(|snapshot, _| Ok(snapshot.row(&statements::ICE_SERVERS, [], |row| row.get(0))?))?;

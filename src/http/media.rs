@@ -25,12 +25,12 @@ struct Upload {
 }
 
 impl Upload {
-    /// Reads an upload, and returns its sender with it. `?init=1&mime=M`, or the headers `X-Init: 1` and `X-Mime: M`, mark an init
-    /// segment.
+    /// Reads an upload, and returns its sender with it. `?init=1&mime=M`, or the headers `X-Init: 1` and `X-Mime: M`,
+    /// mark an init segment.
     ///
     /// # Errors
-    /// 401 without a session, 400 for an init segment without a MIME type or an empty body, 413 if it is larger than the setting
-    /// `media_chunk_max_bytes`, 408 if it is too slow.
+    /// 401 without a session, 400 for an init segment without a MIME type or an empty body, 413 if it is larger than
+    /// the setting `media_chunk_max_bytes`, 408 if it is too slow.
     async fn read(request: &mut Request) -> Result<(String, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
@@ -85,13 +85,13 @@ pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> 
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[1]).unwrap_or(INIT_SEQ) }))
 }
 
-/// The media for a receiver, as JSON: the newest init segment and the chunks after the receiver's cursor, in base64 (RFC 4648,
-/// section 4). It is written straight from the rows, which copies each payload once.
+/// The media for a receiver, as JSON: the newest init segment and the chunks after the receiver's cursor, in base64
+/// (RFC 4648, section 4). It is written straight from the rows, which copies each payload once.
 struct MediaJson(Vec<u8>);
 
 impl MediaJson {
-    /// Reads the init segment, a row of MIME type and bytes, and the chunks, rows of number and bytes. The object is left open for
-    /// more members; see [`MediaJson::end`].
+    /// Reads the init segment, a row of MIME type and bytes, and the chunks, rows of number and bytes. The object is
+    /// left open for more members; see [`MediaJson::end`].
     fn read<const N: usize, const M: usize>(
         snapshot: &Snapshot,
         (init, init_parameters): (&'static Statement, [&dyn ToSql; N]),

@@ -55,8 +55,8 @@ pub fn routes(
     .map(Reply::into_response)
 }
 
-/// Drains the body of a request that no route takes, and rejects it. warp prefers the rejection of a route, such as 405, to this
-/// one.
+/// Drains the body of a request that no route takes, and rejects it. warp prefers the rejection of a route, such as
+/// 405, to this one.
 fn unmatched() -> Routes {
     warp::header::headers_cloned()
         .and(warp::body::stream())
@@ -79,8 +79,8 @@ fn json_text(text: impl Into<Bytes>) -> warp::reply::Response {
     response
 }
 
-/// Joins filters into one that tries them in turn. warp clones the second filter of each `or` for each request, so the second is
-/// always a boxed one, which is cheap to clone.
+/// Joins filters into one that tries them in turn. warp clones the second filter of each `or` for each request, so the
+/// second is always a boxed one, which is cheap to clone.
 macro_rules! any_of {
     ($only:expr $(,)?) => { $only };
     ($first:expr, $($rest:expr),+ $(,)?) => { $first.or(any_of![$($rest),+]).unify().boxed() };
@@ -90,8 +90,9 @@ use any_of;
 /// The routes of a resource.
 type Routes = BoxedFilter<(warp::reply::Response,)>;
 
-/// `route!(GET app, path => handler(id))`: a filter for a method and a path, and the handler that it calls with the parameters of
-/// the path and the request. Afterwards it drains the body, so that an early refusal reaches a client that is still sending.
+/// `route!(METHOD app, path => handler(id))`: a filter for a method and a path, and the handler that it calls with the
+/// parameters of the path and the request. Afterwards it drains the body, so that an early refusal reaches a client
+/// that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };

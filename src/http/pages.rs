@@ -1,7 +1,7 @@
 //! The web client: the pages `/` and `/relay`, and their files, from the binary.
 //!
-//! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else. It also
-//! requires Trusted Types and allows no policy for them, so that text never becomes markup.
+//! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else.
+//! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -120,8 +120,8 @@ pub(super) fn routes() -> Routes {
 }
 
 impl Page {
-    /// 200 with the file, or 304 if the browser has it. `no-cache` makes browsers ask each time, so that a page never mixes files of
-    /// two versions of the server.
+    /// 200 with the file, or 304 if the browser has it. `no-cache` makes browsers ask each time, so that a page never
+    /// mixes files of two versions of the server.
     fn response(&self, request: &HeaderMap) -> warp::reply::Response {
         let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
         let body = gzip.unwrap_or(&self.plain);

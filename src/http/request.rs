@@ -112,7 +112,8 @@ impl Request {
         })
     }
 
-    /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites, too.
+    /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites,
+    /// too.
     pub(super) fn token(&self) -> Option<(String, bool)> {
         if self.headers.contains_key(AUTHORIZATION) {
             let Authorization(bearer) = self.headers.typed_get::<Authorization<Bearer>>()?;
@@ -128,8 +129,8 @@ impl Request {
             .map(|cookie| (cookie.value().to_owned(), true))
     }
 
-    /// Refuses a cross-site request forgery. A form of another site cannot send these content types without a CORS preflight, and
-    /// browsers name the origin of a request.
+    /// Refuses a cross-site request forgery. A form of another site cannot send these content types without a CORS
+    /// preflight, and browsers name the origin of a request.
     fn refuse_forgery(&self) -> Result<(), Error> {
         let content_type = self.headers.typed_get().map(|content_type: ContentType| Mime::from(content_type));
         let media_type = content_type.as_ref().map(Mime::essence_str);
@@ -171,7 +172,8 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The IP address of the client. Behind a proxy, this is the last address in `X-Forwarded-For`, which the proxy itself added.
+    /// The IP address of the client. Behind a proxy, this is the last address in `X-Forwarded-For`, which the proxy
+    /// itself added.
     pub(super) fn client_address(&self) -> String {
         let forwarded = self
             .app
@@ -211,7 +213,8 @@ impl Request {
     /// The body, parsed as a JSON object.
     ///
     /// # Errors
-    /// 400 if it is not a JSON object or does not match `T`, 413 if it is larger than `limit` bytes, 408 if it is too slow.
+    /// 400 if it is not a JSON object or does not match `T`, 413 if it is larger than `limit` bytes, 408 if it is too
+    /// slow.
     pub(super) async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
         parse_json(&self.bytes(limit, "body_too_large").await?)
     }

@@ -35,7 +35,8 @@ fn wrong_credentials() -> Error {
     Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "Wrong username or password.")
 }
 
-/// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted again.
+/// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted
+/// again.
 async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     request.refuse_other_sites()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
@@ -83,8 +84,8 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
 }
 
-/// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is never sent
-/// without (`Secure`).
+/// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is
+/// never sent without (`Secure`).
 fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> String {
     Cookie::build(("session", token))
         .path("/")

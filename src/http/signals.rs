@@ -45,7 +45,8 @@ struct ReceivedSignal {
     from: String,
     #[serde(rename = "type")]
     signal_type: String,
-    /// Raw, because `serde_json::Value` cannot hold numbers with many digits, lone surrogates, and more than 128 levels.
+    /// Raw, because `serde_json::Value` cannot hold numbers with many digits, lone surrogates, and more than 128
+    /// levels.
     payload: Box<RawValue>,
     ts: f64,
 }

@@ -20,7 +20,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often subscribers are noted as present on their calls. The database stores it more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The queue of a subscriber holds this many messages. When it is full, the subscription ends, and the client resumes from the log.
+/// The queue of a subscriber holds this many messages. When it is full, the subscription ends, and the client resumes
+/// from the log.
 const QUEUE_MAX: usize = 256;
 
 /// Whether a subscription proves that its user is present on their calls.
@@ -93,8 +94,8 @@ impl Drop for Subscription {
 pub struct HubPanicked;
 
 impl Hub {
-    /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own writer has
-    /// committed.
+    /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own
+    /// writer has committed.
     ///
     /// # Errors
     /// If the file cannot be read, or no thread can be started.
@@ -134,8 +135,8 @@ impl Hub {
         Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
-    /// Completes when the hub's thread has panicked, and never otherwise. There is one waiter at most. A server whose clients get no
-    /// more events has to stop, so that its supervisor restarts it.
+    /// Completes when the hub's thread has panicked, and never otherwise. There is one waiter at most. A server whose
+    /// clients get no more events has to stop, so that its supervisor restarts it.
     pub async fn failed(&self) {
         self.shared.failed.notified().await;
     }

@@ -51,8 +51,8 @@ pub(super) fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
     Ok(snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Renders events as messages, from one snapshot. It renders the state of each call once, however many events and recipients the
-/// call has.
+/// Renders events as messages, from one snapshot. It renders the state of each call once, however many events and
+/// recipients the call has.
 #[derive(Default)]
 pub(super) struct Renderer {
     call_states: HashMap<String, Option<Arc<str>>>,
@@ -68,9 +68,8 @@ impl Renderer {
     pub(super) fn render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
         match self.try_render(snapshot, event) {
             Err(error) if error.is_bad_value() => {
-                tracing::error!(
-                    %error, event = event.id, kind = event.kind, call_id = event.call_id, "skipped an event that cannot be rendered"
-                );
+                let Event { id, kind, call_id, .. } = event;
+                tracing::error!(%error, event = id, kind, call_id, "skipped an event that cannot be rendered");
                 Ok(None)
             }
             result => result,
@@ -123,7 +122,8 @@ pub struct StreamStart {
     pub newest: i64,
 }
 
-/// The beginning of an event stream of `username`: the events after `last_event_id`, or a snapshot if there is no such id.
+/// The beginning of an event stream of `username`: the events after `last_event_id`, or a snapshot if there is no such
+/// id.
 ///
 /// A client that names an id which the log no longer has, or does not have yet, gets a snapshot with `"lost": true`.
 ///

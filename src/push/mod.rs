@@ -1,7 +1,7 @@
 //! Push: delivers the events of the log to the clients that may see them.
 //!
-//! The log in the database is the truth. The hub reads each new row once and delivers it to its subscribers. A client that had no
-//! subscription, or was too slow, reads the log itself when it resumes.
+//! The log in the database is the truth. The hub reads each new row once and delivers it to its subscribers. A client
+//! that had no subscription, or was too slow, reads the log itself when it resumes.
 
 mod hub;
 mod messages;

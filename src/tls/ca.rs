@@ -1,5 +1,5 @@
-//! Our own certificate authority (CA), for networks whose machines have no public names. A device trusts it once, and then accepts
-//! every certificate that it signs for this machine.
+//! Our own certificate authority (CA), for networks whose machines have no public names. A device trusts it once, and
+//! then accepts every certificate that it signs for this machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,8 +35,8 @@ const CLOCK_SKEW: Duration = Duration::days(1);
 
 /// A CA, and the server certificate that it signed for this machine.
 ///
-/// Each is one file beside the database, `presence.db-authority.pem` and `presence.db-tls.pem`. A file holds the certificate and its
-/// key, so that neither exists without the other. Only the owner can read it.
+/// Each is one file beside the database, `presence.db-authority.pem` and `presence.db-tls.pem`. A file holds the
+/// certificate and its key, so that neither exists without the other. Only the owner can read it.
 pub struct CertificateAuthority {
     path: PathBuf,
     certificate_path: PathBuf,
@@ -76,8 +76,8 @@ impl CertificateAuthority {
         Sha256::digest(&self.der).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
-    /// The path and the text of the file with this machine's certificate and key. Makes a new one if it expires soon, is signed by
-    /// another CA, or lacks a name or an address of the machine.
+    /// The path and the text of the file with this machine's certificate and key. Makes a new one if it expires soon,
+    /// is signed by another CA, or lacks a name or an address of the machine.
     ///
     /// # Errors
     /// If the file can be neither read nor written.
@@ -94,7 +94,7 @@ impl CertificateAuthority {
         let issuer = issuer(&self.path, &ca)?;
         let pem = new_certificate(&names, &issuer).map_err(|error| TlsError::unusable(&path, error))?;
         write(&path, &pem)?;
-        tracing::info!(names = %names.iter().cloned().collect::<Vec<_>>().join(" "), "made a certificate for this machine");
+        tracing::info!(?names, "made a certificate for this machine");
         Ok((path, pem))
     }
 
@@ -210,8 +210,8 @@ fn host_name() -> String {
     if is_valid(&name) { name } else { "localhost".to_owned() }
 }
 
-/// The names and addresses of the machine: its host name, the same in multicast DNS (RFC 6762), and every address that is not
-/// link-local.
+/// The names and addresses of the machine: its host name, the same in multicast DNS (RFC 6762), and every address that
+/// is not link-local.
 fn machine_names() -> BTreeSet<String> {
     let host = host_name();
     let mut names = BTreeSet::from([

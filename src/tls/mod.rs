@@ -1,7 +1,7 @@
 //! HTTPS: the server certificate, given as files or signed by our own CA, and its replacement while the server runs.
 //!
-//! rustls speaks TLS 1.2 and 1.3 (RFC 5246, RFC 8446). ALPN offers `http/1.1` alone. A browser opens six connections to a host, and
-//! each window of the page needs one for its event stream.
+//! rustls speaks TLS 1.2 and 1.3 (RFC 5246, RFC 8446). ALPN offers `http/1.1` alone. A browser opens six connections to
+//! a host, and each window of the page needs one for its event stream.
 
 mod ca;
 mod error;
@@ -102,8 +102,8 @@ impl Tls {
         }
     }
 
-    /// Reloads the certificate for ever: within a second of a change of a given file, and within a minute of a change of the machine's
-    /// names or addresses. An unusable certificate is logged, and the previous one stays.
+    /// Reloads the certificate for ever: within a second of a change of a given file, and within a minute of a change
+    /// of the machine's names or addresses. An unusable certificate is logged, and the previous one stays.
     pub async fn reload_on_change(self: Arc<Self>) {
         let mut loaded_stamp = self.source.stamp();
         let mut machine_polled = Instant::now();

@@ -1,4 +1,5 @@
-//! Active calls and their end: `POST /calls/ID/end`, `…/leave` and `…/invite`, `GET /calls/ID/state` and `/calls/active`.
+//! Active calls and their end: `POST /calls/ID/end`, `…/leave` and `…/invite`, `GET /calls/ID/state` and
+//! `/calls/active`.
 
 use serde_json::json;
 
@@ -226,7 +227,8 @@ async fn state_has_every_member() {
         state,
         json!({
             "call_id": scene.call, "channel": "dm:alice:bob", "initiator": "alice", "state": "active",
-            "started_ts": started, "answered_ts": answered, "ended_ts": null, "version": scene.server.value::<i64>("SELECT version FROM calls"),
+            "started_ts": started, "answered_ts": answered, "ended_ts": null,
+            "version": scene.server.value::<i64>("SELECT version FROM calls"),
             "screenshare_user": null, "ended_reason": null,
             "participants": [
                 { "username": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },

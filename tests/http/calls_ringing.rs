@@ -1,4 +1,5 @@
-//! Calls until they are answered: `POST /calls/initiate`, `GET /calls/incoming`, `POST /calls/ID/accept` and `…/reject`.
+//! Calls until they are answered: `POST /calls/initiate`, `GET /calls/incoming`, `POST /calls/ID/accept` and
+//! `…/reject`.
 
 use std::time::Duration;
 

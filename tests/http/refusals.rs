@@ -92,7 +92,8 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_wait",
 ];
 
-/// Codes of the HTTP layer that no client can provoke: broken disks, defects, a stopping server, and rejections that warp never makes.
+/// Codes of the HTTP layer that no client can provoke: broken disks, defects, a stopping server, and rejections that
+/// warp never makes.
 const NOT_PROVOKABLE: &[&str] = &["bad_query", "bad_request", "database_broken", "disk_full", "internal", "stopping"];
 
 /// An active, a ringing and a finished call, an active and an ended share.
