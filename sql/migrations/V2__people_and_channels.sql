@@ -49,8 +49,8 @@ CREATE TABLE private_channels (
 
 -- The members of private channels.
 CREATE TABLE private_channel_members (
-  channel_id INTEGER NOT NULL REFERENCES private_channels (id),
-  username   TEXT NOT NULL REFERENCES users (username),
+  channel_id INTEGER NOT NULL REFERENCES private_channels (id), -- the channel
+  username   TEXT NOT NULL REFERENCES users (username),    -- the member
   joined_ts  REAL NOT NULL,                                -- member since
   channel    TEXT GENERATED ALWAYS AS ('private:' || channel_id) VIRTUAL, -- the channel's name in calls and shares
   PRIMARY KEY (channel_id, username)

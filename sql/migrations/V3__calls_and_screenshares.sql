@@ -38,8 +38,8 @@ CREATE INDEX calls_live_by_channel ON calls (channel) WHERE is_live;
 
 -- One row a person who was ever invited to a call, or joined it. In a finished call nobody is pending or accepted.
 CREATE TABLE call_participants (
-  call_id    TEXT NOT NULL REFERENCES calls (call_id),
-  username   TEXT NOT NULL,
+  call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
+  username   TEXT NOT NULL,                                -- the person
   role       TEXT NOT NULL                                 -- initiator (the caller) or participant
              CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
   state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected or left
@@ -96,8 +96,8 @@ CREATE TABLE signal_counts (
 -- the newest chunks.
 CREATE TABLE call_media (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
-  call_id    TEXT NOT NULL REFERENCES calls (call_id),
-  sender     TEXT NOT NULL,
+  call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
+  sender     TEXT NOT NULL,                                -- the uploading participant
   is_init    INTEGER NOT NULL                              -- 1: the init segment, which a receiver needs first
              CONSTRAINT call_media_is_init_boolean CHECK (is_init IN (0, 1)),
   mime_type  TEXT                                          -- of the recording, such as video/webm;codecs=vp8,opus
@@ -132,13 +132,13 @@ CREATE INDEX screenshares_active_by_sharer ON screenshares (sharer) WHERE state 
 -- The same as call_media, for a screen share. Its one sender is the sharer.
 CREATE TABLE share_media (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
-  share_id   TEXT NOT NULL REFERENCES screenshares (share_id),
+  share_id   TEXT NOT NULL REFERENCES screenshares (share_id), -- the share
   is_init    INTEGER NOT NULL                              -- 1: the init segment
              CONSTRAINT share_media_is_init_boolean CHECK (is_init IN (0, 1)),
   mime_type  TEXT                                          -- of the recording
              CONSTRAINT share_media_mime_type_length CHECK (length(mime_type) BETWEEN 1 AND 255),
   ts         REAL NOT NULL,                                -- when it was stored
-  data       BLOB NOT NULL
+  data       BLOB NOT NULL                                 -- last, as in call_media
              CONSTRAINT share_media_data_not_empty CHECK (length(data) > 0),
   CONSTRAINT share_media_init_has_mime_type CHECK (is_init = 0 OR mime_type IS NOT NULL)
 ) STRICT;
@@ -149,7 +149,7 @@ CREATE INDEX share_media_by_time ON share_media (ts) WHERE is_init = 0;
 -- The bytes of chunks kept for each sender. Adding up hundreds of chunks at each upload would cost too much.
 CREATE TABLE media_bytes (
   call_id TEXT NOT NULL,                                   -- the call, or the screen share
-  sender  TEXT NOT NULL,
+  sender  TEXT NOT NULL,                                   -- the uploading person
   kept    INTEGER NOT NULL,                                -- bytes of chunks, without the init segment
   PRIMARY KEY (call_id, sender)
 ) STRICT, WITHOUT ROWID;
@@ -169,7 +169,7 @@ CREATE TABLE events (
   username TEXT,                                           -- the person concerned; of a personal event, its only recipient
   detail   TEXT                                            -- more, as JSON: a signal's id, an inviter, a reason
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
-  is_personal INTEGER GENERATED ALWAYS AS (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL
+  is_personal INTEGER GENERATED ALWAYS AS (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL -- for its user only
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;

@@ -19,10 +19,10 @@ use crate::tls::Tls;
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
     serve(path, options, |address, tls| {
         let scheme = if tls.is_some() { "https" } else { "http" };
-        if let Some(authority) = tls.and_then(Tls::authority) {
+        if let Some(ca) = tls.and_then(Tls::ca) {
             let url = format!("{scheme}://{}", reachable(address));
             print_line(&format!("Open {url} on this network. Its authority can be trusted once: {url}/authority.crt"))?;
-            print_line(&format!("SHA-256 fingerprint of the authority: {}", authority.fingerprint()))?;
+            print_line(&format!("SHA-256 fingerprint of the authority: {}", ca.fingerprint()))?;
         }
         print_line(&format!("minimost-calls serves {} on {scheme}://{address}", path.display()))
     })
@@ -55,16 +55,18 @@ pub(super) fn serve(
         database: database.clone(),
         behind_proxy: options.behind_proxy,
         tls: tls.is_some(),
-        authority: tls.as_ref().and_then(|tls| tls.authority()).map(|authority| authority.pem().into()),
+        ca: tls.as_ref().and_then(|tls| tls.ca()).map(|ca| ca.pem().into()),
     };
     let routes = http::routes(&app);
     let push = hub.clone();
+    let pushing = hub.clone();
     let stopping = database.clone();
 
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = pushing.failed() => {}
         }
         tracing::info!("stopping");
         // Streams have no end of their own to wait for.
@@ -76,13 +78,13 @@ pub(super) fn serve(
         warn_of_plain_http(address);
     }
     if let Some(tls) = &tls {
-        runtime.spawn(Arc::clone(tls).keep_current());
+        runtime.spawn(Arc::clone(tls).reload_on_change());
     }
     started(address, tls.as_deref())?;
     runtime.block_on(http::serve(listener, tls.as_deref(), routes, stop));
-    push.stop();
+    let pushed = push.stop();
     database.close();
-    Ok(())
+    pushed.map_err(|error| CommandError::new(error.to_string()))
 }
 
 /// The certificate that the options ask for, if they ask for one.

@@ -92,3 +92,17 @@ fn refusal_code(extended_code: i32, message: &str) -> Option<&str> {
         _ => None,
     }
 }
+
+impl ReadError {
+    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where there should be
+    /// text, or text that is not JSON. Reading the same rows again fails again.
+    #[must_use]
+    pub fn is_bad_value(&self) -> bool {
+        match &self.0 {
+            rusqlite::Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+            }
+            _ => true,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! `/calls`: ringing, answering, hanging up, inviting, who shares a screen, and the state of it all.
+//! `/calls`: the life of a call, its participants, its screen share and its state.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -7,59 +7,59 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::events::look_until;
+use super::events::long_poll;
 use super::request::{Caller, integer, text, texts};
-use super::{Answer, App, Error, Request, Routes, json_text, media, one_of, refuse, route, signals, status};
+use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, media, require, route, signals, status};
 use crate::database::{Snapshot, Value, Write};
-use crate::push::Purpose;
+use crate::push::Presence;
 use crate::statements::{self, Statement};
 
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
-    let of_call = |what| calls().and(warp::path::param::<String>()).and(warp::path(what));
-    one_of![
-        route!(GET app, calls().and(warp::path("incoming")) => incoming),
-        route!(GET app, of_call("signals") => signals::of_call),
-        route!(GET app, of_call("state") => state),
-        route!(POST app, of_call("signal") => signals::send_in_call),
-        route!(GET app, of_call("media") => media::of_call),
-        route!(POST app, of_call("media") => media::upload_to_call),
-        route!(GET app, calls().and(warp::path("active")) => active),
-        route!(POST app, calls().and(warp::path("initiate")) => initiate),
-        route!(POST app, of_call("accept") => accept),
-        route!(POST app, of_call("reject") => reject),
-        route!(POST app, of_call("end") => end),
-        route!(POST app, of_call("leave") => leave),
-        route!(POST app, of_call("invite") => invite),
-        route!(POST app, of_call("screenshare") => share_screen),
-        route!(POST app, of_call("remove") => remove),
-        route!(POST app, of_call("gone") => gone),
+    let call = |what| calls().and(warp::path::param::<String>()).and(warp::path(what));
+    any_of![
+        route!(GET app, calls().and(warp::path("incoming")) => incoming()),
+        route!(GET app, call("signals") => signals::read_in_call(id)),
+        route!(GET app, call("state") => state(id)),
+        route!(POST app, call("signal") => signals::send_in_call(id)),
+        route!(GET app, call("media") => media::read_in_call(id)),
+        route!(POST app, call("media") => media::upload_to_call(id)),
+        route!(GET app, calls().and(warp::path("active")) => active()),
+        route!(POST app, calls().and(warp::path("initiate")) => initiate()),
+        route!(POST app, call("accept") => accept(id)),
+        route!(POST app, call("reject") => reject(id)),
+        route!(POST app, call("end") => end(id)),
+        route!(POST app, call("leave") => leave(id)),
+        route!(POST app, call("invite") => invite(id)),
+        route!(POST app, call("screenshare") => share_screen(id)),
+        route!(POST app, call("remove") => remove(id)),
+        route!(POST app, call("gone") => gone(id)),
     ]
 }
 
-/// A body that names a channel.
+/// The body `{"channel": CHANNEL}`.
 #[derive(Deserialize)]
-pub(super) struct InChannel {
+pub(super) struct ChannelBody {
     channel: String,
 }
 
-impl InChannel {
-    /// The channel that the body of a request names.
+impl ChannelBody {
+    /// The channel in the body of a request.
     ///
     /// # Errors
-    /// 400 if it names none, as with an empty `?channel=`.
-    pub(super) async fn of(request: &mut Request) -> Result<String, Error> {
+    /// 400 if it is missing or empty.
+    pub(super) async fn read(request: &mut Request) -> Result<String, Error> {
         let Self { channel } = request.json(JSON_MAX_BYTES).await?;
         if channel.is_empty() {
-            return Err(Error::bad_request("bad_body", "The body is not what this takes: channel is empty."));
+            return Err(Error::bad_request("bad_body", "Invalid request body: channel is empty."));
         }
         Ok(channel)
     }
 }
 
-async fn initiate(mut request: Request) -> Answer {
+async fn initiate(request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let channel = InChannel::of(&mut request).await?;
+    let channel = ChannelBody::read(request).await?;
     let call_id = Uuid::new_v4().to_string();
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
@@ -74,9 +74,9 @@ async fn initiate(mut request: Request) -> Answer {
     Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": texts(&answers[1]) })))
 }
 
-async fn incoming(request: Request) -> Answer {
-    let rings = |calls: &Vec<Json>| !calls.is_empty();
-    let calls = look_until(request, Purpose::Other, incoming_now, rings).await?;
+async fn incoming(request: &mut Request) -> HandlerResult {
+    let is_ringing = |calls: &Vec<Json>| !calls.is_empty();
+    let calls = long_poll(request, Presence::Unproven, incoming_now, is_ringing).await?;
     Ok(warp::reply::json(&calls))
 }
 
@@ -90,13 +90,13 @@ fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Jso
                 "started_ts": row.get::<_, f64>(3)?,
             }))
         })?;
-        // Nothing begins to ring without a commit, but what rings stops by itself.
+        // A call starts to ring with a commit. It stops ringing with time.
         let holds = if calls.is_empty() { f64::INFINITY } else { 0.0 };
         Ok((calls, holds))
     })
 }
 
-async fn accept(call_id: String, request: Request) -> Answer {
+async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller)])
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
@@ -109,50 +109,54 @@ async fn accept(call_id: String, request: Request) -> Answer {
     })))
 }
 
-/// An action that takes the call and the caller, and has no more to say than that it is done.
-async fn act(request: Request, call_id: String, action: &'static Statement, done: &str) -> Answer {
+/// Runs an action with the call and the caller as its parameters. The response has the status `done`.
+async fn run_action(request: &mut Request, call_id: String, action: &'static Statement, done: &str) -> HandlerResult {
     let caller = request.caller()?;
     request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;
     Ok(status(done))
 }
 
-async fn reject(call_id: String, request: Request) -> Answer {
-    act(request, call_id, &statements::REJECT_CALL, "rejected").await
+async fn reject(call_id: String, request: &mut Request) -> HandlerResult {
+    run_action(request, call_id, &statements::REJECT_CALL, "rejected").await
 }
 
-async fn end(call_id: String, request: Request) -> Answer {
-    act(request, call_id, &statements::END_CALL, "ended").await
+async fn end(call_id: String, request: &mut Request) -> HandlerResult {
+    run_action(request, call_id, &statements::END_CALL, "ended").await
 }
 
-async fn leave(call_id: String, request: Request) -> Answer {
-    act(request, call_id, &statements::LEAVE_CALL, "left").await
+async fn leave(call_id: String, request: &mut Request) -> HandlerResult {
+    run_action(request, call_id, &statements::LEAVE_CALL, "left").await
 }
 
+/// The body `{"username": USERNAME}`.
 #[derive(Deserialize)]
-struct Somebody {
+struct UsernameBody {
     username: String,
 }
 
-/// The name in a body that is about somebody else.
-async fn somebody(request: &mut Request) -> Result<String, Error> {
-    let Somebody { username } = request.json(JSON_MAX_BYTES).await?;
+/// The username in the body of a request.
+///
+/// # Errors
+/// 400 if it is missing or empty.
+async fn username_in_body(request: &mut Request) -> Result<String, Error> {
+    let UsernameBody { username } = request.json(JSON_MAX_BYTES).await?;
     if username.is_empty() {
-        return Err(Error::bad_request("bad_body", "The body is not what this takes: username is empty."));
+        return Err(Error::bad_request("bad_body", "Invalid request body: username is empty."));
     }
     Ok(username)
 }
 
-async fn remove(call_id: String, mut request: Request) -> Answer {
+async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
+    let username = username_in_body(request).await?;
     request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("removed"))
 }
 
-async fn gone(call_id: String, mut request: Request) -> Answer {
+async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
-    // Whether somebody is there before and after the report is what the report has come to.
+    let username = username_in_body(request).await?;
+    // The report removed the participant if they were on the call before it and are not after it.
     let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
         .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
         .then(&statements::IS_ACCEPTED, [text(call_id), text(username)]);
@@ -161,52 +165,53 @@ async fn gone(call_id: String, mut request: Request) -> Answer {
     Ok(status(if removed { "removed" } else { "ignored" }))
 }
 
-async fn invite(call_id: String, mut request: Request) -> Answer {
+async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = somebody(&mut request).await?;
+    let username = username_in_body(request).await?;
     request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("invited"))
 }
 
+/// The body `{"on": BOOLEAN}`.
 #[derive(Deserialize)]
-struct Screen {
+struct ScreenshareBody {
     on: bool,
 }
 
-async fn share_screen(call_id: String, mut request: Request) -> Answer {
+async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let Screen { on } = request.json(JSON_MAX_BYTES).await?;
+    let ScreenshareBody { on } = request.json(JSON_MAX_BYTES).await?;
     let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
     request.app.write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters)).await?;
     Ok(status(if on { "sharing" } else { "stopped" }))
 }
 
-/// A look at the state proves that whoever looks is there; it is written down now and then.
-async fn state(call_id: String, request: Request) -> Answer<impl Reply> {
+/// Reading the state proves presence, which is stored at intervals.
+async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
     let seen = match request.query("seen").map(str::parse::<i64>) {
         None => None,
         Some(Ok(seen)) => Some(seen),
         Some(Err(_)) => {
-            return Err(Error::bad_request("bad_cursor", "?seen= is a whole number, the version you have."));
+            return Err(Error::bad_request("bad_cursor", "Invalid ?seen=: the version of a state, a whole number."));
         }
     };
-    let look = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
+    let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
     let is_news = |(version, _): &(i64, Bytes)| seen != Some(*version);
-    let (_, state) = look_until(request, Purpose::State, look, is_news).await?;
+    let (_, state) = long_poll(request, Presence::Proven, read, is_news).await?;
     Ok(json_text(state))
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
     snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], || {
-        let look = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
+        let found = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
             let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
             Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?))
         })?;
-        let (state, version, refusal, unnoted) = look.ok_or_else(|| Error::refused(app, "call_not_found"))?;
+        let (state, version, refusal, unnoted) = found.ok_or_else(|| Error::refused(app, "call_not_found"))?;
         if let Some(code) = refusal {
             return Err(Error::refused(app, &code));
         }
-        // What is remembered ends when it is time for the next note.
+        // The remembered state expires when presence is due again.
         if unnoted {
             app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
         }
@@ -214,10 +219,10 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
     })
 }
 
-async fn active(request: Request) -> Answer<impl Reply> {
+async fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+        require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
     })?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))

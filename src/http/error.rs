@@ -1,4 +1,4 @@
-//! The one error type: a status, a stable code, a sentence, and what else the client needs.
+//! The one error type of the API: a status, a stable code and a sentence.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use warp::{Rejection, Reply};
 use super::{App, UNAVAILABLE};
 use crate::database::{ReadError, Rows, WriteError};
 
-/// An answer with a status of 400 or more: `{"error": SENTENCE, "code": CODE}` and perhaps another member.
+/// A response with a status of 400 or more: `{"error": SENTENCE, "code": CODE}`, sometimes with another member.
 #[derive(Debug)]
 pub struct Error(Box<Parts>);
 
-/// What an error consists of. It is boxed because answers that are none should not carry its size around.
+/// Boxed, so that a `Result` with a small success stays small.
 #[derive(Debug)]
 struct Parts {
     status: StatusCode,
@@ -22,12 +22,12 @@ struct Parts {
     sentence: Cow<'static, str>,
     detail: Option<(&'static str, Json)>,
     retry_after: Option<u64>,
-    /// What the rule that refused was asked about, for the handler to make a detail of.
+    /// The rows of `Write::on_refusal`, from which a handler makes a detail.
     rows: Rows,
 }
 
 impl Error {
-    /// An error of the HTTP shell's own.
+    /// An error of the HTTP layer, not of a rule in the database.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::with(status, code.into(), sentence.into())
@@ -37,29 +37,26 @@ impl Error {
         Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: Rows::new() }))
     }
 
-    /// 400 with a code and a sentence.
+    /// 400.
     #[must_use]
     pub fn bad_request(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, sentence)
     }
 
-    /// 401: nobody is known to be asking.
+    /// 401: there is no valid session.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "Log in first: this wants a bearer token, or the cookie of POST /login.",
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Log in first, or send a bearer token.")
     }
 
-    /// 404: there is nothing at that path.
+    /// 404: no route has this path.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at that path.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "No such path.")
     }
 
-    /// What the database means by `code`. A code that it does not know is a defect, logged and answered with 500.
+    /// The refusal of a rule, with the status and the sentence of its code. An unknown code is a defect: logged, and
+    /// 500.
     #[must_use]
     pub fn refused(app: &App, code: &str) -> Self {
         match app.database.refusal(code) {
@@ -68,11 +65,11 @@ impl Error {
                 code.to_owned().into(),
                 refusal.sentence.clone().into(),
             ),
-            None => Self::internal(&format!("the rules have no code {code}")),
+            None => Self::internal(&format!("unknown refusal code {code}")),
         }
     }
 
-    /// What a write's failure means to the client.
+    /// The failure of a write, as the client sees it.
     #[must_use]
     pub fn from_write(app: &App, error: WriteError) -> Self {
         match error {
@@ -82,23 +79,23 @@ impl Error {
                 error
             }
             WriteError::Busy => {
-                Self::new(UNAVAILABLE, "database_busy", "Another program is writing to the database; try again.")
+                Self::new(UNAVAILABLE, "database_busy", "Another program is writing to the database. Try again.")
                     .retry_after(1)
             }
             WriteError::Closed => {
-                Self::new(UNAVAILABLE, "stopping", "The server is stopping; try again when it is back.").retry_after(2)
+                Self::new(UNAVAILABLE, "stopping", "The server is stopping. Try again later.").retry_after(2)
             }
             WriteError::Full => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",
-                "The server's disk is full; nothing was stored.",
+                "The server's disk is full. Nothing was stored.",
             ),
             WriteError::Broken(what) => {
-                tracing::error!(what, "the database cannot be written");
+                tracing::error!(what, "cannot write to the database");
                 Self::new(
                     UNAVAILABLE,
                     "database_broken",
-                    "The server's database cannot be written; nothing was stored.",
+                    "The server cannot write to its database. Nothing was stored.",
                 )
                 .retry_after(10)
             }
@@ -110,30 +107,30 @@ impl Error {
     #[must_use]
     pub fn internal(what: &str) -> Self {
         tracing::error!(what, "internal error");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server made a mistake, which it has noted.")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error.")
     }
 
-    /// Adds a member to the JSON.
+    /// Adds a member to the JSON object.
     #[must_use]
     pub fn detail(mut self, name: &'static str, value: Json) -> Self {
         self.0.detail = Some((name, value));
         self
     }
 
-    /// Asks the client to wait so many seconds, at least one (RFC 9110, section 10.2.3).
+    /// Adds `Retry-After`, in seconds, at least one (RFC 9110, section 10.2.3).
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds.max(1));
         self
     }
 
-    /// The code.
+    /// The stable code.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0.code
     }
 
-    /// The rows that came with a refusal.
+    /// The rows of `Write::on_refusal`, if a rule refused.
     #[must_use]
     pub fn rows(&self) -> &Rows {
         &self.0.rows
@@ -142,24 +139,24 @@ impl Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        tracing::error!(%error, "the database cannot be read");
-        Self::new(UNAVAILABLE, "database_broken", "The server's database cannot be read.").retry_after(10)
+        tracing::error!(%error, "cannot read the database");
+        Self::new(UNAVAILABLE, "database_broken", "The server cannot read its database.").retry_after(10)
     }
 }
 
-/// What warp says about a request that no route takes.
+/// The rejection of a request that no route takes.
 impl From<&Rejection> for Error {
     fn from(rejection: &Rejection) -> Self {
         if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "That path takes another method.");
+            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed.");
         }
         if rejection.find::<warp::reject::InvalidQuery>().is_some() {
-            return Self::bad_request("bad_query", "The query string cannot be read.");
+            return Self::bad_request("bad_query", "Invalid query string.");
         }
         if rejection.is_not_found() {
             return Self::not_found();
         }
-        Self::bad_request("bad_request", "The request cannot be read.")
+        Self::bad_request("bad_request", "Invalid request.")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was: `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`; and `GET /me`, what a first screen needs.
+//! `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`, and `GET /me`.
 
 use rusqlite::ToSql;
 use serde::Deserialize;
@@ -7,39 +7,38 @@ use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
 use super::request::{Caller, text};
-use super::{Answer, App, Error, Request, Routes, json_text, one_of, refuse, route, status};
+use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, require, route, status};
 use crate::database::{Value, Write};
 use crate::statements;
 
-/// Calls in an answer of `/calls/history`, without `?limit=` and at the most.
-const LIMIT: i64 = 50;
+/// The default and the maximum of `?limit=`, in calls.
+const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MAX: i64 = 200;
 
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
-    one_of![
-        route!(GET app, calls().and(warp::path("history")) => history),
-        route!(GET app, calls().and(warp::path("missed")) => missed),
-        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen),
-        route!(GET app, warp::path("me") => me),
+    any_of![
+        route!(GET app, calls().and(warp::path("history")) => history()),
+        route!(GET app, calls().and(warp::path("missed")) => missed()),
+        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen()),
+        route!(GET app, warp::path("me") => me()),
     ]
 }
 
-async fn history(request: Request) -> Answer<impl Reply> {
+async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let limit = match request.query("limit").map(str::parse::<i64>) {
-        None => LIMIT,
+        None => LIMIT_DEFAULT,
         Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
         Some(_) => {
-            return Err(Error::bad_request("bad_limit", "?limit= is a whole number from 1 to 200."));
+            return Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200."));
         }
     };
     let channel = request.query("channel");
     let before = request.query("before");
-    let bad_cursor =
-        || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
+    let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
     let found = request.read(|snapshot, Caller { name, .. }| {
         if let Some(channel) = channel {
-            refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+            require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         }
         let (before_ts, before_id) = match before {
             None => (f64::INFINITY, ""),
@@ -61,17 +60,20 @@ async fn history(request: Request) -> Answer<impl Reply> {
     Ok(json_text(format!("[{}]", found.join(","))))
 }
 
-/// A time out of a query string or a body, in seconds since the epoch.
+/// The parameter `?since=`, in seconds since the epoch. 0 without it.
+///
+/// # Errors
+/// 400 if it is not a finite number.
 fn since(request: &Request) -> Result<f64, Error> {
     match request.query("since").map(str::parse::<f64>) {
         None => Ok(0.0),
         Some(Ok(since)) if since.is_finite() => Ok(since),
-        Some(_) => Err(Error::bad_request("bad_time", "?since= is a time in seconds since the epoch.")),
+        Some(_) => Err(Error::bad_request("bad_time", "Invalid ?since=: seconds since the epoch.")),
     }
 }
 
-async fn missed(request: Request) -> Answer {
-    let since = since(&request)?;
+async fn missed(request: &mut Request) -> HandlerResult {
+    let since = since(request)?;
     let calls = request.read(|snapshot, Caller { name, .. }| {
         let calls = snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| {
             Ok(json!({
@@ -88,21 +90,23 @@ async fn missed(request: Request) -> Answer {
     Ok(warp::reply::json(&calls))
 }
 
+/// The body `{"up_to": TIME}`.
 #[derive(Deserialize)]
-struct UpTo {
+struct SeenBody {
+    /// In seconds since the epoch. Calls that were missed later stay unseen. Without it, all are marked.
     up_to: Option<f64>,
 }
 
-/// The body `{"up_to": TIME}` keeps a call from being marked that was missed after the client last looked.
-async fn missed_seen(mut request: Request) -> Answer {
+async fn missed_seen(request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let UpTo { up_to } = request.json(JSON_MAX_BYTES).await?;
+    let SeenBody { up_to } = request.json(JSON_MAX_BYTES).await?;
     let up_to = up_to.map_or(Value::Null, Value::Real);
     request.app.write(Write::new(&statements::MISSED_CALLS_SEEN, [text(caller), up_to])).await?;
     Ok(status("seen"))
 }
 
-async fn me(request: Request) -> Answer<impl Reply> {
+/// The first screen: the caller, channels, people and live calls.
+async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
     let (caller, channels, people, calls) = request.read(|snapshot, Caller { name, .. }| {
         let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;

@@ -1,5 +1,5 @@
-//! The listening loop. It is ours because warp's own starts hyper without a timer, so that a client which never finishes its
-//! headers could hold a connection for ever, and listens with a short backlog.
+//! The accept loop. warp's own has no header timeout, so that a client which never finishes its headers holds a
+//! connection for ever, and a short backlog.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,10 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
-use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -19,42 +19,43 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION, STRICT_TRANSPORT_SECURITY};
-use warp::http::uri::Authority;
+use warp::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use warp::{Filter, Reply};
 
-use super::{Error, PeerAddress, leftover};
+use super::{PeerAddress, https};
 use crate::tls::Tls;
 
-/// Clients have this long to send the headers of a request.
+/// The time in which a client has to send the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Clients have this long to agree on a TLS connection.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// HTTP Strict Transport Security (RFC 6797), for half a year.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=15552000");
 
-/// Browsers come back with HTTPS for half a year (RFC 6797).
-const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=15552000");
-
-/// Data that the other end does not acknowledge for so long means that it is gone.
+/// A peer that acknowledges no data for this long is gone.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a stopping server waits for requests under way.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long an idle connection waits before it probes its peer.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
-/// Connections beyond the first so many wait in the backlog until one is closed.
-const CONNECTIONS_MAX: usize = 16_384;
+/// How long a stopping server waits for running requests.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// File descriptors that are not connections: the database's and the listener's.
-const OTHER_DESCRIPTORS: u64 = 128;
+/// How long the loop pauses after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Further connections wait in the backlog.
+const MAX_CONNECTIONS: usize = 16_384;
+
+/// File descriptors for other uses than connections, such as the database.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// Connections that the kernel queues before they are accepted.
 const BACKLOG: i32 = 4096;
 
 /// Listens on `address`, such as `127.0.0.1:6767` or `localhost:0`.
 ///
 /// # Errors
-/// When the address is none, is not this machine's, or is in use.
+/// If the address is invalid, does not belong to this machine, or is in use.
 pub fn bind(address: &str) -> io::Result<TcpListener> {
     let address: SocketAddr = address
         .to_socket_addrs()?
@@ -68,27 +69,28 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `routes` on `listener` until `stop` is ready; then finishes the requests under way, and returns.
+/// Serves `routes` on `listener` until `stop` completes. Then it finishes the running requests within
+/// [`SHUTDOWN_TIMEOUT`], and returns.
 ///
-/// With `tls`, connections speak it; who speaks plain HTTP all the same is sent to the `https` address.
+/// With `tls`, connections are HTTPS, and plain HTTP is redirected to it.
 pub async fn serve<F>(listener: TcpListener, tls: Option<&Tls>, routes: F, stop: impl Future<Output = ()>)
 where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
     F::Future: Send,
 {
-    let places = Arc::new(Semaphore::new(places_for_connections()));
+    let permits = Arc::new(Semaphore::new(max_connections()));
     let graceful = GracefulShutdown::new();
     let acceptor = tls.map(Tls::acceptor);
-    // People who click a warning away for our own authority must still be able to, and it may be gone tomorrow.
-    let strict_transport = tls.is_some_and(|tls| tls.authority().is_none());
+    // No HSTS with the self-signed CA: browsers would no longer let users bypass the warning.
+    let hsts = tls.is_some_and(|tls| tls.ca().is_none());
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        let place = tokio::select! {
+        let permit = tokio::select! {
             () = &mut stop => break,
-            place = Arc::clone(&places).acquire_owned() => match place {
-                Ok(place) => place,
+            permit = Arc::clone(&permits).acquire_owned() => match permit {
+                Ok(permit) => permit,
                 Err(_) => break,
             },
         };
@@ -97,68 +99,63 @@ where
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Too many open files, or a client that was gone already: neither goes away by spinning.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Without a pause, too many open files would make this a busy loop.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
         };
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!(%error, "a connection was gone before it began");
+        if let Err(error) = configure_socket(&stream) {
+            tracing::debug!(%error, "a connection closed before its first request");
             continue;
         }
         let service = TowerToHyperService::new(warp::service(routes.clone()));
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (parts, body) = request.into_parts();
-            let (body, leftover) = leftover::share(body, parts.headers.contains_key("expect"));
-            let mut request = Request::from_parts(parts, body);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
-            let answering = hyper::service::Service::call(&service, request);
+            let response = hyper::service::Service::call(&service, request);
             async move {
-                let mut answer = answering.await;
-                leftover.discard().await;
-                if let Ok(answer) = &mut answer
-                    && strict_transport
+                let mut response = response.await;
+                if let Ok(response) = &mut response
+                    && hsts
                 {
-                    answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+                    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }
-                answer
+                response
             }
         });
         let watcher = graceful.watcher();
-        let Some(acceptor) = acceptor.clone() else {
+        // Each connection has its own task, TLS handshake included, so that a slow one blocks no other.
+        if let Some(acceptor) = acceptor.clone() {
+            let mut stopped = stopped.clone();
             tokio::spawn(async move {
-                converse(stream, service, watcher).await;
-                drop(place);
+                tokio::select! {
+                    // A stopping server does not wait for handshakes.
+                    _ = stopped.changed() => {}
+                    handshake = https::tls_accept(stream, &acceptor) => match handshake {
+                        Some(https::Handshake::Tls(stream)) => serve_connection(*stream, service, watcher).await,
+                        Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher).await,
+                        None => {}
+                    },
+                }
+                drop(permit);
             });
-            continue;
-        };
-        let mut stopped = stopped.clone();
-        tokio::spawn(async move {
-            // Each handshake has a task of its own, so that a slow one holds nobody else, and a stopping server does not wait
-            // for it.
-            tokio::select! {
-                _ = stopped.changed() => {}
-                shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, &acceptor)) => match shaken {
-                    Ok(Ok(Shaken::Tls(stream))) => converse(stream, service, watcher).await,
-                    Ok(Ok(Shaken::Plain(stream))) => converse_plainly(stream, watcher).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
-                },
-            }
-            drop(place);
-        });
+        } else {
+            tokio::spawn(async move {
+                serve_connection(stream, service, watcher).await;
+                drop(permit);
+            });
+        }
     }
     drop(stopping);
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish before the shutdown timeout");
     }
 }
 
-/// Answers the requests of one connection until either side closes it, or the server stops.
-async fn converse<I, S, B>(stream: I, service: S, watcher: Watcher)
+/// Serves the requests of one connection until either side closes it or the server stops.
+pub(super) async fn serve_connection<I, S, B>(stream: I, service: S, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = B>,
@@ -171,63 +168,21 @@ where
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 
-/// What came of a connection to a port that speaks TLS.
-enum Shaken {
-    Tls(Box<TlsStream<TcpStream>>),
-    /// Somebody who speaks plain HTTP.
-    Plain(TcpStream),
-}
-
-async fn shake_hands(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Shaken> {
-    let mut first = [0];
-    // A handshake begins with the content type 22 (RFC 8446, section 5.1), a request with the letter of a method.
-    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
-        return Ok(Shaken::Plain(stream));
-    }
-    Ok(Shaken::Tls(Box::new(acceptor.accept(stream).await?)))
-}
-
-/// Sends whoever typed an address without `https` to the same one with it. Nothing else is done in the open.
-async fn converse_plainly(stream: TcpStream, watcher: Watcher) {
-    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
-        let secure = request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
-            .filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))
-            .and_then(|host| {
-                let path = request.uri().path_and_query()?;
-                HeaderValue::from_str(&format!("https://{host}{path}")).ok()
-            });
-        let mut answer = match secure {
-            Some(address) => {
-                let mut answer = warp::http::StatusCode::TEMPORARY_REDIRECT.into_response();
-                answer.headers_mut().insert(LOCATION, address);
-                answer
-            }
-            None => Error::bad_request("https_needed", "This port speaks HTTPS: use an https address.").into_response(),
-        };
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        Ok::<_, Infallible>(answer)
-    });
-    converse(stream, service, watcher).await;
-}
-
-/// How many connections the limit on open files leaves room for, after raising it as far as may be.
-fn places_for_connections() -> usize {
-    let wanted = CONNECTIONS_MAX as u64 + OTHER_DESCRIPTORS;
+/// The number of connections that the limit on open files allows, after raising that limit.
+fn max_connections() -> usize {
+    let wanted = MAX_CONNECTIONS as u64 + RESERVED_DESCRIPTORS;
     let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(1024);
-    usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(CONNECTIONS_MAX).clamp(16, CONNECTIONS_MAX)
+    usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(MAX_CONNECTIONS).clamp(16, MAX_CONNECTIONS)
 }
 
-/// Small answers go out at once, and a peer that vanished is noticed.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// Sends small responses at once, and detects a peer that vanished.
+fn configure_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME))
 }

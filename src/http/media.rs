@@ -1,4 +1,4 @@
-//! Media that a MediaRecorder uploads and a MediaSource plays, for clients without WebRTC, in calls and in shares.
+//! Relayed media of calls and shares, for clients without WebRTC: a MediaRecorder uploads it, a MediaSource plays it.
 
 use base64_simd::STANDARD;
 use rusqlite::{Row, ToSql};
@@ -7,27 +7,31 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::request::{Caller, integer, text};
-use super::{Answer, Error, Request, json_text, refuse};
+use super::{Error, HandlerResult, Request, json_text, require};
 use crate::database::{Snapshot, Value, Write};
 use crate::statements::{self, Statement};
 
-/// What an init segment's `seq` is: it has no place among the chunks.
+/// The `seq` of an init segment, which is not one of the numbered chunks.
 const INIT_SEQ: i64 = -1;
 
-/// What an answer with media begins to be collected in; it grows as it has to.
-const BUFFERED_BYTES: usize = 64 * 1024;
+/// The initial capacity of a response with media, in bytes.
+const RESPONSE_CAPACITY: usize = 64 * 1024;
 
-/// A chunk on its way in.
+/// An uploaded chunk or init segment.
 struct Upload {
-    /// The MIME type of the recording, with an init segment alone.
+    /// The MIME type of the recording. `None` for a chunk.
     init_mime: Option<String>,
     data: Vec<u8>,
 }
 
 impl Upload {
-    /// Takes an upload out of a request: `?init=1&mime=M` or the headers `X-Init: 1` and `X-Mime: M` mark an init segment.
-    /// Answers who uploads, too.
-    async fn of(request: &mut Request) -> Result<(String, Self), Error> {
+    /// Reads an upload, and returns its sender with it. `?init=1&mime=M`, or the headers `X-Init: 1` and `X-Mime: M`,
+    /// mark an init segment.
+    ///
+    /// # Errors
+    /// 401 without a session, 400 for an init segment without a MIME type or an empty body, 413 if it is larger than
+    /// the setting `media_chunk_max_bytes`, 408 if it is too slow.
+    async fn read(request: &mut Request) -> Result<(String, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
             Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
@@ -39,19 +43,19 @@ impl Upload {
             None if is_init => {
                 return Err(Error::bad_request(
                     "mime_missing",
-                    "An init segment needs its MIME type, in ?mime= or the header X-Mime.",
+                    "An init segment needs a MIME type, in ?mime= or the header X-Mime.",
                 ));
             }
             _ => None,
         };
         let data = request.bytes(limit, "media_chunk_too_large").await?;
         if data.is_empty() {
-            return Err(Error::bad_request("chunk_empty", "The body has no bytes; a chunk is the raw body."));
+            return Err(Error::bad_request("chunk_empty", "The request body is empty. A chunk is the raw body."));
         }
         Ok((caller, Self { init_mime, data }))
     }
 
-    /// The three parameters that the statements of calls and shares have in common.
+    /// Whether this is an init segment, and the parameters that the statements of calls and shares have in common.
     fn parameters(self) -> (bool, [Value; 3]) {
         let is_init = self.init_mime.is_some();
         let mime = self.init_mime.map_or(Value::Null, Value::Text);
@@ -59,20 +63,21 @@ impl Upload {
     }
 }
 
+/// The response to an upload.
 fn stored(seq: i64) -> warp::reply::Json {
     warp::reply::json(&json!({ "status": "stored", "seq": seq }))
 }
 
-pub(super) async fn upload_to_call(call_id: String, mut request: Request) -> Answer {
-    let (caller, upload) = Upload::of(&mut request).await?;
+pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> HandlerResult {
+    let (caller, upload) = Upload::read(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
     let answers = request.app.write(write).await?;
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[0]).unwrap_or(INIT_SEQ) }))
 }
 
-pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> Answer {
-    let (caller, upload) = Upload::of(&mut request).await?;
+pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> HandlerResult {
+    let (caller, upload) = Upload::read(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
         .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
@@ -80,19 +85,20 @@ pub(super) async fn upload_to_share(share_id: String, mut request: Request) -> A
     Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[1]).unwrap_or(INIT_SEQ) }))
 }
 
-/// What a receiver gets, as JSON: always the newest init segment, then the chunks after its cursor. Bytes are in base64
-/// (RFC 4648, section 4). It is written straight out of the rows, so that a payload is copied once on its way.
-struct Buffered(Vec<u8>);
+/// The media for a receiver, as JSON: the newest init segment and the chunks after the receiver's cursor, in base64
+/// (RFC 4648, section 4). It is written straight from the rows, which copies each payload once.
+struct MediaJson(Vec<u8>);
 
-impl Buffered {
-    /// The newest init segment, a row of its MIME type and its bytes; then the chunks, rows of a number and bytes.
-    fn of<const N: usize, const M: usize>(
+impl MediaJson {
+    /// Reads the init segment, a row of MIME type and bytes, and the chunks, rows of number and bytes. The object is
+    /// left open for more members; see [`MediaJson::end`].
+    fn read<const N: usize, const M: usize>(
         snapshot: &Snapshot,
-        (init, init_of): (&'static Statement, [&dyn ToSql; N]),
-        (chunks, chunks_of): (&'static Statement, [&dyn ToSql; M]),
+        (init, init_parameters): (&'static Statement, [&dyn ToSql; N]),
+        (chunks, chunks_parameters): (&'static Statement, [&dyn ToSql; M]),
     ) -> Result<Self, Error> {
-        let mut json = Self(Vec::with_capacity(BUFFERED_BYTES));
-        let there = snapshot.row(init, init_of, |row| {
+        let mut json = Self(Vec::with_capacity(RESPONSE_CAPACITY));
+        let init_segment = snapshot.row(init, init_parameters, |row| {
             let mime_type = serde_json::Value::String(row.get(0)?);
             json.text("{\"mime_type\":")
                 .text(&mime_type.to_string())
@@ -101,11 +107,11 @@ impl Buffered {
                 .text(",\"chunks\":[");
             Ok(())
         })?;
-        if there.is_none() {
+        if init_segment.is_none() {
             json.text("{\"mime_type\":null,\"init\":null,\"chunks\":[");
         }
         let mut separator = "";
-        snapshot.rows(chunks, chunks_of, |row| {
+        snapshot.rows(chunks, chunks_parameters, |row| {
             let seq: i64 = row.get(0)?;
             json.text(separator).text("{\"seq\":").text(&seq.to_string()).text(",\"data\":").base64(row)?.text("}");
             separator = ",";
@@ -120,7 +126,7 @@ impl Buffered {
         self
     }
 
-    /// The blob in the second column, as a string.
+    /// Appends the blob in the second column as a base64 string.
     fn base64(&mut self, row: &Row<'_>) -> rusqlite::Result<&mut Self> {
         self.0.push(b'"');
         STANDARD.encode_append(row.get_ref(1)?.as_blob()?, &mut self.0);
@@ -128,30 +134,31 @@ impl Buffered {
         Ok(self)
     }
 
+    /// Closes the object.
     fn end(mut self) -> Response {
         self.text("}");
         json_text(self.0)
     }
 }
 
-pub(super) async fn of_call(call_id: String, request: Request) -> Answer<impl Reply> {
+pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
     request.read(|snapshot, Caller { name, .. }| {
         let sender = request.required_query("sender")?;
         let after = request.after(-1)?;
-        refuse(&request.app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
+        require(&request.app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
-        Ok(Buffered::of(snapshot, init, chunks)?.end())
+        Ok(MediaJson::read(snapshot, init, chunks)?.end())
     })
 }
 
-pub(super) async fn of_share(share_id: String, request: Request) -> Answer<impl Reply> {
+pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
     request.read(|snapshot, Caller { name, .. }| {
         let after = request.after(-1)?;
-        refuse(&request.app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
+        require(&request.app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
-        let mut json = Buffered::of(snapshot, init, chunks)?;
+        let mut json = MediaJson::read(snapshot, init, chunks)?;
         let active: Option<bool> = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
         json.text(if active == Some(true) { ",\"active\":true" } else { ",\"active\":false" });
         Ok(json.end())

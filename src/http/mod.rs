@@ -1,12 +1,12 @@
-//! The REST API: warp filters for the routes, a file of handlers a resource, and one error type.
+//! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
 mod body;
 mod calls;
 mod error;
 mod events;
 mod history;
+mod https;
 mod ice;
-mod leftover;
 mod listener;
 mod media;
 mod pages;
@@ -20,27 +20,28 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use rusqlite::ToSql;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::http::{HeaderMap, StatusCode};
 use warp::{Filter, Rejection, Reply};
 
 pub use self::error::Error;
 pub use self::listener::{bind, serve};
 pub use self::request::{App, PeerAddress};
 
+use self::body::Body;
 use self::request::Request;
 use crate::database::Snapshot;
 use crate::statements::Statement;
 
-/// A handler's answer.
-type Answer<T = warp::reply::Json> = Result<T, Error>;
+/// What a handler returns.
+type HandlerResult<T = warp::reply::Json> = Result<T, Error>;
 
-/// All routes of the API, with JSON for every error.
+/// All routes of the server. Every error is JSON, that of an unknown path or a wrong method included.
 pub fn routes(
     app: &App,
 ) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + Send + Sync + 'static {
-    // What clients poll comes first: filters are tried in this order.
-    one_of![
+    // warp tries the filters in this order, so what clients poll comes first.
+    any_of![
         calls::routes(app),
         screenshares::routes(app),
         sessions::routes(app),
@@ -48,52 +49,70 @@ pub fn routes(
         history::routes(app),
         ice::routes(app),
         pages::routes(),
+        unmatched(),
     ]
     .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
     .map(Reply::into_response)
 }
 
-/// `{"status": WHAT}`, the answer of what has nothing else to say.
-fn status(what: &str) -> warp::reply::Json {
-    warp::reply::json(&serde_json::json!({ "status": what }))
+/// Drains the body of a request that no route takes, and rejects it. warp prefers the rejection of a route, such as
+/// 405, to this one.
+fn unmatched() -> Routes {
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .and_then(|headers: HeaderMap, chunks| async move {
+            Body::new(&headers, chunks).drain().await;
+            Err::<warp::reply::Response, _>(warp::reject::not_found())
+        })
+        .boxed()
 }
 
-/// JSON that is there already, as a reply.
+/// The response `{"status": STATUS}`.
+fn status(status: &str) -> warp::reply::Json {
+    warp::reply::json(&serde_json::json!({ "status": status }))
+}
+
+/// A response of JSON that the database or a handler has written as text.
 fn json_text(text: impl Into<Bytes>) -> warp::reply::Response {
-    let mut answer = warp::reply::Response::new(text.into().into());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    let mut response = warp::reply::Response::new(text.into().into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
-/// Joins filters into one that tries them in turn. warp copies the second one of each `or` for every request, so that is a
-/// single reference to all the rest.
-macro_rules! one_of {
+/// Joins filters into one that tries them in turn. warp clones the second filter of each `or` for each request, so the
+/// second is always a boxed one, which is cheap to clone.
+macro_rules! any_of {
     ($only:expr $(,)?) => { $only };
-    ($first:expr, $($rest:expr),+ $(,)?) => { $first.or(one_of![$($rest),+]).unify().boxed() };
+    ($first:expr, $($rest:expr),+ $(,)?) => { $first.or(any_of![$($rest),+]).unify().boxed() };
 }
-use one_of;
+use any_of;
 
-/// What a resource's `routes` returns: replies, or the rejection that no route of it matched.
+/// The routes of a resource.
 type Routes = BoxedFilter<(warp::reply::Response,)>;
 
-/// `GET /a/ID/b` and the like: a filter for a path and a method, and the handler it calls.
+/// `route!(METHOD app, path => handler(id))`: a filter for a method and a path, and the handler that it calls with the
+/// parameters of the path and the request. Afterwards it drains the body, so that an early refusal reaches a client
+/// that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };
-    (@ $method:expr, $app:expr, $path:expr => $handler:expr) => {
+    (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*)) => {
         $path
             .and(warp::path::end())
             .and($method)
             .and($crate::http::request::request($app))
-            .then($handler)
-            .map(warp::Reply::into_response)
+            .then(|$($parameter: String,)* mut request: $crate::http::request::Request| async move {
+                let response = warp::Reply::into_response($($handler)::+($($parameter,)* &mut request).await);
+                request.drain().await;
+                response
+            })
             .boxed()
     };
 }
 use route;
 
-/// Refuses with the code that a question of the kind `WHY_NOT_...` answers, if it answers one.
-fn refuse<const N: usize>(
+/// Refuses with the code that a `WHY_NOT_…` statement selects. NULL or no row means that access is granted.
+fn require<const N: usize>(
     app: &App,
     snapshot: &Snapshot,
     why_not: &'static Statement,
@@ -103,5 +122,5 @@ fn refuse<const N: usize>(
     code.flatten().map_or(Ok(()), |code| Err(Error::refused(app, &code)))
 }
 
-/// The status that a stopping or overloaded server answers with.
+/// The status of a server that is stopping, or whose database cannot be used now.
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

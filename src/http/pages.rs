@@ -1,7 +1,7 @@
-//! The web client: the pages `/` and `/relay`, and what they are made of, out of the binary.
+//! The web client: the pages `/` and `/relay`, and their files, from the binary.
 //!
-//! The files are those of `src/web/`. A page may load nothing from elsewhere and run no script but these files: its
-//! Content-Security-Policy says so, and wants Trusted Types, which no file makes use of, so that text can never become markup.
+//! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else.
+//! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,59 +11,58 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hex_simd::AsciiCase;
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::Embed;
 use warp::Filter;
 use warp::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
 };
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use super::{Routes, one_of};
+use super::{Routes, any_of};
 
 #[derive(Embed)]
 #[folder = "src/web"]
 struct Files;
 
-/// One file, ready to be sent.
+/// A file of the client.
 struct Page {
     content_type: &'static str,
     plain: Body,
-    /// Missing if it would not be smaller.
+    /// `None` if it is not smaller.
     gzip: Option<Body>,
 }
 
-/// The bytes of a file in one encoding, and their entity tag: each encoding is a representation of its own (RFC 9110,
-/// section 8.8.3).
+/// A file in one encoding. Each encoding has an entity tag of its own (RFC 9110, section 8.8.3).
 struct Body {
     bytes: Bytes,
-    etag: HeaderValue,
+    etag: ETag,
 }
 
-/// Every file by its path, compressed when the first of them is asked for: starting the server does not wait for it.
+/// All files by path. They are compressed at the first request, not at the start of the server.
 static PAGES: LazyLock<HashMap<Cow<'static, str>, Page>> = LazyLock::new(|| {
     let pages = Files::iter().filter_map(|path| {
-        let page = Page::of(&path)?;
+        let page = Page::load(&path)?;
         Some((path, page))
     });
     pages.collect()
 });
 
 impl Page {
-    fn of(path: &str) -> Option<Self> {
+    fn load(path: &str) -> Option<Self> {
         let file = Files::get(path)?;
         let plain = match file.data {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        let hash = hex_simd::encode_to_string(&file.metadata.sha256_hash()[..16], AsciiCase::Lower);
+        let hash: String = file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
-            Some(bytes) => Some(Body { bytes, etag: HeaderValue::from_str(&format!("\"{hash}-gzip\"")).ok()? }),
+            Some(bytes) => Some(Body { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
             None => None,
         };
-        let etag = HeaderValue::from_str(&format!("\"{hash}\"")).ok()?;
+        let etag = format!("\"{hash}\"").parse().ok()?;
         Some(Self { content_type: content_type(path), plain: Body { bytes: plain, etag }, gzip })
     }
 }
@@ -85,8 +84,7 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// What every file says to the browser. The policy of a page is that of the whole page: `media-src blob:` is for MediaSource,
-/// and no other source is asked for than this server.
+/// The headers of every file. `media-src blob:` is for MediaSource.
 const HEADERS: [(HeaderName, &str); 7] = [
     (
         HeaderName::from_static("content-security-policy"),
@@ -106,28 +104,28 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// The pages `/` and `/relay`, and `/web/...`, of which they consist. None of them needs a session.
+/// `/`, `/relay` and `/web/…`. None of them needs a session.
 pub(super) fn routes() -> Routes {
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
     let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(warp::path::end()).and(page("relay.html"));
-    one_of![index.boxed(), relay.boxed(), web.boxed()]
+    any_of![index.boxed(), relay.boxed(), web.boxed()]
         .and(warp::get().or(warp::head()).unify())
         .and(warp::header::headers_cloned())
         .and_then(|path: Cow<'static, str>, headers: HeaderMap| async move {
-            PAGES.get(&path).map(|page| page.answer(&headers)).ok_or_else(warp::reject::not_found)
+            PAGES.get(&path).map(|page| page.response(&headers)).ok_or_else(warp::reject::not_found)
         })
         .boxed()
 }
 
 impl Page {
-    /// 200 with the file, or 304 if the browser has it. It asks each time, so that a new version of the server is met by a
-    /// new version of the page, whole; what has not changed is answered without a body.
-    fn answer(&self, request: &HeaderMap) -> warp::reply::Response {
+    /// 200 with the file, or 304 if the browser has it. `no-cache` makes browsers ask each time, so that a page never
+    /// mixes files of two versions of the server.
+    fn response(&self, request: &HeaderMap) -> warp::reply::Response {
         let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
         let body = gzip.unwrap_or(&self.plain);
-        let mut response = if has(request, &body.etag) {
+        let mut response = if is_known(request, &body.etag) {
             let mut response = Response::new(Bytes::new().into());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
@@ -140,7 +138,7 @@ impl Page {
             response
         };
         let headers = response.headers_mut();
-        headers.insert(ETAG, body.etag.clone());
+        headers.typed_insert(body.etag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         headers.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
@@ -148,7 +146,7 @@ impl Page {
     }
 }
 
-/// Whether the browser takes gzip: named, or meant by `*`, and not with a weight of nothing (RFC 9110, section 12.5.3).
+/// Whether `Accept-Encoding` allows gzip, by name or by `*`, with a weight above 0 (RFC 9110, section 12.5.3).
 fn accepts_gzip(request: &HeaderMap) -> bool {
     let weight = |name: &str| {
         let values = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -161,11 +159,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     weight("gzip").or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
 }
 
-/// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2, which compares weakly).
-fn has(request: &HeaderMap, etag: &HeaderValue) -> bool {
-    let values = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes())
+/// Whether `If-None-Match` names the tag (RFC 9110, section 13.1.2).
+fn is_known(request: &HeaderMap, etag: &ETag) -> bool {
+    request.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(etag))
 }

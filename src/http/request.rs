@@ -1,65 +1,59 @@
-//! What a handler knows of a request: who asks, with what query and body.
+//! A request as handlers see it: the caller, the query and the body.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
 use cookie::Cookie;
-use futures_util::{Stream, StreamExt};
+use headers::authorization::Bearer;
+use headers::{Authorization, ContentType, HeaderMapExt};
+use mime::Mime;
 use warp::Filter;
 use warp::http::HeaderMap;
-use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use warp::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use warp::http::{Method, StatusCode, Uri};
 
-use super::{Error, body};
+use super::Error;
+use super::body::{Body, parse_json};
 use crate::database::{Database, Rows, Snapshot, Value, Write};
 use crate::push::Hub;
 use crate::statements;
 use crate::tokens::token_hash;
 
-/// What all handlers share.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub struct App {
     /// The database.
     pub database: Database,
-    /// Who listens to the event log.
+    /// The subscribers to the event log.
     pub hub: Hub,
-    /// Whether a reverse proxy in front terminates TLS and adds `X-Forwarded-For`, which is then believed.
+    /// A reverse proxy terminates TLS and adds `X-Forwarded-For`, which is then trusted.
     pub behind_proxy: bool,
-    /// Whether this server itself speaks TLS.
+    /// This server terminates TLS itself.
     pub tls: bool,
-    /// The certificate of our own authority in PEM, if its certificate is what this server speaks TLS with.
-    pub authority: Option<Arc<str>>,
-}
-
-/// A body whose buffers are bytes, which hyper's are already.
-fn boxed(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> BodyStream {
-    Box::pin(StreamExt::map(body, |chunk| chunk.map(|mut buffer| buffer.copy_to_bytes(buffer.remaining()))))
+    /// The certificate of our own CA, in PEM. `None` if the server does not serve with a certificate of that CA.
+    pub ca: Option<Arc<str>>,
 }
 
 impl App {
-    /// Writes, with a refusal turned into the client's error.
+    /// Writes to the database.
     ///
     /// # Errors
-    /// What the database refused, or why it could not write.
+    /// The refusal of a rule, as its status and code, or 503 or 507 if the database cannot write.
     pub(super) async fn write(&self, write: Write) -> Result<Vec<Rows>, Error> {
         self.database.write(write).await.map_err(|error| Error::from_write(self, error))
     }
 }
 
-/// The other end of a connection; the listener puts it into each request's extensions.
+/// The client's end of a connection. The listener adds it to the extensions of each request.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
-type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
-
-/// Who asks.
+/// The user who sends a request.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) name: String,
-    /// Of the session that the request came with.
+    /// The hash of the session's token.
     pub(super) token_hash: String,
 }
 
@@ -70,10 +64,10 @@ pub struct Request {
     headers: HeaderMap,
     query: HashMap<String, String>,
     peer: Option<PeerAddress>,
-    body: BodyStream,
+    body: Body,
 }
 
-/// A filter that takes what is left of a request when its path has matched.
+/// Extracts the request once its path and method have matched.
 pub(super) fn request(
     app: &App,
 ) -> impl Filter<Extract = (Request,), Error = warp::Rejection> + Clone + Send + Sync + use<> {
@@ -84,8 +78,11 @@ pub(super) fn request(
         .and(warp::header::headers_cloned())
         .and(warp::query::<HashMap<String, String>>())
         .and(warp::ext::optional::<PeerAddress>())
-        .and(warp::body::stream().map(boxed))
-        .map(|app, method, headers, query, peer, body| Request { app, method, headers, query, peer, body })
+        .and(warp::body::stream())
+        .map(|app, method, headers, query, peer, chunks| {
+            let body = Body::new(&headers, chunks);
+            Request { app, method, headers, query, peer, body }
+        })
 }
 
 impl Request {
@@ -97,7 +94,7 @@ impl Request {
         self.read(|_, caller| Ok(caller.name.clone()))
     }
 
-    /// Asks `questions` on behalf of the caller, in the same snapshot that says who that is.
+    /// Runs `questions` for the caller, on the snapshot that authenticated the caller.
     ///
     /// # Errors
     /// As [`Request::caller`], and what `questions` returned.
@@ -115,11 +112,12 @@ impl Request {
         })
     }
 
-    /// The token that came with the request, and whether the browser added it by itself.
+    /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites,
+    /// too.
     pub(super) fn token(&self) -> Option<(String, bool)> {
-        if let Some(header) = self.headers.get(AUTHORIZATION) {
-            let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-            return scheme.eq_ignore_ascii_case("bearer").then(|| (token.trim().to_owned(), false));
+        if self.headers.contains_key(AUTHORIZATION) {
+            let Authorization(bearer) = self.headers.typed_get::<Authorization<Bearer>>()?;
+            return Some((bearer.token().to_owned(), false));
         }
         self.headers
             .get_all(COOKIE)
@@ -131,23 +129,25 @@ impl Request {
             .map(|cookie| (cookie.value().to_owned(), true))
     }
 
-    /// A request with a cookie that changes something: forms of other sites cannot send these content types without asking
-    /// first, and browsers say where a request comes from.
+    /// Refuses a cross-site request forgery. A form of another site cannot send these content types without a CORS
+    /// preflight, and browsers name the origin of a request.
     fn refuse_forgery(&self) -> Result<(), Error> {
-        let content_type = self.header(&CONTENT_TYPE).unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !["application/json", "application/octet-stream"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
-        {
+        let content_type = self.headers.typed_get().map(|content_type: ContentType| Mime::from(content_type));
+        let media_type = content_type.as_ref().map(Mime::essence_str);
+        if !matches!(media_type, Some("application/json" | "application/octet-stream")) {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,
                 "content_type_needed",
-                "With a cookie, this wants Content-Type: application/json or application/octet-stream.",
+                "A request with a cookie needs Content-Type: application/json or application/octet-stream.",
             ));
         }
         self.refuse_other_sites()
     }
 
-    /// Refuses what a browser says was sent by a page of another site (`Sec-Fetch-Site` and `Origin` of the Fetch standard).
+    /// Refuses a request of another site's page, by `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (Fetch standard).
+    ///
+    /// # Errors
+    /// 403.
     pub(super) fn refuse_other_sites(&self) -> Result<(), Error> {
         let fetched_here =
             self.headers.get("sec-fetch-site").is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
@@ -158,21 +158,22 @@ impl Request {
         if fetched_here && origin_is_here {
             Ok(())
         } else {
-            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "A page of another site cannot do that."))
+            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "Cross-site request refused."))
         }
     }
 
-    /// The value of a header, `None` if it is missing; one that is no text counts as empty.
+    /// The value of a header. `None` if it is missing; empty if it is not visible ASCII.
     pub(super) fn header(&self, name: &warp::http::HeaderName) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap_or_default())
     }
 
-    /// The value of a header by its name.
+    /// The value of a header. `None` if it is missing or not visible ASCII.
     pub(super) fn header_named(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The IP address of the client. Behind a proxy it is the one that the proxy added last to `X-Forwarded-For`.
+    /// The IP address of the client. Behind a proxy, this is the last address in `X-Forwarded-For`, which the proxy
+    /// itself added.
     pub(super) fn client_address(&self) -> String {
         let forwarded = self
             .app
@@ -184,52 +185,55 @@ impl Request {
         address.map_or_else(|| "unknown".to_owned(), |address| address.to_canonical().to_string())
     }
 
-    /// A member of the query string.
+    /// A parameter of the query string.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }
 
-    /// The member of the query string that must be there.
+    /// A required parameter of the query string.
     ///
     /// # Errors
-    /// 400 without it.
+    /// 400 if it is missing or empty.
     pub(super) fn required_query(&self, name: &'static str) -> Result<&str, Error> {
         self.query(name)
             .filter(|value| !value.is_empty())
-            .ok_or_else(|| Error::bad_request("query_missing", format!("This wants ?{name}= in the query string.")))
+            .ok_or_else(|| Error::bad_request("query_missing", format!("Missing query parameter: {name}.")))
     }
 
-    /// The cursor `?after=`, an id.
+    /// The cursor `?after=`, an id. `default` without it.
     ///
     /// # Errors
-    /// 400 if it is no whole number.
-    pub(super) fn after(&self, without: i64) -> Result<i64, Error> {
-        self.query("after").map_or(Ok(without), |after| {
-            after
-                .parse()
-                .map_err(|_| Error::bad_request("bad_cursor", "?after= is a whole number, the last id you have."))
+    /// 400 if it is not a whole number.
+    pub(super) fn after(&self, default: i64) -> Result<i64, Error> {
+        self.query("after").map_or(Ok(default), |after| {
+            after.parse().map_err(|_| Error::bad_request("bad_cursor", "Invalid ?after=: an id, a whole number."))
         })
     }
 
-    /// The body as a JSON object.
+    /// The body, parsed as a JSON object.
     ///
     /// # Errors
-    /// 400 if it is none or has other members than `T` wants, 413 if it is larger than `limit` bytes, 408 if it is too slow.
+    /// 400 if it is not a JSON object or does not match `T`, 413 if it is larger than `limit` bytes, 408 if it is too
+    /// slow.
     pub(super) async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
-        body::parse_json(&self.bytes(limit, "body_too_large").await?)
+        parse_json(&self.bytes(limit, "body_too_large").await?)
     }
 
-    /// The body as it is.
+    /// The raw body.
     ///
     /// # Errors
     /// 413 with `code` if it is larger than `limit` bytes, 408 if it is too slow.
     pub(super) async fn bytes(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
-        let announced = self.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-        body::collect(&mut self.body, announced, limit, code).await
+        self.body.collect(limit, code).await
+    }
+
+    /// Reads and discards the rest of the body; see [`Body::drain`].
+    pub(super) async fn drain(&mut self) {
+        self.body.drain().await;
     }
 }
 
-/// The texts in the first column of some rows.
+/// The texts of the first column.
 pub(super) fn texts(rows: &Rows) -> Vec<&str> {
     rows.iter()
         .filter_map(|row| match row.first() {
@@ -239,7 +243,7 @@ pub(super) fn texts(rows: &Rows) -> Vec<&str> {
         .collect()
 }
 
-/// The whole number in the first column of the first row.
+/// The integer in the first column of the first row.
 pub(super) fn integer(rows: &Rows) -> Option<i64> {
     match rows.first()?.first()? {
         Value::Integer(number) => Some(*number),
@@ -247,18 +251,15 @@ pub(super) fn integer(rows: &Rows) -> Option<i64> {
     }
 }
 
-/// The number in the first column of the first row.
+/// The real number in the first column of the first row.
 pub(super) fn number(rows: &Rows) -> Option<f64> {
     match rows.first()?.first()? {
         Value::Real(number) => Some(*number),
-        // Seconds and counts fit.
-        #[allow(clippy::cast_precision_loss)]
-        Value::Integer(number) => Some(*number as f64),
         _ => None,
     }
 }
 
-/// A parameter that is a text.
+/// A text parameter.
 pub(super) fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())
 }

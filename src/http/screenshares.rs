@@ -1,32 +1,32 @@
-//! `/screenshare`: screens shared in a channel outside a call.
+//! `/screenshare`: screen shares in a channel, outside calls.
 
 use serde_json::json;
 use uuid::Uuid;
 use warp::Filter;
 
-use super::calls::InChannel;
+use super::calls::ChannelBody;
 use super::request::{Caller, text};
-use super::{Answer, App, Request, Routes, media, one_of, refuse, route, signals, status};
+use super::{App, HandlerResult, Request, Routes, any_of, media, require, route, signals, status};
 use crate::database::Write;
 use crate::statements;
 
 pub(super) fn routes(app: &App) -> Routes {
     let shares = || warp::path("screenshare");
-    let of_share = |what| shares().and(warp::path::param::<String>()).and(warp::path(what));
-    one_of![
-        route!(GET app, shares().and(warp::path("active")) => active),
-        route!(GET app, of_share("signals") => signals::of_share),
-        route!(POST app, of_share("signal") => signals::send_in_share),
-        route!(GET app, of_share("media") => media::of_share),
-        route!(POST app, of_share("media") => media::upload_to_share),
-        route!(POST app, shares().and(warp::path("start")) => start),
-        route!(POST app, of_share("stop") => stop),
+    let share = |what| shares().and(warp::path::param::<String>()).and(warp::path(what));
+    any_of![
+        route!(GET app, shares().and(warp::path("active")) => active()),
+        route!(GET app, share("signals") => signals::read_in_share(id)),
+        route!(POST app, share("signal") => signals::send_in_share(id)),
+        route!(GET app, share("media") => media::read_in_share(id)),
+        route!(POST app, share("media") => media::upload_to_share(id)),
+        route!(POST app, shares().and(warp::path("start")) => start()),
+        route!(POST app, share("stop") => stop(id)),
     ]
 }
 
-async fn start(mut request: Request) -> Answer {
+async fn start(request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let channel = InChannel::of(&mut request).await?;
+    let channel = ChannelBody::read(request).await?;
     let share_id = Uuid::new_v4().to_string();
     request
         .app
@@ -35,16 +35,16 @@ async fn start(mut request: Request) -> Answer {
     Ok(warp::reply::json(&json!({ "share_id": share_id })))
 }
 
-async fn stop(share_id: String, request: Request) -> Answer {
+async fn stop(share_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     request.app.write(Write::new(&statements::STOP_SCREENSHARE, [text(share_id), text(caller)])).await?;
     Ok(status("stopped"))
 }
 
-async fn active(request: Request) -> Answer {
+async fn active(request: &mut Request) -> HandlerResult {
     let shares = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+        require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
         let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| {
             Ok(json!({
                 "share_id": row.get::<_, String>(0)?,

@@ -1,4 +1,6 @@
-//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /authority.crt`.
+//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
+
+use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 use serde::Deserialize;
@@ -8,18 +10,18 @@ use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
 use super::request::{integer, number, text};
-use super::{Answer, App, Error, Request, Routes, one_of, route, status};
+use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
 use crate::database::{Value, Write};
 use crate::passwords;
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
 
 pub(super) fn routes(app: &App) -> Routes {
-    one_of![
-        route!(POST app, warp::path("login") => login),
-        route!(POST app, warp::path("logout") => logout),
-        route!(GET app, warp::path("healthz") => health),
-        route!(GET app, warp::path("authority.crt") => authority),
+    any_of![
+        route!(POST app, warp::path("login") => login()),
+        route!(POST app, warp::path("logout") => logout()),
+        route!(GET app, warp::path("healthz") => health()),
+        route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
 }
 
@@ -30,12 +32,12 @@ struct Credentials {
 }
 
 fn wrong_credentials() -> Error {
-    Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "The name or the password is wrong.")
+    Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "Wrong username or password.")
 }
 
-/// Every attempt is noted before the password is looked at, so that many at once count as many; one that succeeds is
-/// forgotten again.
-async fn login(mut request: Request) -> Answer<impl Reply> {
+/// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted
+/// again.
+async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     request.refuse_other_sites()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
     let address = request.client_address();
@@ -43,13 +45,11 @@ async fn login(mut request: Request) -> Answer<impl Reply> {
     let attempt = Write::new(&statements::NOTE_LOGIN_ATTEMPT, [text(&username), text(&address)])
         .on_refusal(&statements::LOGIN_RETRY_AFTER, [text(&username), text(&address)]);
     let noted = request.app.write(attempt).await.map_err(|error| match error.code() {
-        // A name that nobody can have is as wrong as one that nobody has.
+        // An invalid username is reported like an unknown one.
         "login_attempts_username_format" => wrong_credentials(),
         "too_many_logins_for_name" | "too_many_logins_from_address" => {
             let seconds = number(error.rows()).unwrap_or(1.0).ceil();
-            // The window is at most a day, and never negative when it refuses.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            error.retry_after(seconds as u64)
+            error.retry_after(Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
         }
         _ => error,
     })?;
@@ -60,7 +60,7 @@ async fn login(mut request: Request) -> Answer<impl Reply> {
         .database
         .read(|snapshot| snapshot.row(&statements::PASSWORD_HASH, [&username], |row| row.get(0)))?;
     if !passwords::verify(password, hash.clone()).await {
-        tracing::info!(%username, %address, "a login failed");
+        tracing::info!(%username, %address, "login failed");
         return Err(wrong_credentials());
     }
 
@@ -73,20 +73,19 @@ async fn login(mut request: Request) -> Answer<impl Reply> {
     .then(&statements::FORGET_LOGIN_ATTEMPT, [Value::Integer(attempt)])
     .then(&statements::FIND_SESSION, [text(&token_hash)]);
     let answers = request.app.write(session).await?;
-    // Between the look at the password and now somebody may have changed it, or removed the user.
+    // The password or the user may have changed while the password was verified. Then there is no session.
     let Some([_, Value::Real(expires_ts), Value::Real(created_ts)]) = answers[2].first().map(Vec::as_slice) else {
         return Err(wrong_credentials());
     };
 
-    // A session lasts whole seconds, or nearly.
-    #[allow(clippy::cast_possible_truncation)]
-    let max_age = cookie::time::Duration::seconds((expires_ts - created_ts) as i64);
+    let max_age = cookie::time::Duration::saturating_seconds_f64(expires_ts - created_ts);
     let cookie = session_cookie(&request.app, &token, max_age);
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
 }
 
-/// HttpOnly keeps scripts from reading it, SameSite other sites from sending it; behind TLS it never travels without.
+/// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is
+/// never sent without (`Secure`).
 fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> String {
     Cookie::build(("session", token))
         .path("/")
@@ -97,7 +96,7 @@ fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> St
         .to_string()
 }
 
-async fn logout(request: Request) -> Answer<impl Reply> {
+async fn logout(request: &mut Request) -> HandlerResult<impl Reply> {
     request.caller()?;
     let (token, _) = request.token().ok_or_else(Error::unauthorized)?;
     request.app.write(Write::new(&statements::END_SESSION, [text(token_hash(&token))])).await?;
@@ -105,14 +104,14 @@ async fn logout(request: Request) -> Answer<impl Reply> {
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
 }
 
-async fn health(request: Request) -> Answer {
+async fn health(request: &mut Request) -> HandlerResult {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
     Ok(status("ok"))
 }
 
-/// The certificate of the server's own authority, for people to trust once. It is no secret.
-async fn authority(request: Request) -> Answer<impl Reply> {
-    let pem = request.app.authority.as_deref().ok_or_else(Error::not_found)?.to_owned();
+/// The certificate of the server's own CA, for people to trust. It is public. `/authority.crt` is its older path.
+async fn ca_certificate(request: &mut Request) -> HandlerResult<impl Reply> {
+    let pem = request.app.ca.as_deref().ok_or_else(Error::not_found)?.to_owned();
     let reply = warp::reply::with_header(pem, "content-type", "application/x-x509-ca-cert");
     Ok(warp::reply::with_header(reply, "content-disposition", "attachment; filename=\"minimost-calls.crt\""))
 }

@@ -1,313 +1,340 @@
-//! Who listens, and the thread that tells them.
+//! The subscribers, and the thread that reads the event log for them.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::messages::{Event, Message, Teller};
-use crate::database::{Database, ReadError, Value, Watcher, Write};
+use super::messages::{Event, Message, Renderer, newest_event};
+use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write};
 use crate::statements;
 
-/// Changes by other programs are noticed this often; our own are told at once.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Commits of other programs are noticed within this time. Our own writer sends a hint.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often listeners on a call are noted as being there. The database writes it down more rarely.
+/// How often subscribers are noted as present on their calls. The database stores it more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An idle stream hears a comment this often, in seconds: it keeps proxies from closing it, and finds out who is gone.
-const STILL_HERE_SECONDS: u64 = 15;
+/// The queue of a subscriber holds this many messages. When it is full, the subscription ends, and the client resumes
+/// from the log.
+const QUEUE_MAX: usize = 256;
 
-/// So many messages wait for a slow listener; then it is cut off, and can resume from the log.
-const WAITING_MAX: usize = 256;
-
-/// Why somebody listens.
+/// Whether a subscription proves that its user is present on their calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be told everything, which also proves that they are there.
-    Stream,
-    /// To learn when to look at a call's state, which proves it, too.
-    State,
-    /// To learn when to look at something else.
-    Other,
+pub enum Presence {
+    /// It does: an event stream, or a long poll of a call's state.
+    Proven,
+    /// It does not: a long poll of anything else.
+    Unproven,
 }
 
-/// All who listen. Cloning is cheap and shares them.
+/// Routes events to subscribers. Clones share the subscribers.
 #[derive(Clone)]
 pub struct Hub {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    listening: Mutex<Listening>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Default)]
-struct Listening {
-    by_name: HashMap<String, Vec<Ear>>,
+struct Shared {
+    subscribers: Mutex<Subscribers>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    failed: Notify,
+}
+
+#[derive(Default)]
+struct Subscribers {
+    by_username: HashMap<String, Vec<Subscriber>>,
     next_key: u64,
     closed: bool,
 }
 
-/// Our end of a listener.
-struct Ear {
+/// The hub's end of a subscription.
+struct Subscriber {
     key: u64,
-    purpose: Purpose,
+    presence: Presence,
     token_hash: String,
-    sender: Sender<Heard>,
+    queue: Sender<Arc<Message>>,
 }
 
-/// What a listener hears.
-#[derive(Clone, Debug)]
-pub enum Heard {
-    /// Something has happened.
-    Message(Arc<Message>),
-    /// Nothing has, for a while, and the stream is still there.
-    StillHere,
-}
-
-/// Somebody who listens, until this is dropped.
-pub struct Listener {
-    name: String,
+/// The client's end of a subscription. Dropping it unsubscribes.
+pub struct Subscription {
+    username: String,
     key: u64,
     hub: Hub,
-    heard: Receiver<Heard>,
+    queue: Receiver<Arc<Message>>,
 }
 
-impl Listener {
-    /// What is heard next; `None` when the session has ended, the server stops, or this listener was too slow. With
-    /// [`Purpose::Stream`] there is something every fifteen seconds, with the others only messages.
-    pub async fn next(&mut self) -> Option<Heard> {
-        self.heard.recv().await
+impl Subscription {
+    /// The next message. `None` if the session has ended, the server is stopping, or the queue was full.
+    pub async fn next(&mut self) -> Option<Arc<Message>> {
+        self.queue.recv().await
     }
 }
 
-impl Drop for Listener {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut listening = self.hub.listening();
-        if let Some(ears) = listening.by_name.get_mut(&self.name) {
-            ears.retain(|ear| ear.key != self.key);
-            if ears.is_empty() {
-                listening.by_name.remove(&self.name);
+        let mut subscribers = self.hub.subscribers();
+        if let Some(own) = subscribers.by_username.get_mut(&self.username) {
+            own.retain(|subscriber| subscriber.key != self.key);
+            if own.is_empty() {
+                subscribers.by_username.remove(&self.username);
             }
         }
     }
 }
 
+/// The hub's thread panicked. The panic itself is on standard error.
+#[derive(Debug, thiserror::Error)]
+#[error("the push thread panicked")]
+pub struct HubPanicked;
+
 impl Hub {
-    /// Starts the thread that reads the event log of `database` from now on. `hints` says when our own writer has committed.
+    /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own
+    /// writer has committed.
     ///
     /// # Errors
-    /// When the file cannot be read, or there can be no more threads.
+    /// If the file cannot be read, or no thread can be started.
     pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, Box<dyn std::error::Error>> {
-        let hub = Self { inner: Arc::new(Inner { listening: Mutex::default(), thread: Mutex::default() }) };
-        let told = database.read(newest_event)?;
-        let teller = Thread { hub: hub.clone(), database, watcher, told, version: None, silences: 0 };
-        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || teller.run(&hints))?;
-        *hub.inner.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let hub = Self { shared: Arc::default() };
+        let last_event_id = database.read(newest_event)?;
+        let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, version: None };
+        hub.spawn(move || hub_loop.run(&hints))?;
         Ok(hub)
     }
 
-    /// Listens to what `name` may see, with the session of `token_hash`, from now on.
+    /// Runs `work` on the hub's thread. A panic of it ends all subscriptions and completes [`Hub::failed`].
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let hub = self.clone();
+        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                hub.close();
+                hub.shared.failed.notify_one();
+                resume_unwind(panic);
+            }
+        })?;
+        *self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends.
     #[must_use]
-    pub fn listen(&self, name: &str, token_hash: String, purpose: Purpose) -> Listener {
-        let (sender, heard) = channel(WAITING_MAX);
-        let mut listening = self.listening();
-        let key = listening.next_key;
-        listening.next_key += 1;
-        if !listening.closed {
-            listening.by_name.entry(name.to_owned()).or_default().push(Ear { key, purpose, token_hash, sender });
+    pub fn subscribe(&self, username: &str, token_hash: String, presence: Presence) -> Subscription {
+        let (sender, receiver) = channel(QUEUE_MAX);
+        let mut subscribers = self.subscribers();
+        let key = subscribers.next_key;
+        subscribers.next_key += 1;
+        if !subscribers.closed {
+            let subscriber = Subscriber { key, presence, token_hash, queue: sender };
+            subscribers.by_username.entry(username.to_owned()).or_default().push(subscriber);
         }
-        Listener { name: name.to_owned(), key, hub: self.clone(), heard }
+        Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
-    /// Ends all streams and waits, now and from now on.
+    /// Completes when the hub's thread has panicked, and never otherwise. There is one waiter at most. A server whose
+    /// clients get no more events has to stop, so that its supervisor restarts it.
+    pub async fn failed(&self) {
+        self.shared.failed.notified().await;
+    }
+
+    /// Ends all subscriptions, those of the future included.
     pub fn close(&self) {
-        let mut listening = self.listening();
-        listening.closed = true;
-        listening.by_name.clear();
+        let mut subscribers = self.subscribers();
+        subscribers.closed = true;
+        subscribers.by_username.clear();
     }
 
-    /// Closes, and returns when the thread has let go of the file.
-    pub fn stop(&self) {
+    /// Closes the hub, and returns when its thread has released the file.
+    ///
+    /// # Errors
+    /// If the thread panicked.
+    pub fn stop(&self) -> Result<(), HubPanicked> {
         self.close();
-        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic of it ended push alone, and was told then.
-            let _ = thread.join();
-        }
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| HubPanicked))
     }
 
-    fn listening(&self) -> MutexGuard<'_, Listening> {
-        self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn newest_event(snapshot: &crate::database::Snapshot) -> Result<i64, ReadError> {
-    Ok(snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0))
-}
-
-struct Thread {
+struct HubLoop {
     hub: Hub,
     database: Database,
     watcher: Watcher,
-    /// The newest event that was told.
-    told: i64,
-    /// The version of the file when it was last looked at.
+    /// The newest event that was processed.
+    last_event_id: i64,
+    /// The version of the file at the last poll that succeeded.
     version: Option<i64>,
-    /// How often some of the streams were told that they are still there.
-    silences: u64,
 }
 
-impl Thread {
+impl HubLoop {
     fn run(mut self, hints: &Hints<()>) {
-        let mut presence = Instant::now() + PRESENCE_INTERVAL;
-        let mut silence = Instant::now() + Duration::from_secs(1);
-        // A disk that fails for long needs one line, not twenty a second.
-        let mut said = None;
+        let mut presence_due = Instant::now() + PRESENCE_INTERVAL;
+        // A failing disk gets one line, not twenty a second.
+        let mut logged_error = None;
         loop {
-            match hints.recv_timeout(LOOK_INTERVAL) {
+            match hints.recv_timeout(POLL_INTERVAL) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => self.database.let_go(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if self.hub.listening().closed {
+            if self.hub.subscribers().closed {
                 return;
             }
-            if Instant::now() >= silence {
-                silence += Duration::from_secs(1);
-                self.break_silence();
-            }
-            let looked = self.look().and_then(|()| {
-                if Instant::now() < presence {
+            let result = self.poll().and_then(|()| {
+                if Instant::now() < presence_due {
                     return Ok(());
                 }
-                presence = Instant::now() + PRESENCE_INTERVAL;
+                presence_due = Instant::now() + PRESENCE_INTERVAL;
                 self.note_presence()
             });
-            // It is tried again at the next look; what was not told is still in the log.
-            let failure = looked.err().map(|error| error.to_string());
-            if let Some(error) = failure.as_ref().filter(|_| failure != said) {
-                tracing::warn!(error, "the event log cannot be read");
+            // The next poll tries again; the events are still in the log.
+            let error = result.err().map(|error| error.to_string());
+            if let Some(error) = error.as_ref().filter(|_| error != logged_error) {
+                tracing::warn!(error, "cannot read the event log");
             }
-            said = failure;
+            logged_error = error;
         }
     }
 
-    /// Tells what is new, if the file has changed.
-    fn look(&mut self) -> Result<(), ReadError> {
+    /// Delivers the new events, if the file has changed.
+    fn poll(&mut self) -> Result<(), ReadError> {
         let version = self.watcher.version()?;
         if self.version == Some(version) {
             return Ok(());
         }
         let database = self.database.clone();
-        while database.read(|snapshot| self.tell_a_page(snapshot))? {}
+        while database.read(|snapshot| self.deliver_page(snapshot))? {}
         self.version = Some(version);
         Ok(())
     }
 
-    /// Tells a page of events, and answers whether there may be more.
-    fn tell_a_page(&mut self, snapshot: &crate::database::Snapshot) -> Result<bool, ReadError> {
-        if self.hub.listening().by_name.is_empty() {
-            // Whoever comes next reads the log up to here by themselves.
-            self.told = newest_event(snapshot)?;
+    /// Delivers a page of events. Returns whether there may be more.
+    fn deliver_page(&mut self, snapshot: &Snapshot) -> Result<bool, ReadError> {
+        if self.hub.subscribers().by_username.is_empty() {
+            // A later subscriber reads the log up to here itself.
+            self.last_event_id = newest_event(snapshot)?;
             return Ok(false);
         }
-        let events = snapshot.rows(&statements::EVENTS_AFTER, [&self.told], Event::from_row)?;
-        let Some(last) = events.last().map(|event| event.id) else {
-            // A log that was replaced by an older one, such as a backup, begins anew.
-            self.told = self.told.min(newest_event(snapshot)?);
+        let events = snapshot.rows(&statements::EVENTS_AFTER, [&self.last_event_id], Event::from_row)?;
+        if events.is_empty() {
+            // A restored backup has a shorter log.
+            self.last_event_id = self.last_event_id.min(newest_event(snapshot)?);
             return Ok(false);
-        };
-        let mut teller = Teller::default();
+        }
+        let mut renderer = Renderer::default();
         for event in &events {
-            let names = self.listeners_for(snapshot, event)?;
-            if names.is_empty() {
-                continue;
-            }
-            if event.kind == "session_ended" {
-                self.close_ended_sessions(snapshot, &names)?;
-            } else if let Some(message) = teller.tell(snapshot, event)? {
-                self.send(&names, &Arc::new(message));
-            }
+            self.deliver(snapshot, &mut renderer, event)?;
+            self.last_event_id = event.id;
         }
-        self.told = last;
         Ok(true)
     }
 
-    /// Those who listen and may see the event.
-    fn listeners_for(&self, snapshot: &crate::database::Snapshot, event: &Event) -> Result<Vec<String>, ReadError> {
-        let mut names = match (event.kind.as_str(), &event.username) {
-            ("ringing" | "signal" | "session_ended", Some(name)) => vec![name.clone()],
-            _ if self.hub.listening().by_name.is_empty() => Vec::new(),
+    fn deliver(&self, snapshot: &Snapshot, renderer: &mut Renderer, event: &Event) -> Result<(), ReadError> {
+        let usernames = self.recipients(snapshot, event)?;
+        if usernames.is_empty() {
+            return Ok(());
+        }
+        if event.kind == "session_ended" {
+            return self.close_ended_sessions(snapshot, &usernames);
+        }
+        if let Some(message) = renderer.render(snapshot, event)? {
+            self.send(&usernames, &Arc::new(message));
+        }
+        Ok(())
+    }
+
+    /// The users who may see the event and have a subscription.
+    fn recipients(&self, snapshot: &Snapshot, event: &Event) -> Result<Vec<String>, ReadError> {
+        let mut usernames = match (event.kind.as_str(), &event.username) {
+            ("ringing" | "signal" | "session_ended", Some(username)) => vec![username.clone()],
+            _ if self.hub.subscribers().by_username.is_empty() => Vec::new(),
             _ => snapshot.rows(&statements::EVENT_RECIPIENTS, [&event.id], |row| row.get(0))?,
         };
-        let listening = self.hub.listening();
-        names.retain(|name| listening.by_name.contains_key(name));
-        Ok(names)
+        let subscribers = self.hub.subscribers();
+        usernames.retain(|username| subscribers.by_username.contains_key(username));
+        Ok(usernames)
     }
 
-    fn send(&self, names: &[String], message: &Arc<Message>) {
-        let mut listening = self.hub.listening();
-        for name in names {
-            if let Some(ears) = listening.by_name.get_mut(name) {
-                // Whoever is too slow to take it is cut off by dropping the sender.
-                ears.retain(|ear| ear.sender.try_send(Heard::Message(Arc::clone(message))).is_ok());
+    fn send(&self, usernames: &[String], message: &Arc<Message>) {
+        let mut subscribers = self.hub.subscribers();
+        for username in usernames {
+            if let Some(own) = subscribers.by_username.get_mut(username) {
+                // Dropping a subscriber whose queue is full ends its subscription.
+                own.retain(|subscriber| subscriber.queue.try_send(Arc::clone(message)).is_ok());
             }
         }
     }
 
-    /// Tells a fifteenth of the streams, each second another, that they are still there. A timer of each stream's own would wake
-    /// the processor for each of them; so it wakes once for all of a second.
-    fn break_silence(&mut self) {
-        let turn = self.silences % STILL_HERE_SECONDS;
-        self.silences += 1;
-        self.hub.listening().by_name.values_mut().for_each(|ears| {
-            ears.retain(|ear| {
-                let is_due = ear.purpose == Purpose::Stream && ear.key % STILL_HERE_SECONDS == turn;
-                !is_due || ear.sender.try_send(Heard::StillHere).is_ok()
-            });
-        });
-    }
-
-    /// Cuts off the listeners whose own session is over; the same person's others go on.
-    fn close_ended_sessions(&self, snapshot: &crate::database::Snapshot, names: &[String]) -> Result<(), ReadError> {
-        let hashes: Vec<String> = {
-            let listening = self.hub.listening();
-            let ears = names.iter().filter_map(|name| listening.by_name.get(name)).flatten();
-            ears.map(|ear| ear.token_hash.clone()).collect()
+    /// Ends the subscriptions of sessions that are over, and leaves the user's other sessions alone.
+    fn close_ended_sessions(&self, snapshot: &Snapshot, usernames: &[String]) -> Result<(), ReadError> {
+        let token_hashes: Vec<String> = {
+            let subscribers = self.hub.subscribers();
+            let own = usernames.iter().filter_map(|username| subscribers.by_username.get(username)).flatten();
+            own.map(|subscriber| subscriber.token_hash.clone()).collect()
         };
         let mut ended = HashSet::new();
-        for hash in hashes {
-            if snapshot.row(&statements::FIND_SESSION, [&hash], |_| Ok(()))?.is_none() {
-                ended.insert(hash);
+        for token_hash in token_hashes {
+            if snapshot.row(&statements::FIND_SESSION, [&token_hash], |_| Ok(()))?.is_none() {
+                ended.insert(token_hash);
             }
         }
-        let mut listening = self.hub.listening();
-        for name in names {
-            if let Some(ears) = listening.by_name.get_mut(name) {
-                ears.retain(|ear| !ended.contains(&ear.token_hash));
+        let mut subscribers = self.hub.subscribers();
+        for username in usernames {
+            if let Some(own) = subscribers.by_username.get_mut(username) {
+                own.retain(|subscriber| !ended.contains(&subscriber.token_hash));
             }
         }
         Ok(())
     }
 
-    /// Notes those who are on a call and listen as being there. Nothing is written when nobody is on a call.
+    /// Notes the participants whose subscriptions prove their presence. Without a call, this writes nothing.
     fn note_presence(&self) -> Result<(), ReadError> {
-        let unnoted: Vec<String> =
+        let participants: Vec<String> =
             self.database.read(|snapshot| snapshot.rows(&statements::UNNOTED_PARTICIPANTS, [], |row| row.get(0)))?;
-        let listening = self.hub.listening();
-        let there = unnoted.into_iter().filter(|name| {
-            listening.by_name.get(name).is_some_and(|ears| ears.iter().any(|ear| ear.purpose != Purpose::Other))
+        let subscribers = self.hub.subscribers();
+        let present = participants.into_iter().filter(|username| {
+            let own = subscribers.by_username.get(username);
+            own.is_some_and(|own| own.iter().any(|subscriber| subscriber.presence == Presence::Proven))
         });
-        let write =
-            there.fold(Write::default(), |write, name| write.then(&statements::SEEN, [Value::Text(name), Value::Null]));
-        drop(listening);
+        let write = present.fold(Write::default(), |write, username| {
+            write.then(&statements::SEEN, [Value::Text(username), Value::Null])
+        });
+        drop(subscribers);
         self.database.write_and_forget(write);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Hub, Presence};
+
+    #[tokio::test]
+    async fn a_panic_fails_the_hub_and_ends_its_subscriptions() {
+        let hub = Hub { shared: super::Arc::default() };
+        let mut subscription = hub.subscribe("alice", String::new(), Presence::Proven);
+        hub.spawn(|| panic!("on purpose")).unwrap();
+        timeout(Duration::from_secs(10), hub.failed()).await.expect("the panic is reported");
+        assert!(subscription.next().await.is_none());
+        assert!(hub.stop().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_returns_is_not_a_failure() {
+        let hub = Hub { shared: super::Arc::default() };
+        hub.spawn(|| {}).unwrap();
+        assert!(hub.stop().is_ok());
+        assert!(timeout(Duration::from_millis(50), hub.failed()).await.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! From events to what a client is told.
+//! From events to messages: what clients receive.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use serde_json::Value as Json;
 use crate::database::{ReadError, Snapshot};
 use crate::statements;
 
-/// A client that was away for more events than this gets a fresh picture instead.
+/// A client that missed more events than this gets a snapshot instead.
 const RESUME_MAX: usize = 2_000;
 
 /// One server-sent event.
 #[derive(Debug)]
 pub struct Message {
-    /// The number of the event in the log.
+    /// The id of the event in the log.
     pub id: i64,
     /// `snapshot`, `incoming`, `call`, `signal` or `share`.
     pub name: &'static str,
-    /// What it says, as JSON.
+    /// The data, as JSON.
     pub data: String,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Event {
     pub(super) kind: String,
     /// The call or share.
     call_id: Option<String>,
-    /// Whom it is about, or for.
+    /// The user that it is about or for.
     pub(super) username: Option<String>,
     detail: Option<String>,
 }
@@ -46,84 +46,109 @@ impl Event {
     }
 }
 
-/// Turns events into messages, at one instant: a state that many are told of is put together once.
-#[derive(Default)]
-pub(super) struct Teller {
-    states: HashMap<String, Option<Arc<str>>>,
+/// The id of the newest event that the log ever had, 0 if it never had one.
+pub(super) fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
+    Ok(snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0))
 }
 
-impl Teller {
-    /// What the event says to those who may see it; `None` if it has been overtaken, such as a signal that is gone.
-    pub(super) fn tell(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
-        let subject = event.call_id.as_deref().unwrap_or_default();
-        let whom = event.username.as_deref().unwrap_or_default();
+/// Renders events as messages, from one snapshot. It renders the state of each call once, however many events and
+/// recipients the call has.
+#[derive(Default)]
+pub(super) struct Renderer {
+    call_states: HashMap<String, Option<Arc<str>>>,
+}
+
+impl Renderer {
+    /// The message of an event. `None` if a later event has overtaken it, such as a signal that was deleted.
+    ///
+    /// An event that cannot be rendered is logged and skipped, so that it does not block those after it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
+        match self.try_render(snapshot, event) {
+            Err(error) if error.is_bad_value() => {
+                let Event { id, kind, call_id, .. } = event;
+                tracing::error!(%error, event = id, kind, call_id, "skipped an event that cannot be rendered");
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    fn try_render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
+        let call_id = event.call_id.as_deref().unwrap_or_default();
+        let username = event.username.as_deref().unwrap_or_default();
         let (name, data) = match event.kind.as_str() {
-            "ringing" => ("incoming", snapshot.row(&statements::INCOMING_CALL, [&subject, &whom], |row| row.get(0))?),
-            "signal" => ("signal", signal(snapshot, event.detail.as_deref(), whom)?),
+            "ringing" => {
+                ("incoming", snapshot.row(&statements::INCOMING_CALL, [&call_id, &username], |row| row.get(0))?)
+            }
+            "signal" => ("signal", signal(snapshot, event.detail.as_deref(), username)?),
             "share_started" | "share_stopped" => {
-                ("share", snapshot.row(&statements::SHARE, [&subject], |row| row.get(0))?)
+                ("share", snapshot.row(&statements::SHARE, [&call_id], |row| row.get(0))?)
             }
             "session_ended" => return Ok(None),
-            _ => ("call", self.state(snapshot, subject)?.map(|state| state.to_string())),
+            _ => ("call", self.call_state(snapshot, call_id)?.map(|state| state.to_string())),
         };
         Ok(data.map(|data| Message { id: event.id, name, data }))
     }
 
-    fn state(&mut self, snapshot: &Snapshot, call_id: &str) -> Result<Option<Arc<str>>, ReadError> {
-        if let Some(known) = self.states.get(call_id) {
+    fn call_state(&mut self, snapshot: &Snapshot, call_id: &str) -> Result<Option<Arc<str>>, ReadError> {
+        if let Some(known) = self.call_states.get(call_id) {
             return Ok(known.clone());
         }
         let state = snapshot.row(&statements::CALL_STATE, [&call_id], |row| row.get::<_, Arc<str>>(0))?;
-        self.states.insert(call_id.to_owned(), state.clone());
+        self.call_states.insert(call_id.to_owned(), state.clone());
         Ok(state)
     }
 }
 
-/// The signal that an event points to, with the call or share that it belongs to.
-fn signal(snapshot: &Snapshot, detail: Option<&str>, whom: &str) -> Result<Option<String>, ReadError> {
+/// The signal that an event's detail names, with the id of its call or share.
+fn signal(snapshot: &Snapshot, detail: Option<&str>, to_user: &str) -> Result<Option<String>, ReadError> {
     let id = detail
         .and_then(|detail| serde_json::from_str::<Json>(detail).ok())
         .and_then(|detail| detail.get("signal_id").and_then(Json::as_i64));
-    let found: Option<(String, String)> =
-        snapshot.row(&statements::SIGNAL, [&id, &whom], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // The ids of calls and shares need no escaping; the payload stays as its sender wrote it.
-    Ok(found.map(|(call_id, signal)| format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..])))
+    let signal: Option<(String, String)> =
+        snapshot.row(&statements::SIGNAL, [&id, &to_user], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // The ids of calls and shares need no escaping. The payload stays as its sender wrote it.
+    Ok(signal.map(|(call_id, signal)| format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..])))
 }
 
-/// How a stream begins.
-pub struct Opening {
-    /// What is told first.
+/// The beginning of an event stream.
+pub struct StreamStart {
+    /// The first messages.
     pub messages: Vec<Message>,
-    /// The newest event that this covers: only later ones follow.
+    /// The newest event that they cover. Only later ones may follow.
     pub newest: i64,
 }
 
-/// How a stream of `username` begins: with what came after event `after`, or, without one, with the picture as it is now. A
-/// number that the log does not reach back to, or has not come to, gets the picture too, which then says so (`lost`).
+/// The beginning of an event stream of `username`: the events after `last_event_id`, or a snapshot if there is no such
+/// id.
+///
+/// A client that names an id which the log no longer has, or does not have yet, gets a snapshot with `"lost": true`.
 ///
 /// # Errors
-/// That the file cannot be read.
-pub fn opening(snapshot: &Snapshot, username: &str, after: Option<i64>) -> Result<Opening, ReadError> {
-    let newest = snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0);
+/// If the file cannot be read.
+pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<StreamStart, ReadError> {
+    let newest = newest_event(snapshot)?;
     let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT, [], |row| row.get(0))?.flatten();
-    if let Some(after) =
-        after.filter(|after| *after <= newest && after.saturating_add(1) >= oldest.unwrap_or(newest + 1))
-    {
+    let is_resumable = |id: &i64| *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
+    if let Some(id) = last_event_id.filter(is_resumable) {
         let limit = i64::try_from(RESUME_MAX + 1).unwrap_or(i64::MAX);
-        let events = snapshot.rows(&statements::EVENTS_FOR, [&username, &after, &limit], Event::from_row)?;
+        let events = snapshot.rows(&statements::EVENTS_FOR, [&username, &id, &limit], Event::from_row)?;
         if events.len() <= RESUME_MAX {
-            let mut teller = Teller::default();
-            let told = events.iter().map(|event| teller.tell(snapshot, event));
-            let messages = told.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-            return Ok(Opening { messages, newest });
+            let mut renderer = Renderer::default();
+            let rendered = events.iter().map(|event| renderer.render(snapshot, event));
+            let messages = rendered.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+            return Ok(StreamStart { messages, newest });
         }
     }
-    let picture = Message { id: newest, name: "snapshot", data: picture(snapshot, username, after.is_some())? };
-    Ok(Opening { messages: vec![picture], newest })
+    let data = snapshot_data(snapshot, username, last_event_id.is_some())?;
+    Ok(StreamStart { messages: vec![Message { id: newest, name: "snapshot", data }], newest })
 }
 
-/// What a client needs to draw the present: what rings, what goes on, what is shared.
-fn picture(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
+/// What a client needs to show the present: ringing calls, live calls and shares.
+fn snapshot_data(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
     let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], |row| {
         let (call_id, channel, initiator): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let started_ts: f64 = row.get(3)?;

@@ -1,10 +1,10 @@
-//! Push: whoever listens is told what the event log says, as soon as it says so.
+//! Push: delivers the events of the log to the clients that may see them.
 //!
-//! The log in the database is the truth; what happens here is only that its new rows are read once and handed to those who
-//! may see them. A listener that was not there, or was too slow, reads the log itself.
+//! The log in the database is the truth. The hub reads each new row once and delivers it to its subscribers. A client
+//! that had no subscription, or was too slow, reads the log itself when it resumes.
 
 mod hub;
 mod messages;
 
-pub use self::hub::{Heard, Hub, Listener, Purpose};
-pub use self::messages::{Message, Opening, opening};
+pub use self::hub::{Hub, HubPanicked, Presence, Subscription};
+pub use self::messages::{Message, StreamStart, stream_start};

@@ -1,161 +1,136 @@
-//! HTTPS: the certificate that connections are made with, from files that somebody gives or from an authority of our own, and how
-//! a change of it is taken up while the server runs.
+//! HTTPS: the server certificate, given as files or signed by our own CA, and its replacement while the server runs.
 //!
-//! The protocol is TLS 1.2 or 1.3 (RFC 5246, RFC 8446) by rustls. ALPN offers `http/1.1` alone: a page holds one event stream a
-//! window, which is well below the six connections that browsers open to a host.
+//! rustls speaks TLS 1.2 and 1.3 (RFC 5246, RFC 8446). ALPN offers `http/1.1` alone. A browser opens six connections to
+//! a host, and each window of the page needs one for its event stream.
 
-mod authority;
+mod ca;
+mod error;
 
-use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
-pub use authority::Authority;
+pub use self::ca::CertificateAuthority;
+pub use self::error::TlsError;
 
 /// A changed file is noticed within this time.
-const LOOK: Duration = Duration::from_secs(1);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The machine's names and addresses are looked at this often.
-const LOOK_AT_MACHINE: Duration = Duration::from_secs(60);
-
-/// Why there is no certificate: one line.
-#[derive(Debug)]
-pub struct TlsError(String);
-
-impl TlsError {
-    fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
-    }
-
-    fn of_file(path: &Path, error: impl fmt::Display) -> Self {
-        Self(format!("{}: {error}", path.display()))
-    }
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for TlsError {}
+/// A changed name or address of the machine is noticed within this time.
+const MACHINE_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Where the certificate comes from.
 enum Source {
-    /// A chain of certificates, the server's first, and its key, both PEM (RFC 7468).
+    /// A certificate chain, the server's certificate first, and its key. Both are PEM (RFC 7468).
     Files { certificate: PathBuf, key: PathBuf },
-    /// One that our own authority signed.
-    Authority(Authority),
+    /// A certificate that our own CA signs.
+    Ca(CertificateAuthority),
 }
 
-/// What tells one version of a file from another.
-type Stamp = Vec<Option<(std::time::SystemTime, u64, u64)>>;
+/// Modification time, size and inode of each file. They differ between two versions of a file.
+type Stamp = Vec<Option<(SystemTime, u64, u64)>>;
 
-/// The certificate of the server, the newest good one.
+/// The server's certificate: the newest that was usable.
 pub struct Tls {
     source: Source,
-    current: Arc<Current>,
+    current: Arc<CurrentKey>,
     acceptor: TlsAcceptor,
 }
 
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct CurrentKey(RwLock<Arc<CertifiedKey>>);
 
-impl Current {
+impl CurrentKey {
     fn set(&self, key: CertifiedKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentKey {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 impl Tls {
-    /// With a certificate and a key that somebody gives.
+    /// Serves with the certificate chain and the key of these files.
     ///
     /// # Errors
-    /// When a file cannot be read, holds no certificate or key, or the two do not belong together.
+    /// If a file cannot be read or holds no certificate or key, or the two do not belong together.
     pub fn with_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         Self::new(Source::Files { certificate: certificate.to_owned(), key: key.to_owned() })
     }
 
-    /// With a certificate of our own for this machine, made now if there is none that will do; see [`Authority`].
+    /// Serves with a certificate that our own CA signs for this machine; see [`CertificateAuthority`].
     ///
     /// # Errors
-    /// When the files beside the database cannot be read or written.
+    /// If the files beside the database cannot be read or written.
     pub fn self_signed(database: &Path) -> Result<Self, TlsError> {
-        Self::new(Source::Authority(Authority::open(database)?))
+        Self::new(Source::Ca(CertificateAuthority::open(database)?))
     }
 
     fn new(source: Source) -> Result<Self, TlsError> {
-        let current = Arc::new(Current(RwLock::new(Arc::new(source.load()?))));
+        let current = Arc::new(CurrentKey(RwLock::new(Arc::new(source.load()?))));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::new(error.to_string()))?
+            .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { source, current, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// What makes TLS connections of others.
+    /// Accepts TLS connections with the current certificate.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()
     }
 
-    /// Our own authority, `None` with a certificate that was given.
+    /// Our own CA. `None` if the certificate comes from given files.
     #[must_use]
-    pub fn authority(&self) -> Option<&Authority> {
+    pub fn ca(&self) -> Option<&CertificateAuthority> {
         match &self.source {
-            Source::Authority(authority) => Some(authority),
+            Source::Ca(ca) => Some(ca),
             Source::Files { .. } => None,
         }
     }
 
-    /// Takes up changes, for ever: of files that were given within a second, and of the machine's names and addresses within a
-    /// minute. What cannot be used is logged, and the certificate stays the one before.
-    pub async fn keep_current(self: Arc<Self>) {
-        let mut seen = self.source.stamp();
-        let mut looked_at_machine = Instant::now();
+    /// Reloads the certificate for ever: within a second of a change of a given file, and within a minute of a change
+    /// of the machine's names or addresses. An unusable certificate is logged, and the previous one stays.
+    pub async fn reload_on_change(self: Arc<Self>) {
+        let mut loaded_stamp = self.source.stamp();
+        let mut machine_polled = Instant::now();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(FILE_POLL_INTERVAL).await;
             let stamp = self.source.stamp();
-            let is_due = self.authority().is_some() && looked_at_machine.elapsed() >= LOOK_AT_MACHINE;
-            if stamp == seen && !is_due {
+            let machine_poll_due = self.ca().is_some() && machine_polled.elapsed() >= MACHINE_POLL_INTERVAL;
+            if stamp == loaded_stamp && !machine_poll_due {
                 continue;
             }
-            if is_due {
-                looked_at_machine = Instant::now();
+            if machine_poll_due {
+                machine_polled = Instant::now();
             }
-            let renewing = Arc::clone(&self);
-            // Reading files and signing is not for a thread that serves.
-            let loaded = tokio::task::spawn_blocking(move || renewing.source.load()).await;
-            match loaded {
+            let tls = Arc::clone(&self);
+            // Reading files and signing would block a thread that serves requests.
+            match tokio::task::spawn_blocking(move || tls.source.load()).await {
                 Ok(Ok(key)) => {
-                    if stamp != seen {
-                        tracing::info!("the certificate was read anew");
+                    if stamp != loaded_stamp {
+                        tracing::info!("reloaded the certificate");
                     }
                     self.current.set(key);
                 }
-                Ok(Err(error)) => tracing::error!(%error, "the new certificate cannot be used; the old one is kept"),
-                Err(error) => tracing::error!(%error, "the certificate could not be read"),
+                Ok(Err(error)) => tracing::error!(%error, "the new certificate is unusable; the previous one stays"),
+                Err(error) => tracing::error!(%error, "reloading the certificate failed"),
             }
-            // A file that changed while it was read is looked at again.
-            seen = stamp;
+            // The stamp is older than the load. If a file changed in between, the next poll loads it again.
+            loaded_stamp = stamp;
         }
     }
 }
@@ -163,10 +138,10 @@ impl Tls {
 impl Source {
     fn load(&self) -> Result<CertifiedKey, TlsError> {
         match self {
-            Self::Files { certificate, key } => certified(certificate, &read(certificate)?, key, &read(key)?),
-            Self::Authority(authority) => {
-                let (path, pem) = authority.certificate()?;
-                certified(&path, pem.as_bytes(), &path, pem.as_bytes())
+            Self::Files { certificate, key } => certified_key(certificate, &read(certificate)?, key, &read(key)?),
+            Self::Ca(ca) => {
+                let (path, pem) = ca.server_certificate()?;
+                certified_key(&path, pem.as_bytes(), &path, pem.as_bytes())
             }
         }
     }
@@ -175,7 +150,7 @@ impl Source {
         use std::os::unix::fs::MetadataExt;
         let paths = match self {
             Self::Files { certificate, key } => vec![certificate, key],
-            Self::Authority(_) => vec![],
+            Self::Ca(_) => vec![],
         };
         let stamp = |path: &PathBuf| {
             let metadata = fs::metadata(path).ok()?;
@@ -186,26 +161,22 @@ impl Source {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error: io::Error| TlsError::of_file(path, error))
+    fs::read(path).map_err(|error| TlsError::file(path, error))
 }
 
-/// A chain and its key out of PEM; the key has to be that of the first certificate.
-fn certified(path: &Path, chain: &[u8], key_path: &Path, key: &[u8]) -> Result<CertifiedKey, TlsError> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::of_file(path, format!("no certificate in PEM: {error}")))?;
-    if chain.is_empty() {
-        return Err(TlsError::of_file(path, "there is no certificate in it"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|error| TlsError::of_file(key_path, format!("no private key in PEM: {error}")))?;
-    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            TlsError::new(format!("{} is not the key of {}", key_path.display(), path.display()))
-        }
-        error => TlsError::of_file(path, error),
-    })?;
-    // What the certificate says of itself is first read when somebody connects, which is too late to say that it is none.
-    rustls::server::ParsedCertificate::try_from(&certified.cert[0]).map_err(|error| TlsError::of_file(path, error))?;
-    Ok(certified)
+/// A certificate chain and its key, both PEM. The key must be that of the first certificate.
+fn certified_key(path: &Path, chain: &[u8], key_path: &Path, key: &[u8]) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TlsError::no_certificate(path, error))?;
+    let Some(first) = chain.first() else {
+        return Err(TlsError::no_certificate(path, PemError::NoItemsFound));
+    };
+    // rustls itself parses the certificate at the first handshake, which is too late to refuse it.
+    rustls::server::ParsedCertificate::try_from(first).map_err(|error| TlsError::unusable(path, error))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::no_key(key_path, error))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::WrongKey(key_path.to_owned(), path.to_owned()),
+        error => TlsError::unusable(path, error),
+    })
 }

@@ -1,8 +1,9 @@
-//! How soon clients hear of what happens, and what it costs that they listen: `cargo bench --bench push`.
+//! The latency of push, and the cost of idle streams: `cargo bench --bench push`, or `-- idle` for the idle streams
+//! alone.
 //!
-//! The server is a process of its own on a new file, as always; this process is its clients, over loopback, so both share the
-//! machine's processors. Latency is taken from when a request is sent, or was due to be sent, to when its event has been read,
-//! so it holds the request, the commit with its fsync, and the way to the stream.
+//! The server is a process of its own on a new file. This process has its clients, over loopback, so both share the
+//! machine's processors. Latency is the time from when a request is sent, or was due, until its event has been read. It
+//! includes the request, the commit with its fsync, and the delivery.
 
 #[path = "measure.rs"]
 mod measure;
@@ -26,10 +27,10 @@ use support::{NO_PASSWORD, Person, Server};
 const IDLE_STREAMS: usize = 10_000;
 const MEMBERS: usize = 1_000;
 
-/// Nothing here takes longer than this unless something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of an event.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An event as it arrived at somebody's stream.
+/// An event that arrived on a stream.
 struct Arrival {
     name: String,
     event: String,
@@ -41,13 +42,16 @@ struct Arrival {
 async fn main() {
     // Ten thousand connections are as many open files.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    one_at_a_time().await;
-    a_thousand_signals_a_second().await;
-    a_large_channel().await;
+    let scene = std::env::args().nth(1).filter(|argument| argument != "--bench");
+    if scene.as_deref() != Some("idle") {
+        one_at_a_time().await;
+        a_thousand_signals_a_second().await;
+        a_large_channel().await;
+    }
     idle_streams().await;
 }
 
-/// Signals and rings on a server that does nothing else.
+/// Signals and rings on an otherwise idle server.
 async fn one_at_a_time() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
@@ -98,7 +102,7 @@ async fn one_at_a_time() {
     );
 }
 
-/// Fifty pairs of people, who together send a thousand ICE candidates a second, evenly, for ten seconds.
+/// Fifty calls that together send a thousand ICE candidates a second for ten seconds.
 async fn a_thousand_signals_a_second() {
     const PAIRS: usize = 50;
     const SECONDS: usize = 10;
@@ -145,7 +149,7 @@ async fn a_thousand_signals_a_second() {
     );
 }
 
-/// A thousand members of one channel, with a stream each, hear of a share, of a ring, and of an answer.
+/// A share, a ring and an answer in a channel with a thousand members, each with a stream.
 async fn a_large_channel() {
     let server = Server::start();
     let people = many_people(&server, MEMBERS);
@@ -160,21 +164,21 @@ async fn a_large_channel() {
         let begun = Instant::now();
         let (status, share) = people[0].post_json("/screenshare/start", json!({ "channel": channel })).await;
         assert_eq!(status, 200, "{share}");
-        rounds[0].push(all_told(&mut arrivals, "share", begun, MEMBERS, |_| true).await);
+        rounds[0].push(last_arrival(&mut arrivals, "share", begun, MEMBERS, |_| true).await);
         people[0].post(&format!("/screenshare/{}/stop", share["share_id"].as_str().unwrap())).await;
-        all_told(&mut arrivals, "share", begun, MEMBERS, |_| true).await;
+        last_arrival(&mut arrivals, "share", begun, MEMBERS, |_| true).await;
 
         let begun = Instant::now();
         let call = people[0].call(&channel).await;
-        rounds[1].push(all_told(&mut arrivals, "incoming", begun, MEMBERS - 1, |_| true).await);
+        rounds[1].push(last_arrival(&mut arrivals, "incoming", begun, MEMBERS - 1, |_| true).await);
         let begun = Instant::now();
         people[1].post(&format!("/calls/{call}/accept")).await;
         let active = |arrival: &Arrival| arrival.data.contains("\"state\":\"active\"");
-        rounds[2].push(all_told(&mut arrivals, "call", begun, MEMBERS, active).await);
+        rounds[2].push(last_arrival(&mut arrivals, "call", begun, MEMBERS, active).await);
         let begun = Instant::now();
         people[0].post(&format!("/calls/{call}/end")).await;
         let ended = |arrival: &Arrival| arrival.data.contains("\"state\":\"ended\"");
-        all_told(&mut arrivals, "call", begun, MEMBERS, ended).await;
+        last_arrival(&mut arrivals, "call", begun, MEMBERS, ended).await;
     }
     for (what, rounds) in ["a share that starts", "a call that rings", "a call that is answered"].iter().zip(rounds) {
         let longest = rounds.iter().copied().fold(0.0, f64::max);
@@ -185,7 +189,7 @@ async fn a_large_channel() {
     }
 }
 
-/// Ten thousand streams that nothing happens to.
+/// Ten thousand idle streams.
 async fn idle_streams() {
     let server = Server::start();
     let people = many_people(&server, IDLE_STREAMS);
@@ -251,7 +255,7 @@ fn candidate(to: &str, number: usize) -> Value {
     json!({ "to": to, "type": "ice_candidate", "payload": { "candidate": candidate, "number": number } })
 }
 
-/// Opens a stream, waits for its first event, and passes the others on as they arrive.
+/// Opens a stream, waits for its snapshot, and sends its other events to `arrivals`.
 async fn listen(person: &Person, arrivals: UnboundedSender<Arrival>) {
     let mut response = person.getting("/events").send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -284,27 +288,27 @@ async fn listen(person: &Person, arrivals: UnboundedSender<Arrival>) {
 /// The next arrival of this event.
 async fn next(arrivals: &mut UnboundedReceiver<Arrival>, event: &str) -> Arrival {
     loop {
-        let arrival = timeout(PATIENCE, arrivals.recv()).await.expect("an event in time").unwrap();
+        let arrival = timeout(EVENT_TIMEOUT, arrivals.recv()).await.expect("an event in time").unwrap();
         if arrival.event == event {
             return arrival;
         }
     }
 }
 
-/// How many milliseconds after `begun` the last of so many different people was told of such an event.
-async fn all_told(
+/// The milliseconds from `begun` until this many users have received such an event.
+async fn last_arrival(
     arrivals: &mut UnboundedReceiver<Arrival>,
     event: &str,
     begun: Instant,
     people: usize,
     is_it: impl Fn(&Arrival) -> bool,
 ) -> f64 {
-    let mut told = HashMap::new();
-    while told.len() < people {
+    let mut received = HashMap::new();
+    while received.len() < people {
         let arrival = next(arrivals, event).await;
         if is_it(&arrival) {
-            told.insert(arrival.name, arrival.at);
+            received.insert(arrival.name, arrival.at);
         }
     }
-    told.values().map(|at| at.saturating_duration_since(begun)).max().unwrap_or_default().as_secs_f64() * 1000.0
+    received.values().map(|at| at.saturating_duration_since(begun)).max().unwrap_or_default().as_secs_f64() * 1000.0
 }

@@ -72,7 +72,7 @@ fn rounds(rounds: usize) {
 
         let begun = Instant::now();
         server = Server::start_in(folder, &[]);
-        let answer = Raw::connect(&server).send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer().unwrap();
+        let answer = Raw::connect(&server).send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap();
         assert_eq!(answer.status, 200);
         slowest = slowest.max(begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?} to serve again", begun.elapsed());

@@ -192,7 +192,7 @@ impl Work {
         self.history.attempt = Some(deed(&Value::Null));
         let head = head(&self.people[who], &format!("POST {path}"));
         let request = [format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
-        let answer = self.connection.send(request).answer()?;
+        let answer = self.connection.send(request).response()?;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         let body = serde_json::from_str(&answer.body).unwrap();
         self.history.deeds.push(deed(&body));

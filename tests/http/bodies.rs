@@ -1,13 +1,13 @@
-//! What is wrong with a request before anybody asks the rules: its path, its method, its body.
+//! What the HTTP layer refuses: paths, methods, queries and bodies.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::scenes::Talk;
+use crate::scenes::Scene;
 use crate::sessions::ROUTES;
 use crate::support::{Server, answer, assert_refused};
 
-/// The routes that take a JSON object, with one that they would take.
+/// The routes that take a JSON object, with a valid one.
 fn json_routes() -> [(&'static str, &'static str); 6] {
     [
         ("/calls/initiate", r#"{"channel":"dm:alice:carol"}"#),
@@ -20,11 +20,11 @@ fn json_routes() -> [(&'static str, &'static str); 6] {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_told_so_by_every_route() {
-    let talk = Talk::active().await;
+async fn every_route_refuses_a_body_that_is_not_a_json_object() {
+    let scene = Scene::active().await;
     let too_deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
     for (path, good) in json_routes() {
-        let path = path.replace("ID", &talk.call);
+        let path = path.replace("ID", &scene.call);
         let duplicate = format!("{},{}", &good[..good.len() - 1], &good[1..]);
         for (body, code) in [
             (b"".as_slice(), "bad_json"),
@@ -52,59 +52,59 @@ async fn a_body_that_is_no_json_object_is_told_so_by_every_route() {
             (duplicate.as_bytes(), "bad_body"),
             (&good.as_bytes()[..good.len() - 1], "bad_json"),
         ] {
-            let request = talk.alice.posting_bytes(&path, body);
-            talk.server.assert_refuses(request, 400, code).await;
+            let request = scene.alice.posting_bytes(&path, body);
+            scene.server.assert_refuses(request, 400, code).await;
         }
-        let (status, body) = talk.alice.post_bytes(&path, too_deep.as_str()).await;
+        let (status, body) = scene.alice.post_bytes(&path, too_deep.as_str()).await;
         assert_eq!(status, 400, "{path}: {body}");
     }
 }
 
 #[tokio::test]
-async fn what_a_route_does_not_know_in_an_object_is_no_mistake() {
-    let talk = Talk::active().await;
+async fn unknown_members_of_an_object_are_ignored() {
+    let scene = Scene::active().await;
     for (path, good) in json_routes() {
         if path == "/login" {
             continue;
         }
         let more = format!("{},\"from_a_later_version\":[1,{{}}]}}", &good[..good.len() - 1]);
-        let (status, body) = talk.alice.post_bytes(&path.replace("ID", &talk.call), more).await;
+        let (status, body) = scene.alice.post_bytes(&path.replace("ID", &scene.call), more).await;
         assert_eq!(status, 200, "{path}: {body}");
     }
 }
 
 #[tokio::test]
 async fn a_body_has_16_kib_at_most() {
-    let talk = Talk::active().await;
+    let scene = Scene::active().await;
     for (path, good) in json_routes() {
         let padded = |bytes: usize| format!("{good}{}", " ".repeat(bytes - good.len()));
-        let path = path.replace("ID", &talk.call);
+        let path = path.replace("ID", &scene.call);
         let limit = if path.ends_with("/signal") { (1 << 20) + (16 << 10) } else { 16 << 10 };
-        let request = talk.alice.posting_bytes(&path, padded(limit + 1));
-        talk.server.assert_refuses(request, 413, "body_too_large").await;
-        let (status, body) = talk.alice.post_bytes(&path, padded(limit)).await;
+        let request = scene.alice.posting_bytes(&path, padded(limit + 1));
+        scene.server.assert_refuses(request, 413, "body_too_large").await;
+        let (status, body) = scene.alice.post_bytes(&path, padded(limit)).await;
         assert!(status == 200 || path == "/login" && status == 401, "{path}: {body}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_somebody_who_is_still_sending() {
-    let talk = Talk::active().await;
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let scene = Scene::active().await;
     let megabytes = vec![b' '; 3 << 20];
-    let mut nobody = talk.alice.clone();
+    let mut nobody = scene.alice.clone();
     nobody.token = "0".repeat(64);
     for (person, path, status, code) in [
-        (&nobody, talk.path("media"), 401, "unauthorized"),
-        (&nobody, talk.path("accept"), 401, "unauthorized"),
-        (&talk.alice, talk.path("invite"), 413, "body_too_large"),
-        (&talk.alice, "/nowhere".to_owned(), 404, "not_found"),
-        (&talk.alice, "/calls/incoming".to_owned(), 405, "method_not_allowed"),
+        (&nobody, scene.path("media"), 401, "unauthorized"),
+        (&nobody, scene.path("accept"), 401, "unauthorized"),
+        (&scene.alice, scene.path("invite"), 413, "body_too_large"),
+        (&scene.alice, "/nowhere".to_owned(), 404, "not_found"),
+        (&scene.alice, "/calls/incoming".to_owned(), 405, "method_not_allowed"),
     ] {
         let request = person.posting_bytes(&path, megabytes.clone());
-        talk.server.assert_refuses(request, status, code).await;
+        scene.server.assert_refuses(request, status, code).await;
     }
-    // A body that a route does not ask for is in nobody's way.
-    assert_eq!(talk.alice.post_bytes(&talk.path("end"), megabytes).await.0, 200);
+    // A route without a body accepts one.
+    assert_eq!(scene.alice.post_bytes(&scene.path("end"), megabytes).await.0, 200);
 }
 
 #[tokio::test]
@@ -152,9 +152,9 @@ async fn wrong_methods_are_not_allowed() {
 }
 
 #[tokio::test]
-async fn ids_that_are_none_are_not_found() {
-    let talk = Talk::active().await;
-    let alice = &talk.alice;
+async fn invalid_ids_are_not_found() {
+    let scene = Scene::active().await;
+    let alice = &scene.alice;
     let long = "x".repeat(5000);
     for id in [
         "0",
@@ -165,26 +165,26 @@ async fn ids_that_are_none_are_not_found() {
         "ID%20",
         "ID%00",
         &long,
-        &talk.call.to_uppercase(),
-        &format!("{}x", talk.call),
+        &scene.call.to_uppercase(),
+        &format!("{}x", scene.call),
     ] {
-        let id = id.replace("ID", &talk.call);
+        let id = id.replace("ID", &scene.call);
         for what in ["state", "signals", "media?sender=alice"] {
             let request = alice.getting(&format!("/calls/{id}/{what}"));
-            talk.server.assert_refuses(request, 404, "call_not_found").await;
+            scene.server.assert_refuses(request, 404, "call_not_found").await;
         }
         for what in ["accept", "reject", "end", "leave"] {
             let request = alice.posting(&format!("/calls/{id}/{what}"));
-            talk.server.assert_refuses(request, 404, "call_not_found").await;
+            scene.server.assert_refuses(request, 404, "call_not_found").await;
         }
         let request = alice.posting(&format!("/screenshare/{id}/stop"));
-        talk.server.assert_refuses(request, 404, "share_not_found").await;
+        scene.server.assert_refuses(request, 404, "share_not_found").await;
     }
 }
 
 #[tokio::test]
-async fn odd_queries_are_read_or_refused() {
-    let talk = Talk::active().await;
+async fn unusual_queries_are_parsed_or_refused() {
+    let scene = Scene::active().await;
     for (query, status) in [
         ("channel=dm:alice:bob&channel=dm:alice:bob", 200),
         ("&&channel=dm:alice:bob&", 200),
@@ -197,23 +197,23 @@ async fn odd_queries_are_read_or_refused() {
         ("channel=%00", 403),
         ("channel=dm:alice+:bob", 403),
     ] {
-        let (got, body) = talk.alice.get(&format!("/calls/active?{query}")).await;
+        let (got, body) = scene.alice.get(&format!("/calls/active?{query}")).await;
         assert_eq!(got, status, "{query}: {body}");
     }
 }
 
 #[tokio::test]
 async fn a_body_for_a_get_changes_nothing() {
-    let talk = Talk::ringing().await;
-    let request = talk.alice.getting("/calls/incoming").json(&json!({ "channel": "dm:alice:bob" }));
+    let scene = Scene::ringing().await;
+    let request = scene.alice.getting("/calls/incoming").json(&json!({ "channel": "dm:alice:bob" }));
     assert_eq!(answer(request).await, (200, json!([])));
-    let wrong_type = talk
+    let wrong_type = scene
         .alice
         .posting("/calls/initiate")
         .header("content-type", "text/plain")
         .body(r#"{"channel":"dm:alice:carol"}"#);
-    // With a token, the type that a body says it has does not matter.
+    // With a bearer token, the content type does not matter.
     assert_eq!(answer(wrong_type).await.0, 200);
-    let twice = talk.alice.post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })).await;
+    let twice = scene.alice.post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })).await;
     assert_refused(&twice, 409, "channel_has_live_call");
 }

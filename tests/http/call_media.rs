@@ -3,7 +3,7 @@
 use base64_simd::STANDARD;
 use serde_json::{Value, json};
 
-use crate::scenes::{Talk, keys};
+use crate::scenes::{Scene, keys};
 use crate::support::answer;
 
 fn chunks(media: &Value) -> Vec<(i64, Vec<u8>)> {
@@ -19,83 +19,83 @@ fn chunks(media: &Value) -> Vec<(i64, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn media_comes_out_as_it_went_in() {
-    let talk = Talk::active().await;
-    let media = talk.path("media");
+async fn media_is_returned_as_it_was_uploaded() {
+    let scene = Scene::active().await;
+    let media = scene.path("media");
     let empty = json!({ "mime_type": null, "init": null, "chunks": [] });
-    assert_eq!(talk.bob.read(&format!("{media}?sender=alice")).await, empty);
+    assert_eq!(scene.bob.read(&format!("{media}?sender=alice")).await, empty);
 
-    let init = talk.path("media?init=1&mime=video%2Fwebm%3Bcodecs%3Dvp8%2Copus");
+    let init = scene.path("media?init=1&mime=video%2Fwebm%3Bcodecs%3Dvp8%2Copus");
     assert_eq!(
-        talk.alice.post_bytes(&init, b"header".as_slice()).await,
+        scene.alice.post_bytes(&init, b"header".as_slice()).await,
         (200, json!({ "status": "stored", "seq": -1 }))
     );
     let every_byte: Vec<u8> = (0..=255).collect();
     let mut seqs = Vec::new();
     for data in [every_byte.clone(), vec![0], b"third".to_vec()] {
-        let (status, body) = talk.alice.post_bytes(&media, data).await;
+        let (status, body) = scene.alice.post_bytes(&media, data).await;
         assert_eq!((status, &body["status"]), (200, &json!("stored")));
         seqs.push(body["seq"].as_i64().unwrap());
     }
     assert!(seqs.is_sorted() && seqs[0] > 0, "{seqs:?}");
-    let ids: i64 = talk.server.value("SELECT max(id) FROM call_media");
+    let ids: i64 = scene.server.value("SELECT max(id) FROM call_media");
     assert_eq!(seqs[2], ids, "the row's id");
 
-    let read = talk.bob.read(&format!("{media}?sender=alice&after=-1")).await;
+    let read = scene.bob.read(&format!("{media}?sender=alice&after=-1")).await;
     assert_eq!(read["mime_type"], "video/webm;codecs=vp8,opus");
     assert_eq!(read["init"], STANDARD.encode_to_string("header"));
     assert_eq!(chunks(&read), [(seqs[0], every_byte), (seqs[1], vec![0]), (seqs[2], b"third".to_vec())]);
-    // The init segment comes always, the chunks after the cursor.
-    let read = talk.bob.read(&format!("{media}?sender=alice&after={}", seqs[1])).await;
+    // Every response has the init segment, and the chunks after the cursor.
+    let read = scene.bob.read(&format!("{media}?sender=alice&after={}", seqs[1])).await;
     assert_eq!(read["init"], STANDARD.encode_to_string("header"));
     assert_eq!(chunks(&read), [(seqs[2], b"third".to_vec())]);
-    // Each sender is a stream of their own, and everybody on the call hears it.
-    assert_eq!(talk.alice.read(&format!("{media}?sender=bob")).await, empty);
-    assert_eq!(talk.alice.read(&format!("{media}?sender=ghost")).await, empty);
-    assert_eq!(chunks(&talk.alice.read(&format!("{media}?sender=alice")).await).len(), 3);
+    // Each sender has a stream, which every participant can read.
+    assert_eq!(scene.alice.read(&format!("{media}?sender=bob")).await, empty);
+    assert_eq!(scene.alice.read(&format!("{media}?sender=ghost")).await, empty);
+    assert_eq!(chunks(&scene.alice.read(&format!("{media}?sender=alice")).await).len(), 3);
 }
 
 #[tokio::test]
 async fn the_newest_init_segment_replaces_the_earlier() {
-    let talk = Talk::active().await;
-    let request = talk.alice.posting_bytes(&talk.path("media"), b"first".as_slice());
+    let scene = Scene::active().await;
+    let request = scene.alice.posting_bytes(&scene.path("media"), b"first".as_slice());
     let (status, body) = answer(request.header("x-init", "1").header("x-mime", "audio/webm")).await;
     assert_eq!((status, &body["seq"]), (200, &json!(-1)));
-    let read = talk.bob.read(&talk.path("media?sender=alice")).await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
     assert_eq!((&read["mime_type"], &read["init"]), (&json!("audio/webm"), &json!(STANDARD.encode_to_string("first"))));
 
-    // What the query says goes before the headers.
-    let request = talk.alice.posting_bytes(&talk.path("media?init=1&mime=video/mp4"), b"second".as_slice());
+    // The query has precedence over the headers.
+    let request = scene.alice.posting_bytes(&scene.path("media?init=1&mime=video/mp4"), b"second".as_slice());
     assert_eq!(answer(request.header("x-init", "0").header("x-mime", "audio/webm")).await.0, 200);
-    let read = talk.bob.read(&talk.path("media?sender=alice")).await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
     assert_eq!((&read["mime_type"], &read["init"]), (&json!("video/mp4"), &json!(STANDARD.encode_to_string("second"))));
-    assert_eq!(talk.server.value::<i64>("SELECT count(*) FROM call_media"), 1);
+    assert_eq!(scene.server.value::<i64>("SELECT count(*) FROM call_media"), 1);
 }
 
 #[tokio::test]
-async fn uploads_are_for_those_on_the_call() {
-    let talk = Talk::ringing().await;
-    let (server, media) = (&talk.server, talk.path("media"));
+async fn uploads_require_an_accepted_participant() {
+    let scene = Scene::ringing().await;
+    let (server, media) = (&scene.server, scene.path("media"));
     let chunk = b"chunk".as_slice();
     for init in ["", "?init=1&mime=video/webm"] {
         let path = format!("{media}{init}");
         let unknown = format!("/calls/none/media{init}");
-        server.assert_refuses(talk.alice.posting_bytes(&unknown, chunk), 404, "call_not_found").await;
-        server.assert_refuses(talk.bob.posting_bytes(&path, chunk), 403, "not_accepted").await;
-        server.assert_refuses(talk.carol.posting_bytes(&path, chunk), 403, "not_a_participant").await;
+        server.assert_refuses(scene.alice.posting_bytes(&unknown, chunk), 404, "call_not_found").await;
+        server.assert_refuses(scene.bob.posting_bytes(&path, chunk), 403, "not_accepted").await;
+        server.assert_refuses(scene.carol.posting_bytes(&path, chunk), 403, "not_a_participant").await;
     }
-    // The caller's recorder may be quicker than the callee.
-    assert_eq!(talk.alice.post_bytes(&media, chunk).await.0, 200);
-    assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
-    assert_eq!(talk.bob.post(&talk.path("end")).await.0, 200);
-    server.assert_refuses(talk.alice.posting_bytes(&media, chunk), 409, "call_finished").await;
-    server.assert_refuses(talk.carol.posting_bytes(&media, chunk), 403, "not_a_participant").await;
+    // The caller may upload while the call rings.
+    assert_eq!(scene.alice.post_bytes(&media, chunk).await.0, 200);
+    assert_eq!(scene.bob.post(&scene.path("accept")).await.0, 200);
+    assert_eq!(scene.bob.post(&scene.path("end")).await.0, 200);
+    server.assert_refuses(scene.alice.posting_bytes(&media, chunk), 409, "call_finished").await;
+    server.assert_refuses(scene.carol.posting_bytes(&media, chunk), 403, "not_a_participant").await;
 }
 
 #[tokio::test]
-async fn an_upload_has_bytes_and_an_init_segment_a_type() {
-    let talk = Talk::active().await;
-    let server = &talk.server;
+async fn an_upload_needs_bytes_and_an_init_segment_a_mime_type() {
+    let scene = Scene::active().await;
+    let server = &scene.server;
     let long_mime = format!("media?init=1&mime={}", "m".repeat(256));
     for (path, data, status, code) in [
         ("media", b"".as_slice(), 400, "chunk_empty"),
@@ -105,61 +105,61 @@ async fn an_upload_has_bytes_and_an_init_segment_a_type() {
         ("media?init=1&mime=%00", b"init", 400, "call_media_mime_type_length"),
         (&long_mime, b"init", 400, "call_media_mime_type_length"),
     ] {
-        server.assert_refuses(talk.alice.posting_bytes(&talk.path(path), data), status, code).await;
+        server.assert_refuses(scene.alice.posting_bytes(&scene.path(path), data), status, code).await;
     }
-    let request = talk.alice.posting_bytes(&talk.path("media"), b"init".as_slice());
+    let request = scene.alice.posting_bytes(&scene.path("media"), b"init".as_slice());
     server.assert_refuses(request.header("x-init", "1"), 400, "mime_missing").await;
-    server.assert_refuses(talk.alice.posting(&talk.path("media")), 400, "chunk_empty").await;
+    server.assert_refuses(scene.alice.posting(&scene.path("media")), 400, "chunk_empty").await;
 }
 
 #[tokio::test]
 async fn a_chunk_has_4_mib_at_most() {
-    let talk = Talk::active().await;
-    let (status, body) = talk.alice.post_bytes(&talk.path("media"), vec![7; 4 << 20]).await;
+    let scene = Scene::active().await;
+    let (status, body) = scene.alice.post_bytes(&scene.path("media"), vec![7; 4 << 20]).await;
     assert_eq!(status, 200, "{body}");
-    let read = talk.bob.read(&talk.path("media?sender=alice")).await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
     assert_eq!(chunks(&read)[0].1.len(), 4 << 20);
     for size in [(4 << 20) + 1, 20 << 20] {
-        let request = talk.alice.posting_bytes(&talk.path("media"), vec![7; size]);
-        talk.server.assert_refuses(request, 413, "media_chunk_too_large").await;
+        let request = scene.alice.posting_bytes(&scene.path("media"), vec![7; size]);
+        scene.server.assert_refuses(request, 413, "media_chunk_too_large").await;
     }
 }
 
 #[tokio::test]
 async fn the_buffer_is_bounded_by_size_and_age() {
-    let talk = Talk::active().await;
-    talk.server.execute("UPDATE settings SET value = 10240 WHERE name = 'media_buffer_max_bytes'");
-    let init = talk.path("media?init=1&mime=video/webm");
-    assert_eq!(talk.alice.post_bytes(&init, b"init".as_slice()).await.0, 200);
+    let scene = Scene::active().await;
+    scene.server.execute("UPDATE settings SET value = 10240 WHERE name = 'media_buffer_max_bytes'");
+    let init = scene.path("media?init=1&mime=video/webm");
+    assert_eq!(scene.alice.post_bytes(&init, b"init".as_slice()).await.0, 200);
     for number in 0..30 {
-        assert_eq!(talk.alice.post_bytes(&talk.path("media"), vec![number; 2000]).await.0, 200);
+        assert_eq!(scene.alice.post_bytes(&scene.path("media"), vec![number; 2000]).await.0, 200);
     }
-    let read = talk.bob.read(&talk.path("media?sender=alice")).await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
     let kept = chunks(&read);
     assert!((1..=5).contains(&kept.len()), "{} chunks", kept.len());
     assert_eq!(kept.last().unwrap().1, vec![29; 2000], "the newest stays");
     assert_eq!(read["init"], STANDARD.encode_to_string("init"));
 
-    talk.server.execute(
-        "DROP TRIGGER call_media_is_final; UPDATE call_media SET ts = ts - 31", // the rule forbids it: this is time travel
+    scene.server.execute(
+        "DROP TRIGGER call_media_is_final; UPDATE call_media SET ts = ts - 31", // the trigger refuses updates
     );
-    talk.server.eventually("SELECT count(*) FROM call_media", std::time::Duration::from_secs(3)).await;
-    let read = talk.bob.read(&talk.path("media?sender=alice")).await;
+    scene.server.eventually("SELECT count(*) FROM call_media", std::time::Duration::from_secs(3)).await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
     assert_eq!((chunks(&read).len(), &read["init"]), (0, &json!(STANDARD.encode_to_string("init"))));
 }
 
 #[tokio::test]
-async fn watching_is_for_participants() {
-    let talk = Talk::active().await;
-    let server = &talk.server;
-    let media = talk.path("media?sender=alice");
-    server.assert_refuses(talk.carol.getting(&media), 403, "not_a_participant").await;
-    server.assert_refuses(talk.bob.getting("/calls/none/media?sender=alice"), 404, "call_not_found").await;
+async fn reading_media_requires_a_participant() {
+    let scene = Scene::active().await;
+    let server = &scene.server;
+    let media = scene.path("media?sender=alice");
+    server.assert_refuses(scene.carol.getting(&media), 403, "not_a_participant").await;
+    server.assert_refuses(scene.bob.getting("/calls/none/media?sender=alice"), 404, "call_not_found").await;
     for query in ["media", "media?sender=", "media?after=0"] {
-        server.assert_refuses(talk.bob.getting(&talk.path(query)), 400, "query_missing").await;
+        server.assert_refuses(scene.bob.getting(&scene.path(query)), 400, "query_missing").await;
     }
     for after in ["", "x", "1e3", "99999999999999999999"] {
-        let request = talk.bob.getting(&format!("{media}&after={after}"));
+        let request = scene.bob.getting(&format!("{media}&after={after}"));
         server.assert_refuses(request, 400, "bad_cursor").await;
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /login`: passwords, cookies, and what meets those who guess.
+//! `POST /login`: passwords, cookies, and the limits on attempts.
 
 use std::time::{Duration, Instant};
 
@@ -55,19 +55,19 @@ async fn the_right_password_gives_a_token_and_a_cookie() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_cookies_are_secure_and_addresses_are_the_clients() {
+async fn behind_a_proxy_cookies_are_secure_and_addresses_are_forwarded() {
     let server = Server::start_in(tempfile::TempDir::new().unwrap(), &["--behind-proxy"]);
     server.run(&["user", "add", "alice"], "correct horse");
     let response = login(&server, "alice", "correct horse").send().await.unwrap();
     assert!(response.headers()["set-cookie"].to_str().unwrap().contains("; Secure"));
-    // What the proxy added last counts; before it stands whatever the client likes.
+    // The proxy appends the address. The client can forge those before it.
     let wrong = login(&server, "alice", "wrong").header("x-forwarded-for", "10.9.9.9, 192.0.2.7");
     assert_refused(&answer(wrong).await, 401, "wrong_credentials");
     assert_eq!(server.value::<String>("SELECT address FROM login_attempts"), "192.0.2.7");
 }
 
 #[tokio::test]
-async fn without_a_proxy_nobody_chooses_their_address() {
+async fn without_a_proxy_x_forwarded_for_is_ignored() {
     let server = start();
     let wrong = login(&server, "alice", "wrong").header("x-forwarded-for", "192.0.2.7");
     assert_refused(&answer(wrong).await, 401, "wrong_credentials");
@@ -75,7 +75,7 @@ async fn without_a_proxy_nobody_chooses_their_address() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_and_unknown_names_are_told_the_same() {
+async fn wrong_passwords_and_unknown_names_get_the_same_response() {
     let server = start();
     let mut sentences = Vec::new();
     for (name, password) in [
@@ -106,24 +106,24 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
             *shortest = begin.elapsed().min(*shortest);
         }
     }
-    // Without a hash to verify, it would be a hundred times quicker.
+    // Skipping the hash would be a hundred times faster.
     assert!(shortest[1] > shortest[0] / 3, "{shortest:?}");
 }
 
 #[tokio::test]
-async fn guessing_one_name_has_to_wait() {
+async fn attempts_for_one_name_are_limited() {
     let server = start();
     server.run(&["user", "add", "bob"], "battery staple");
     server.execute("UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_name'");
     for password in ["wrong", "correct horse", "wrong again"] {
-        // A success does not count.
+        // Successful attempts do not count.
         let (status, _) = answer(login(&server, "alice", password)).await;
         assert_eq!(status, if password == "correct horse" { 200 } else { 401 });
     }
     let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_for_name").await;
     assert!((1..=60).contains(&seconds), "{seconds}");
     assert_eq!(answer(login(&server, "bob", "battery staple")).await.0, 200);
-    // A name that nobody has is counted like any other.
+    // Attempts for an unknown name count, too.
     for _ in 0..2 {
         assert_refused(&answer(login(&server, "nobody", "x")).await, 401, "wrong_credentials");
     }
@@ -134,7 +134,7 @@ async fn guessing_one_name_has_to_wait() {
 }
 
 #[tokio::test]
-async fn guessing_from_one_address_has_to_wait() {
+async fn attempts_from_one_address_are_limited() {
     let server = start();
     server.execute("UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_address'");
     for name in ["one", "two"] {
@@ -143,13 +143,13 @@ async fn guessing_from_one_address_has_to_wait() {
     server.execute("UPDATE login_attempts SET ts = ts - 30");
     let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_from_address").await;
     assert!((25..=30).contains(&seconds), "{seconds}");
-    // From another address it goes on.
+    // Other addresses are not limited.
     server.execute("UPDATE login_attempts SET address = '192.0.2.7'");
     assert_eq!(answer(login(&server, "alice", "correct horse")).await.0, 200);
 }
 
 #[tokio::test]
-async fn guesses_at_once_count_each() {
+async fn concurrent_attempts_all_count() {
     let server = start();
     server.execute("UPDATE settings SET value = 3 WHERE name = 'login_attempts_per_name'");
     let guesses = (0..8).map(|_| answer(login(&server, "alice", "wrong")));
@@ -160,7 +160,7 @@ async fn guesses_at_once_count_each() {
 }
 
 #[tokio::test]
-async fn a_login_has_a_name_and_a_password_and_comes_from_here() {
+async fn a_login_needs_a_name_and_a_password_and_the_own_site() {
     let server = start();
     for body in [json!({}), json!({ "username": "alice" }), json!({ "username": "alice", "password": 1 }), json!([])] {
         let request = Client::new().post(format!("{}/login", server.url)).json(&body);
@@ -168,7 +168,7 @@ async fn a_login_has_a_name_and_a_password_and_comes_from_here() {
     }
     let request = Client::new().post(format!("{}/login", server.url)).body("{");
     server.assert_refuses(request, 400, "bad_json").await;
-    // Otherwise another site could log somebody in under a name of its choice.
+    // Another site must not log a user in under a name of its choice.
     let request = login(&server, "alice", "correct horse").header("origin", "https://evil.example");
     server.assert_refuses(request, 403, "cross_site").await;
     let request = login(&server, "alice", "correct horse").header("sec-fetch-site", "cross-site");
@@ -178,7 +178,7 @@ async fn a_login_has_a_name_and_a_password_and_comes_from_here() {
 }
 
 #[tokio::test]
-async fn a_changed_password_is_the_only_one() {
+async fn a_changed_password_replaces_the_previous() {
     let server = start();
     server.run(&["user", "passwd", "alice"], "battery staple");
     assert_refused(&answer(login(&server, "alice", "correct horse")).await, 401, "wrong_credentials");

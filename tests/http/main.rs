@@ -6,7 +6,7 @@ mod support;
 mod bodies;
 mod call_media;
 mod call_screen;
-mod calls_going_on;
+mod calls_active;
 mod calls_ringing;
 mod clients;
 mod login;

@@ -1,4 +1,4 @@
-//! The web client as it is served, and `GET /calls/ice`. What it does is proven in a browser.
+//! The files of the web client, and `GET /calls/ice`. The browser tests cover what the client does.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,13 +16,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web")
 }
 
-/// The path of every file below a folder of the client's.
+/// Every file below a folder of the client.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
-/// The paths at which the files of the client are served, and what is in them.
+/// The URL path and the content of each file of the client.
 fn files() -> Vec<(String, Vec<u8>)> {
     let path = |file: &Path| format!("/web/{}", file.strip_prefix(folder()).unwrap().display());
     files_below(&folder()).iter().map(|file| (path(file), fs::read(file).unwrap())).collect()
@@ -38,7 +38,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn the_pages_are_served_to_everybody_and_say_what_they_may_load() {
+async fn the_pages_are_public_and_have_a_content_security_policy() {
     let server = Server::start();
     for (path, file) in [("/", "index.html"), ("/relay", "relay.html")] {
         let response = get(&server, path, &[]).await;
@@ -68,9 +68,9 @@ async fn the_pages_are_served_to_everybody_and_say_what_they_may_load() {
     }
 }
 
-/// A page that had a script or a style in it would not work under its own policy.
+/// The policy of the pages forbids inline scripts and styles.
 #[test]
-fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+fn nothing_is_inline_and_nothing_is_loaded_from_other_sites() {
     for (path, content) in files() {
         let Ok(text) = String::from_utf8(content) else { continue };
         if path.ends_with(".html") {
@@ -92,13 +92,13 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
         for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
             assert!(!text.contains(word), "{path}: {word}");
         }
-        // The name space of SVG is no address that anybody asks.
+        // No browser requests the SVG namespace.
         let foreign = text.replace("http://www.w3.org/2000/svg", "").replace("http://localhost", "");
         assert!(!foreign.contains("http://") && !foreign.contains("https://"), "{path}");
     }
 }
 
-/// The files of the client that another one needs.
+/// The files of the client that a file refers to.
 fn needed_by(path: &str, text: &str) -> Vec<String> {
     let near = path.rsplit_once('/').unwrap().0;
     let quoted = |before: &str| -> Vec<String> {
@@ -121,7 +121,7 @@ fn needed_by(path: &str, text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_file_that_a_page_needs_is_served_as_what_it_is_and_none_is_left_over() {
+async fn every_file_is_served_with_its_type_and_needed_by_a_page() {
     let server = Server::start();
     let mut wanted = vec!["/web/index.html".to_owned(), "/web/relay.html".to_owned()];
     let mut served = BTreeSet::new();
@@ -148,7 +148,7 @@ async fn every_file_that_a_page_needs_is_served_as_what_it_is_and_none_is_left_o
 }
 
 #[tokio::test]
-async fn what_the_browser_has_is_not_sent_again() {
+async fn a_known_etag_gets_304_without_a_body() {
     let server = Server::start();
     let first = get(&server, "/web/main.js", &[]).await;
     let etag = header(first.headers(), "etag").to_owned();
@@ -170,7 +170,7 @@ async fn what_the_browser_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn text_is_compressed_for_whoever_takes_it() {
+async fn files_are_compressed_if_the_client_accepts_gzip() {
     let server = Server::start();
     for (path, content) in files() {
         let plain = get(&server, &path, &[]).await;
@@ -189,7 +189,7 @@ async fn text_is_compressed_for_whoever_takes_it() {
         GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, content, "{path}");
 
-        // Each encoding is known by its own tag.
+        // Each encoding has its own tag.
         let gzip = ("accept-encoding", "gzip");
         assert_eq!(get(&server, &path, &[gzip, ("if-none-match", &etag)]).await.status(), 304);
         assert_eq!(get(&server, &path, &[gzip, ("if-none-match", &plain_etag)]).await.status(), 200);
@@ -203,7 +203,7 @@ async fn text_is_compressed_for_whoever_takes_it() {
 }
 
 #[tokio::test]
-async fn only_the_files_of_the_client_are_served_and_only_read() {
+async fn only_the_files_of_the_client_are_served_and_read_only() {
     let server = Server::start();
     for path in [
         "/web",
@@ -236,7 +236,7 @@ async fn only_the_files_of_the_client_are_served_and_only_read() {
 async fn the_ice_servers_are_those_of_the_setting() {
     let server = Server::start();
     let alice = server.person("alice");
-    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": [] }), "a LAN needs none");
+    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": [] }), "the default for a LAN");
 
     let servers = json!([
         { "urls": "stun:stun.example.org:3478" },
@@ -249,6 +249,6 @@ async fn the_ice_servers_are_those_of_the_setting() {
         server.sql().execute("UPDATE settings SET value = '[{\"url\": \"stun:x\"}]' WHERE name = 'ice_servers'", []);
     assert!(slip.unwrap_err().to_string().contains("ice_server_malformed"));
 
-    // Passwords of TURN servers are for people who are logged in.
+    // TURN passwords need a session.
     server.assert_refuses(Client::new().get(format!("{}/calls/ice", server.url)), 401, "unauthorized").await;
 }

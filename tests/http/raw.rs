@@ -1,4 +1,4 @@
-//! Bytes on a socket, for clients that no library would be.
+//! Raw bytes on a socket, for requests that no HTTP library sends.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,9 +12,9 @@ pub struct Raw {
     received: Vec<u8>,
 }
 
-/// An answer: status, headers in lower case, body.
+/// A response: status, headers in lower case, body.
 #[derive(Debug)]
-pub struct Answered {
+pub struct RawResponse {
     pub status: u16,
     pub headers: String,
     pub body: String,
@@ -25,20 +25,20 @@ impl Raw {
         Self::over(TcpStream::connect(server.url.trim_start_matches("http://")).unwrap())
     }
 
-    /// What speaks over a connection that is open.
+    /// Wraps an open connection.
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
     }
 
-    /// Sends bytes; the server may have closed the connection already.
+    /// Sends bytes. Ignores a connection that the server has closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref());
         self
     }
 
-    /// Says that nothing more will come.
+    /// Shuts down the sending half of the connection.
     pub fn finish(&mut self) -> &mut Self {
         let _ = self.stream.shutdown(Shutdown::Write);
         self
@@ -57,8 +57,8 @@ impl Raw {
         }
     }
 
-    /// The next answer, `None` if the server closes the connection instead.
-    pub fn answer(&mut self) -> Option<Answered> {
+    /// The next response. `None` if the server closes the connection instead.
+    pub fn response(&mut self) -> Option<RawResponse> {
         let end = loop {
             if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -74,19 +74,19 @@ impl Raw {
             .find_map(|line| line.strip_prefix("content-length: "))
             .map_or(0, |length| length.parse().unwrap());
         while self.received.len() < length {
-            assert!(self.fill(), "the body broke off");
+            assert!(self.fill(), "the body is incomplete");
         }
         let body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
-        Some(Answered { status, headers, body })
+        Some(RawResponse { status, headers, body })
     }
 
-    /// Whether the server has closed the connection without another word.
+    /// Whether the server has closed the connection without another response.
     pub fn is_closed(&mut self) -> bool {
         self.received.is_empty() && !self.fill()
     }
 }
 
-/// The head of a request with a token, but for the empty line that ends it.
+/// The head of a request with a token, without the empty line at its end.
 pub fn head(person: &Person, request_line: &str) -> String {
     format!("{request_line} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\n", person.token)
 }

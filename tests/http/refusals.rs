@@ -1,4 +1,4 @@
-//! Every code that there is: which request is answered with it, or why none is.
+//! Every refusal code: the request that gets it, or why no request does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,83 +7,12 @@ use std::path::Path;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::scenes::Talk;
+use crate::scenes::Scene;
 use crate::support::{Person, Server};
 
-/// Codes of rules that no request meets: the handlers do not write such rows, so only a shell or the command line can.
-const MET_ELSEWHERE: &[&str] = &[
-    // Adding and removing people and channels is the command line's.
-    "already_a_member",
-    // Events, and taking people off a call: in tests/push.
-    "event_is_final",
-    "events_detail_is_json",
-    "events_kind_known",
-    "not_in_call",
-    "not_the_initiator",
-    "channel_exists",
-    "channel_id_is_fixed",
-    "channel_not_found",
-    "membership_is_fixed",
-    "private_channels_name_length",
-    "user_exists",
-    "user_name_is_fixed",
-    "users_username_format",
-    // A request never writes states, times, ids or roles.
-    "answered_ts_is_final",
-    "call_exists",
-    "call_identity_is_fixed",
-    "call_is_live",
-    "call_media_is_init_boolean",
-    "call_move_illegal",
-    "call_not_answered",
-    "call_participants_role_known",
-    "call_participants_state_known",
-    "call_still_ringing",
-    "calls_call_id_format",
-    "calls_end_once_finished",
-    "calls_ended_reason_known",
-    "calls_state_known",
-    "media_is_final",
-    "stream_start_miscounted",
-    "participant_identity_is_fixed",
-    "participant_move_illegal",
-    "role_is_wrong",
-    "screenshares_end_once_ended",
-    "screenshares_share_id_format",
-    "screenshares_state_known",
-    "share_exists",
-    "share_identity_is_fixed",
-    "share_is_active",
-    "share_media_is_init_boolean",
-    "share_move_illegal",
-    "signal_is_final",
-    // The server sweeps before it writes, so an answer that is late finds the call rejected.
-    "invitation_timed_out",
-    // Claiming the screen is refused with not_accepted before this is asked.
-    "sharer_not_accepted",
-    // The handlers refuse these bodies first: chunk_empty and mime_missing.
-    "call_media_data_not_empty",
-    "call_media_init_has_mime_type",
-    "share_media_data_not_empty",
-    "share_media_init_has_mime_type",
-    // A name that nobody can have is answered like a wrong password.
-    "login_attempts_username_format",
-    // The clock, the settings, sessions and this very table are an admin's.
-    "clock_has_one_row",
-    "clock_is_needed",
-    "ice_server_malformed",
-    "ice_servers_are_a_json_list",
-    "refusal_status_is_a_client_error",
-    "session_is_fixed",
-    "sessions_token_hash_format",
-    "setting_is_a_number",
-    "setting_is_in_range",
-    "setting_is_needed",
-];
-
-/// Codes of the HTTP shell that are met in other tests: they take ten seconds, or an admin with the write lock.
-const MET_IN_OTHER_TESTS: &[&str] = &[
-    // Plain HTTP on a port that speaks TLS: tests/http/tls.rs.
+/// Codes of the HTTP layer that other tests cover, because they take ten seconds or the write lock.
+const COVERED_BY_OTHER_TESTS: &[&str] = &[
+    // tests/http/tls.rs
     "https_needed",
     "body_too_slow",
     "database_busy",
@@ -92,49 +21,52 @@ const MET_IN_OTHER_TESTS: &[&str] = &[
     "bad_wait",
 ];
 
-/// Codes of the HTTP shell for what no client can bring about: broken disks, defects, a server that has all but stopped, and
-/// what warp might say although it does not.
-const NOBODYS_FAULT: &[&str] = &["bad_query", "bad_request", "database_broken", "disk_full", "internal", "stopping"];
+/// Codes of the HTTP layer that no client can provoke: broken disks, defects, a stopping server, and rejections that
+/// warp never makes.
+const NOT_PROVOKABLE: &[&str] = &["bad_query", "bad_request", "database_broken", "disk_full", "internal", "stopping"];
 
-/// A call that alice and bob talk in, one that rings, one that is over, a share that goes on and one that has ended.
-struct Everything {
-    talk: Talk,
+/// An active, a ringing and a finished call, an active and an ended share.
+struct AllStates {
+    scene: Scene,
     ringing: String,
     over: String,
     share: String,
     ended_share: String,
 }
 
-impl Everything {
+impl AllStates {
     async fn set_up() -> Self {
-        let talk = Talk::active().await;
-        let ringing = talk.alice.call("dm:alice:carol").await;
-        let over = talk.alice.call("dm:alice:bob:carol").await;
-        assert_eq!(talk.alice.post(&format!("/calls/{over}/end")).await.0, 200);
+        let scene = Scene::active().await;
+        let ringing = scene.alice.call("dm:alice:carol").await;
+        let over = scene.alice.call("dm:alice:bob:carol").await;
+        assert_eq!(scene.alice.post(&format!("/calls/{over}/end")).await.0, 200);
         let mut shares = Vec::new();
         for channel in ["dm:alice:bob", "dm:alice:carol"] {
-            let (status, body) = talk.alice.post_json("/screenshare/start", json!({ "channel": channel })).await;
+            let (status, body) = scene.alice.post_json("/screenshare/start", json!({ "channel": channel })).await;
             assert_eq!(status, 200, "{body}");
             shares.push(body["share_id"].as_str().unwrap().to_owned());
         }
         let [share, ended_share] = shares.try_into().unwrap();
-        assert_eq!(talk.alice.post(&format!("/screenshare/{ended_share}/stop")).await.0, 200);
-        // Guessing has begun already.
-        talk.server.execute(
+        assert_eq!(scene.alice.post(&format!("/screenshare/{ended_share}/stop")).await.0, 200);
+        // One failed attempt, and low limits.
+        scene.server.execute(
             "UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'; \
              UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_address'; \
              INSERT INTO login_attempts (username, address, ts) SELECT 'alice', '192.0.2.1', ts FROM now;",
         );
-        Self { talk, ringing, over, share, ended_share }
+        Self { scene, ringing, over, share, ended_share }
     }
 
-    /// One request for each code of the rules that a client can meet.
-    fn of_the_rules(&self) -> Vec<(&'static str, RequestBuilder)> {
-        let Talk { alice, bob, carol, call, .. } = &self.talk;
+    /// A request for each code of a rule that a client can get.
+    fn rule_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
+        let Scene { alice, bob, carol, call, .. } = &self.scene;
         let Self { ringing, over, share, ended_share, .. } = self;
         let initiate = |channel: &str| alice.posting_json("/calls/initiate", json!({ "channel": channel }));
         let invite =
             |call: &str, name: &str| alice.posting_json(&format!("/calls/{call}/invite"), json!({ "username": name }));
+        let remove = |person: &Person, name: &str| {
+            person.posting_json(&format!("/calls/{call}/remove"), json!({ "username": name }))
+        };
         let signal = |person: &Person, path: &str, to: &str, signal_type: &str, payload: Value| {
             person.posting_json(path, json!({ "to": to, "type": signal_type, "payload": payload }))
         };
@@ -158,6 +90,8 @@ impl Everything {
             ("nobody_to_call", initiate("dm:alice")),
             ("not_a_member", initiate("dm:bob:carol")),
             ("not_a_participant", carol.posting(&format!("/calls/{call}/end"))),
+            ("not_in_call", remove(alice, "carol")),
+            ("not_the_initiator", remove(bob, "alice")),
             ("not_accepted", carol.posting_bytes(&format!("/calls/{ringing}/media"), *b"x")),
             ("not_pending", alice.posting(&format!("/calls/{call}/reject"))),
             ("not_the_sharer", bob.posting(&format!("/screenshare/{share}/stop"))),
@@ -175,9 +109,9 @@ impl Everything {
         ]
     }
 
-    /// One request for each code of the HTTP shell's own, with the status.
-    fn of_the_shell(&self) -> Vec<(&'static str, u16, RequestBuilder)> {
-        let Talk { server, alice, .. } = &self.talk;
+    /// A request for each code of the HTTP layer, with its status.
+    fn http_requests(&self) -> Vec<(&'static str, u16, RequestBuilder)> {
+        let Scene { server, alice, .. } = &self.scene;
         let by_cookie = |name: &str, value: &str| {
             Client::new()
                 .post(format!("{}/logout", server.url))
@@ -185,10 +119,10 @@ impl Everything {
                 .header(name, value)
         };
         let cross_site = by_cookie("content-type", "application/json").header("origin", "https://evil.example");
-        let media = self.talk.path("media");
+        let media = self.scene.path("media");
         vec![
             ("bad_body", 400, alice.posting_bytes("/calls/initiate", *b"{}")),
-            ("bad_cursor", 400, alice.getting(&self.talk.path("signals?after=x"))),
+            ("bad_cursor", 400, alice.getting(&self.scene.path("signals?after=x"))),
             ("bad_json", 400, alice.posting_bytes("/calls/initiate", *b"{")),
             ("body_too_large", 413, alice.posting_bytes("/calls/initiate", vec![b' '; 17 << 10])),
             ("chunk_empty", 400, alice.posting_bytes(&media, *b"")),
@@ -206,50 +140,45 @@ impl Everything {
 
     fn login(&self, name: &str) -> RequestBuilder {
         let body = json!({ "username": name, "password": "wrong" });
-        Client::new().post(format!("{}/login", self.talk.server.url)).json(&body)
+        Client::new().post(format!("{}/login", self.scene.server.url)).json(&body)
     }
 }
 
-/// Code and status of every row of `refusals`.
+/// Code and status of every refusal that a request can meet.
 fn refusals(server: &Server) -> BTreeMap<String, u16> {
     let sql = server.sql();
-    let mut statement = sql.prepare("SELECT code, status FROM refusals").unwrap();
+    let mut statement = sql.prepare("SELECT code, status FROM refusals WHERE over_http").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.collect::<Result<_, _>>().unwrap()
 }
 
 #[tokio::test]
-async fn every_refusal_code_that_a_client_can_meet() {
-    let everything = Everything::set_up().await;
-    let server = &everything.talk.server;
+async fn every_code_of_a_rule_has_a_request() {
+    let all = AllStates::set_up().await;
+    let server = &all.scene.server;
     let statuses = refusals(server);
     let mut met = BTreeSet::new();
-    for (code, request) in everything.of_the_rules() {
-        let status = statuses.get(code).unwrap_or_else(|| panic!("{code} is no code"));
+    for (code, request) in all.rule_requests() {
+        let status = statuses.get(code).unwrap_or_else(|| panic!("{code} is not in refusals"));
         assert!((400..500).contains(status), "{code} has status {status}");
         server.assert_refuses(request, *status, code).await;
         assert!(met.insert(code), "{code} is here twice");
     }
-    // Each wrong password counts, so this comes last.
+    // Last, because each wrong password counts.
     for (code, request) in
         [("wrong_credentials", "one"), ("wrong_credentials", "two"), ("too_many_logins_from_address", "three")]
-            .map(|(code, name)| (code, everything.login(name)))
+            .map(|(code, name)| (code, all.login(name)))
     {
         let status = statuses.get(code).copied().unwrap_or(401);
         server.assert_refuses(request, status, code).await;
     }
     met.insert("too_many_logins_from_address");
 
-    let elsewhere: BTreeSet<&str> = MET_ELSEWHERE.iter().copied().collect();
-    assert_eq!(elsewhere.len(), MET_ELSEWHERE.len(), "a code is there twice");
-    let both: Vec<_> = met.intersection(&elsewhere).collect();
-    assert!(both.is_empty(), "requests are answered with {both:?}");
-    let listed: BTreeSet<&str> = met.union(&elsewhere).copied().collect();
-    let known: BTreeSet<&str> = statuses.keys().map(String::as_str).collect();
-    assert_eq!(listed, known, "the codes of this file and of the table refusals");
+    let reachable: BTreeSet<&str> = statuses.keys().map(String::as_str).collect();
+    assert_eq!(met, reachable, "the codes of this file, and those of refusals with over_http");
 }
 
-/// The codes that stand in the sources of the HTTP shell, next to what makes an error of them.
+/// The codes in the sources of the HTTP layer, next to an error constructor.
 fn codes_in_the_sources() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
     let mut codes = BTreeSet::new();
@@ -268,12 +197,12 @@ fn codes_in_the_sources() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_code_of_the_http_shell_is_met() {
-    let everything = Everything::set_up().await;
-    let server = &everything.talk.server;
+async fn every_code_of_the_http_layer_has_a_request() {
+    let all = AllStates::set_up().await;
+    let server = &all.scene.server;
     let mut listed: BTreeSet<String> =
-        MET_IN_OTHER_TESTS.iter().chain(NOBODYS_FAULT).map(|code| (*code).to_owned()).collect();
-    for (code, status, request) in everything.of_the_shell() {
+        COVERED_BY_OTHER_TESTS.iter().chain(NOT_PROVOKABLE).map(|code| (*code).to_owned()).collect();
+    for (code, status, request) in all.http_requests() {
         server.assert_refuses(request, status, code).await;
         assert!(listed.insert(code.to_owned()), "{code} is here twice");
     }

@@ -1,28 +1,28 @@
-//! People and channels that an admin removes in the middle of something, with the command line or SQL.
+//! Users, members and channels that an admin removes during a call, with the command line or SQL.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::scenes::{Talk, participants};
+use crate::scenes::{Scene, participants};
 use crate::support::Server;
 
 #[tokio::test]
-async fn a_removed_callee_does_not_wedge_the_call() {
-    let talk = Talk::active().await;
-    assert_eq!(talk.bob.post_json(&talk.path("screenshare"), json!({ "on": true })).await.0, 200);
-    talk.server.run(&["user", "remove", "bob"], "");
-    let state = talk.state().await;
+async fn a_removed_callee_ends_a_call_of_two() {
+    let scene = Scene::active().await;
+    assert_eq!(scene.bob.post_json(&scene.path("screenshare"), json!({ "on": true })).await.0, 200);
+    scene.server.run(&["user", "remove", "bob"], "");
+    let state = scene.state().await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     assert_eq!(participants(&state), "alice left, bob left");
-    let request = talk.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
-    talk.server.assert_refuses(request, 404, "user_not_found").await;
-    talk.alice.call("dm:alice:carol").await;
-    talk.server.assert_integrity();
+    let request = scene.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
+    scene.server.assert_refuses(request, 404, "user_not_found").await;
+    scene.alice.call("dm:alice:carol").await;
+    scene.server.assert_integrity();
 }
 
 #[tokio::test]
-async fn a_removed_initiator_leaves_the_others_talking() {
+async fn a_removed_initiator_does_not_end_a_group_call() {
     let server = Server::start();
     let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
     let channel = server.private_channel(&["alice", "bob", "carol"]);
@@ -40,15 +40,15 @@ async fn a_removed_initiator_leaves_the_others_talking() {
 }
 
 #[tokio::test]
-async fn the_last_callee_who_is_removed_ends_the_ringing() {
-    let talk = Talk::ringing().await;
-    talk.server.execute("DELETE FROM users WHERE username = 'bob'");
-    assert_eq!(talk.state().await["state"], "rejected");
-    talk.server.assert_integrity();
+async fn removing_the_only_callee_ends_the_ringing() {
+    let scene = Scene::ringing().await;
+    scene.server.execute("DELETE FROM users WHERE username = 'bob'");
+    assert_eq!(scene.state().await["state"], "rejected");
+    scene.server.assert_integrity();
 }
 
 #[tokio::test]
-async fn a_removed_member_is_off_the_call_and_the_share() {
+async fn a_removed_member_leaves_the_call_and_the_share() {
     let server = Server::start();
     let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
     let channel = server.private_channel(&["alice", "bob", "carol"]);
@@ -62,7 +62,7 @@ async fn a_removed_member_is_off_the_call_and_the_share() {
     server.run(&["channel", "leave", &channel, "bob"], "");
     assert_eq!(participants(&alice.read(&path("state")).await), "alice accepted, bob left, carol accepted");
     assert_eq!(alice.read(&share).await["active"], false);
-    // Nor does he walk back in, but he can be asked back.
+    // bob cannot rejoin by himself, but a participant can invite him.
     server.assert_refuses(bob.posting(&path("accept")), 403, "not_a_member").await;
     server.assert_refuses(bob.getting(&share), 403, "not_a_member").await;
     assert_eq!(alice.post_json(&path("invite"), json!({ "username": "bob" })).await.0, 200);
@@ -71,7 +71,7 @@ async fn a_removed_member_is_off_the_call_and_the_share() {
     server.execute("DELETE FROM private_channel_members WHERE username <> 'alice'");
     let state = alice.read(&path("state")).await;
     assert_eq!(participants(&state), "alice accepted, bob accepted, carol left");
-    assert_eq!(state["state"], "active", "bob was asked in");
+    assert_eq!(state["state"], "active", "bob was invited");
     server.assert_integrity();
 }
 
@@ -92,41 +92,41 @@ async fn a_deleted_channel_ends_its_call() {
 
 #[tokio::test]
 async fn an_admin_ends_a_call_in_a_shell() {
-    let talk = Talk::active().await;
-    talk.server.execute("UPDATE calls SET state = 'ended'");
-    let state = talk.state().await;
+    let scene = Scene::active().await;
+    scene.server.execute("UPDATE calls SET state = 'ended'");
+    let state = scene.state().await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("admin")));
-    talk.alice.call("dm:alice:bob").await;
-    talk.server.assert_integrity();
+    scene.alice.call("dm:alice:bob").await;
+    scene.server.assert_integrity();
 }
 
 #[tokio::test]
 async fn settings_take_effect_at_once() {
-    let talk = Talk::active().await;
+    let scene = Scene::active().await;
     let signal = |bytes: usize| json!({ "to": "bob", "type": "offer", "payload": "x".repeat(bytes - 2) });
-    talk.server.execute("UPDATE settings SET value = 1000 WHERE name = 'signal_max_bytes'");
-    assert_eq!(talk.alice.post_json(&talk.path("signal"), signal(1000)).await.0, 200);
-    let request = talk.alice.posting_json(&talk.path("signal"), signal(1001));
-    talk.server.assert_refuses(request, 413, "signal_too_large").await;
-    talk.server.execute("UPDATE settings SET value = 1048576 WHERE name = 'signal_max_bytes'");
-    assert_eq!(talk.alice.post_json(&talk.path("signal"), signal(1_048_576)).await.0, 200);
+    scene.server.execute("UPDATE settings SET value = 1000 WHERE name = 'signal_max_bytes'");
+    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal(1000)).await.0, 200);
+    let request = scene.alice.posting_json(&scene.path("signal"), signal(1001));
+    scene.server.assert_refuses(request, 413, "signal_too_large").await;
+    scene.server.execute("UPDATE settings SET value = 1048576 WHERE name = 'signal_max_bytes'");
+    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal(1_048_576)).await.0, 200);
 
-    talk.server.execute("UPDATE settings SET value = 10 WHERE name = 'media_chunk_max_bytes'");
-    assert_eq!(talk.alice.post_bytes(&talk.path("media"), [1; 10]).await.0, 200);
-    let request = talk.alice.posting_bytes(&talk.path("media"), [1; 11]);
-    talk.server.assert_refuses(request, 413, "media_chunk_too_large").await;
-    talk.server.execute("UPDATE settings SET value = 16777216 WHERE name = 'media_chunk_max_bytes'");
-    assert_eq!(talk.alice.post_bytes(&talk.path("media"), vec![1; 5 << 20]).await.0, 200);
+    scene.server.execute("UPDATE settings SET value = 10 WHERE name = 'media_chunk_max_bytes'");
+    assert_eq!(scene.alice.post_bytes(&scene.path("media"), [1; 10]).await.0, 200);
+    let request = scene.alice.posting_bytes(&scene.path("media"), [1; 11]);
+    scene.server.assert_refuses(request, 413, "media_chunk_too_large").await;
+    scene.server.execute("UPDATE settings SET value = 16777216 WHERE name = 'media_chunk_max_bytes'");
+    assert_eq!(scene.alice.post_bytes(&scene.path("media"), vec![1; 5 << 20]).await.0, 200);
 
-    talk.alice.call("dm:alice:carol").await;
-    talk.server.age_invitations(31.0);
-    assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
-    talk.server.eventually("SELECT count(*) = 0 FROM calls WHERE state = 'ringing'", Duration::from_secs(3)).await;
-    talk.server.execute("UPDATE settings SET value = 120 WHERE name = 'ringing_timeout'");
-    let call = talk.alice.call("dm:alice:carol").await;
-    talk.server.age_invitations(100.0);
-    assert_eq!(talk.carol.read("/calls/incoming").await[0]["call_id"], call.as_str());
-    talk.server.execute("UPDATE settings SET value = 99 WHERE name = 'ringing_timeout'");
-    assert_eq!(talk.carol.read("/calls/incoming").await, json!([]));
-    assert_eq!(talk.alice.read(&format!("/calls/{call}/state")).await["ended_reason"], "timeout");
+    scene.alice.call("dm:alice:carol").await;
+    scene.server.age_invitations(31.0);
+    assert_eq!(scene.carol.read("/calls/incoming").await, json!([]));
+    scene.server.eventually("SELECT count(*) = 0 FROM calls WHERE state = 'ringing'", Duration::from_secs(3)).await;
+    scene.server.execute("UPDATE settings SET value = 120 WHERE name = 'ringing_timeout'");
+    let call = scene.alice.call("dm:alice:carol").await;
+    scene.server.age_invitations(100.0);
+    assert_eq!(scene.carol.read("/calls/incoming").await[0]["call_id"], call.as_str());
+    scene.server.execute("UPDATE settings SET value = 99 WHERE name = 'ringing_timeout'");
+    assert_eq!(scene.carol.read("/calls/incoming").await, json!([]));
+    assert_eq!(scene.alice.read(&format!("/calls/{call}/state")).await["ended_reason"], "timeout");
 }

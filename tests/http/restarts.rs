@@ -1,4 +1,4 @@
-//! A server that is killed, and one that is asked to stop.
+//! SIGKILL, SIGTERM, and a write lock that another program holds.
 
 use std::time::{Duration, Instant};
 
@@ -6,26 +6,26 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 
 use crate::raw::{Raw, head};
-use crate::scenes::{Talk, participants};
+use crate::scenes::{Scene, participants};
 use crate::support::{Server, answer};
 
 #[tokio::test]
-async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
-    let talk = Talk::active().await;
+async fn a_restart_ends_the_calls_and_shares_of_a_killed_server() {
+    let scene = Scene::active().await;
     let signal = json!({ "to": "bob", "type": "offer", "payload": 1 });
-    assert_eq!(talk.alice.post_json(&talk.path("signal"), signal).await.0, 200);
-    assert_eq!(talk.alice.post_bytes(&talk.path("media"), b"chunk".as_slice()).await.0, 200);
-    let ringing = talk.carol.call("dm:bob:carol").await;
+    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal).await.0, 200);
+    assert_eq!(scene.alice.post_bytes(&scene.path("media"), b"chunk".as_slice()).await.0, 200);
+    let ringing = scene.carol.call("dm:bob:carol").await;
     let start = json!({ "channel": "dm:alice:bob" });
-    let (_, share) = talk.alice.post_json("/screenshare/start", start).await;
+    let (_, share) = scene.alice.post_json("/screenshare/start", start).await;
     let share = share["share_id"].as_str().unwrap().to_owned();
     let upload = format!("/screenshare/{share}/media");
-    assert_eq!(talk.alice.post_bytes(&upload, b"chunk".as_slice()).await.0, 200);
-    // One that is over keeps its end.
-    let over = talk.alice.call("dm:alice:carol").await;
-    assert_eq!(talk.alice.post(&format!("/calls/{over}/end")).await.0, 200);
+    assert_eq!(scene.alice.post_bytes(&upload, b"chunk".as_slice()).await.0, 200);
+    // A finished call keeps its reason.
+    let over = scene.alice.call("dm:alice:carol").await;
+    assert_eq!(scene.alice.post(&format!("/calls/{over}/end")).await.0, 200);
 
-    let Talk { server, alice, call, .. } = talk;
+    let Scene { server, alice, call, .. } = scene;
     let (folder, status) = server.stop(Signal::SIGKILL);
     assert!(!status.success());
     let server = Server::start_in(folder, &[]);
@@ -33,7 +33,7 @@ async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
         let request = reqwest::Client::new().get(format!("{}{path}", server.url));
         answer(request.bearer_auth(&alice.token))
     };
-    // The session of before is still one.
+    // Sessions survive the restart.
     let (status, state) = get(format!("/calls/{call}/state")).await;
     assert_eq!(status, 200, "{state}");
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("restart")));
@@ -50,9 +50,9 @@ async fn a_killed_server_ends_what_was_live_when_it_starts_again() {
 }
 
 #[tokio::test]
-async fn what_timed_out_while_no_server_ran_has_timed_out() {
-    let talk = Talk::ringing().await;
-    let (folder, _) = talk.server.stop(Signal::SIGKILL);
+async fn a_timeout_while_no_server_ran_is_a_timeout() {
+    let scene = Scene::ringing().await;
+    let (folder, _) = scene.server.stop(Signal::SIGKILL);
     crate::support::connect(&folder.path().join("presence.db"))
         .execute_batch(
             "UPDATE calls SET started_ts = started_ts - 100; UPDATE call_participants SET invited_ts = invited_ts - 100",
@@ -64,30 +64,30 @@ async fn what_timed_out_while_no_server_ran_has_timed_out() {
 }
 
 #[tokio::test]
-async fn sigterm_finishes_the_request_under_way_and_exits_0() {
-    let talk = Talk::active().await;
-    let mut raw = Raw::connect(&talk.server);
+async fn sigterm_finishes_running_requests_and_exits_0() {
+    let scene = Scene::active().await;
+    let mut raw = Raw::connect(&scene.server);
     raw.send(format!(
         "{}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
-        head(&talk.alice, &format!("POST {}", talk.path("media")))
+        head(&scene.alice, &format!("POST {}", scene.path("media")))
     ));
-    // Now the server waits for the body.
-    assert_eq!(raw.answer().unwrap().status, 100);
+    // The server waits for the body.
+    assert_eq!(raw.response().unwrap().status, 100);
     raw.send("12345");
-    let mut idle = Raw::connect(&talk.server);
-    assert_eq!(idle.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").answer().unwrap().status, 200);
+    let mut idle = Raw::connect(&scene.server);
+    assert_eq!(idle.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap().status, 200);
 
-    let address = talk.server.url.trim_start_matches("http://").to_owned();
-    kill(talk.server.process(), Signal::SIGTERM).unwrap();
+    let address = scene.server.url.trim_start_matches("http://").to_owned();
+    kill(scene.server.process(), Signal::SIGTERM).unwrap();
     let deadline = Instant::now() + Duration::from_secs(3);
     while std::net::TcpStream::connect(&address).is_ok() {
-        assert!(Instant::now() < deadline, "a stopping server takes nobody in");
+        assert!(Instant::now() < deadline, "a stopping server still accepts connections");
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(idle.is_closed(), "a connection with nothing under way is closed");
-    let answer = raw.send("67890").answer().unwrap();
+    assert!(idle.is_closed(), "an idle connection stays open");
+    let answer = raw.send("67890").response().unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
-    let (folder, status) = talk.server.stop(Signal::SIGTERM);
+    let (folder, status) = scene.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
     let sql = crate::support::connect(&folder.path().join("presence.db"));
     let stored: Vec<u8> = sql.query_row("SELECT data FROM call_media", [], |row| row.get(0)).unwrap();
@@ -95,36 +95,36 @@ async fn sigterm_finishes_the_request_under_way_and_exits_0() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_finishes_does_not_keep_the_server() {
-    let talk = Talk::active().await;
-    let mut raw = Raw::connect(&talk.server);
+async fn a_stalled_request_does_not_prevent_the_stop() {
+    let scene = Scene::active().await;
+    let mut raw = Raw::connect(&scene.server);
     raw.send(format!(
         "{}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
-        head(&talk.alice, &format!("POST {}", talk.path("media")))
+        head(&scene.alice, &format!("POST {}", scene.path("media")))
     ));
-    assert_eq!(raw.answer().unwrap().status, 100);
+    assert_eq!(raw.response().unwrap().status, 100);
     let begin = Instant::now();
-    let (_folder, status) = talk.server.stop(Signal::SIGINT);
+    let (_folder, status) = scene.server.stop(Signal::SIGINT);
     assert_eq!(status.code(), Some(0));
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_who_holds_the_write_lock_delays_writes_alone() {
-    let talk = Talk::active().await;
-    let admin = talk.server.sql();
+async fn a_held_write_lock_delays_writes_but_not_reads() {
+    let scene = Scene::active().await;
+    let admin = scene.server.sql();
     admin.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let end = talk.path("end");
-    let request = talk.alice.post(&end);
+    let end = scene.path("end");
+    let request = scene.alice.post(&end);
     let reads = async {
         for _ in 0..10 {
-            assert_eq!(talk.bob.read(&talk.path("state")).await["state"], "active");
+            assert_eq!(scene.bob.read(&scene.path("state")).await["state"], "active");
         }
     };
     let ((status, body), ()) = futures_util::future::join(request, reads).await;
     assert_eq!((status, &body["code"]), (503, &json!("database_busy")));
     admin.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(talk.state().await["state"], "active", "what was refused was not done");
-    assert_eq!(talk.alice.post(&end).await.0, 200);
-    talk.server.assert_integrity();
+    assert_eq!(scene.state().await["state"], "active", "the refused write changed nothing");
+    assert_eq!(scene.alice.post(&end).await.0, 200);
+    scene.server.assert_integrity();
 }

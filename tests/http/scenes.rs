@@ -1,11 +1,11 @@
-//! Where many tests begin: people in the middle of something.
+//! The situations in which many tests begin.
 
 use serde_json::Value;
 
 use crate::support::{Person, Server};
 
-/// alice and bob, a call between them that bob has answered, and carol, who has nothing to do with it.
-pub struct Talk {
+/// A server with alice, bob and carol, and a call from alice to bob.
+pub struct Scene {
     pub server: Server,
     pub alice: Person,
     pub bob: Person,
@@ -13,8 +13,8 @@ pub struct Talk {
     pub call: String,
 }
 
-impl Talk {
-    /// alice has called bob, and it rings.
+impl Scene {
+    /// The call rings.
     pub async fn ringing() -> Self {
         let server = Server::start();
         let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
@@ -22,19 +22,19 @@ impl Talk {
         Self { server, alice, bob, carol, call }
     }
 
-    /// bob has answered.
+    /// bob has accepted the call.
     pub async fn active() -> Self {
-        let talk = Self::ringing().await;
-        assert_eq!(talk.bob.post(&talk.path("accept")).await.0, 200);
-        talk
+        let scene = Self::ringing().await;
+        assert_eq!(scene.bob.post(&scene.path("accept")).await.0, 200);
+        scene
     }
 
-    /// A path of this call.
+    /// A path below this call.
     pub fn path(&self, what: &str) -> String {
         format!("/calls/{}/{what}", self.call)
     }
 
-    /// The state as alice reads it.
+    /// The state of the call, as alice reads it.
     pub async fn state(&self) -> Value {
         self.alice.read(&self.path("state")).await
     }
@@ -43,11 +43,11 @@ impl Talk {
 /// The states of a call's participants as `GET /calls/ID/state` gives them: `alice accepted, bob pending`.
 pub fn participants(state: &Value) -> String {
     let people = state["participants"].as_array().unwrap();
-    let words: Vec<String> = people
+    let states: Vec<String> = people
         .iter()
         .map(|person| format!("{} {}", person["username"].as_str().unwrap(), person["state"].as_str().unwrap()))
         .collect();
-    words.join(", ")
+    states.join(", ")
 }
 
 /// The names of the members of a JSON object, sorted.

@@ -1,4 +1,4 @@
-//! `/screenshare`: screens shared in a channel outside a call.
+//! `/screenshare`: screen shares outside calls.
 
 use base64_simd::STANDARD;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::scenes::keys;
 use crate::support::{Person, Server};
 
-/// alice shares her screen in a channel with bob and carol; dave is a stranger.
+/// alice shares her screen in a channel with bob and carol. dave is not a member.
 struct Share {
     server: Server,
     people: [Person; 4],
@@ -44,7 +44,7 @@ fn offer(to: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_share_is_seen_by_the_members_until_it_is_stopped() {
+async fn members_see_a_share_until_it_is_stopped() {
     let share = Share::active().await;
     let [alice, bob, ..] = &share.people;
     let active = format!("/screenshare/active?channel={}", share.channel);
@@ -62,7 +62,7 @@ async fn a_share_is_seen_by_the_members_until_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_new_share_ends_my_earlier_one_in_the_channel_and_no_other() {
+async fn a_new_share_ends_the_sharers_earlier_one_in_the_channel() {
     let share = Share::active().await;
     let [alice, bob, ..] = &share.people;
     let of_bob = start(bob, &share.channel).await;
@@ -75,7 +75,7 @@ async fn a_new_share_ends_my_earlier_one_in_the_channel_and_no_other() {
     };
     let active = format!("/screenshare/active?channel={}", share.channel);
     assert_eq!(ids(bob.read(&active).await), [of_bob, second]);
-    // A DM spelled in two orders is one channel.
+    // Both orders of a DM's names are one channel.
     for spelling in ["dm:alice:bob", "dm:bob:alice"] {
         let active = bob.read(&format!("/screenshare/active?channel={spelling}")).await;
         assert_eq!(active[0]["channel"], "dm:alice:bob");
@@ -83,14 +83,14 @@ async fn a_new_share_ends_my_earlier_one_in_the_channel_and_no_other() {
     }
     let again = start(alice, "dm:alice:bob").await;
     assert_eq!(ids(bob.read("/screenshare/active?channel=dm:bob:alice").await), [again]);
-    // What ended took its media along.
+    // Ending a share deletes its media.
     let read = bob.read(&share.path("media")).await;
     assert_eq!((&read["active"], &read["chunks"]), (&json!(false), &json!([])));
     share.server.assert_integrity();
 }
 
 #[tokio::test]
-async fn starting_is_for_members_of_channels_that_have_some() {
+async fn starting_requires_membership() {
     let share = Share::active().await;
     let [alice, _, _, dave] = &share.people;
     for (person, channel, status, code) in [
@@ -111,7 +111,7 @@ async fn starting_is_for_members_of_channels_that_have_some() {
 }
 
 #[tokio::test]
-async fn stopping_is_the_sharers() {
+async fn only_the_sharer_stops_a_share() {
     let share = Share::active().await;
     let [alice, bob, _, dave] = &share.people;
     for person in [bob, dave] {
@@ -120,14 +120,14 @@ async fn stopping_is_the_sharers() {
     }
     let unknown = alice.posting("/screenshare/none/stop");
     share.server.assert_refuses(unknown, 404, "share_not_found").await;
-    // The id of a call is no share's.
+    // A call's id is not found as a share.
     let call = alice.call("dm:alice:bob").await;
     let of_call = alice.posting(&format!("/screenshare/{call}/stop"));
     share.server.assert_refuses(of_call, 404, "share_not_found").await;
 }
 
 #[tokio::test]
-async fn active_shares_are_for_members() {
+async fn listing_shares_requires_membership() {
     let share = Share::active().await;
     let dave = &share.people[3];
     for (query, status, code) in [
@@ -143,7 +143,7 @@ async fn active_shares_are_for_members() {
 }
 
 #[tokio::test]
-async fn signals_of_a_share_have_the_sharer_at_one_end() {
+async fn signals_of_a_share_are_between_the_sharer_and_a_member() {
     let share = Share::active().await;
     let [alice, bob, carol, dave] = &share.people;
     let (signal, signals) = (share.path("signal"), share.path("signals"));
@@ -182,7 +182,7 @@ async fn signals_of_a_share_have_the_sharer_at_one_end() {
     server.assert_refuses(bob.getting(&format!("{signals}?after=x")), 400, "bad_cursor").await;
 
     share.stop().await;
-    assert_eq!(bob.read(&signals).await, json!([]), "what ends takes its signals with it");
+    assert_eq!(bob.read(&signals).await, json!([]), "ending a share deletes its signals");
     server.assert_refuses(bob.posting_json(&signal, offer("alice")), 409, "share_ended").await;
     server.assert_refuses(dave.posting_json(&signal, offer("alice")), 403, "not_a_member").await;
     server.assert_refuses(dave.getting(&signals), 403, "not_a_member").await;
@@ -190,7 +190,7 @@ async fn signals_of_a_share_have_the_sharer_at_one_end() {
 }
 
 #[tokio::test]
-async fn media_of_a_share_is_the_sharers_and_for_the_members() {
+async fn the_sharer_uploads_media_and_members_read_it() {
     let share = Share::active().await;
     let [alice, bob, _, dave] = &share.people;
     let media = share.path("media");

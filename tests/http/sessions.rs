@@ -1,4 +1,4 @@
-//! Who is calling: tokens, cookies, `POST /logout`, and what ends a session.
+//! Authentication: tokens, cookies, `POST /logout`, and the end of sessions.
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Server, answer, assert_refused};
 
-/// Every route that wants somebody to be logged in.
+/// Every route that needs a session.
 pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/calls/initiate"),
     ("GET", "/calls/incoming"),
@@ -34,7 +34,7 @@ pub const ROUTES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_route_wants_somebody_to_be_logged_in() {
+async fn every_route_needs_a_session() {
     let server = Server::start();
     let (alice, _bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
@@ -66,12 +66,12 @@ async fn every_route_wants_somebody_to_be_logged_in() {
 }
 
 #[tokio::test]
-async fn health_and_the_bearer_scheme_are_for_everybody() {
+async fn health_is_public_and_the_bearer_scheme_is_case_insensitive() {
     let server = Server::start();
     let alice = server.person("alice");
     let health = Client::new().get(format!("{}/healthz", server.url));
     assert_eq!(answer(health).await, (200, json!({ "status": "ok" })));
-    // The scheme is case-insensitive: RFC 9110, section 11.1.
+    // RFC 9110, section 11.1.
     let request = Client::new()
         .get(format!("{}/calls/incoming", server.url))
         .header("authorization", format!("bearer {}", alice.token));
@@ -79,7 +79,7 @@ async fn health_and_the_bearer_scheme_are_for_everybody() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_not_mended_by_a_right_cookie() {
+async fn an_invalid_token_is_refused_despite_a_valid_cookie() {
     let server = Server::start();
     let alice = server.person("alice");
     let request = Client::new()
@@ -89,7 +89,7 @@ async fn a_wrong_token_is_not_mended_by_a_right_cookie() {
     server.assert_refuses(request, 401, "unauthorized").await;
 }
 
-/// Requests with a cookie alone, as browsers send them.
+/// Sends requests with a cookie and without a token, as browsers do.
 struct Browser {
     server: Server,
     token: String,
@@ -120,7 +120,7 @@ impl Browser {
 }
 
 #[tokio::test]
-async fn a_cookie_does_for_what_the_own_site_sends() {
+async fn a_cookie_authenticates_requests_of_the_own_site() {
     let browser = Browser::start();
     let here = browser.server.url.clone();
     for headers in [
@@ -137,14 +137,14 @@ async fn a_cookie_does_for_what_the_own_site_sends() {
         assert_eq!(answer(browser.request(Method::POST, &end, headers)).await.0, 200);
     }
     let incoming = browser.request(Method::GET, "/calls/incoming", &[("sec-fetch-site", "cross-site")]);
-    assert_eq!(answer(incoming).await, (200, json!([])), "reading changes nothing");
+    assert_eq!(answer(incoming).await, (200, json!([])), "a GET changes nothing");
 }
 
 #[tokio::test]
-async fn a_cookie_does_not_do_for_what_another_site_can_send() {
+async fn a_cookie_does_not_authenticate_requests_of_other_sites() {
     let browser = Browser::start();
     let server = &browser.server;
-    // What a form can send without asking first, and nothing at all.
+    // The content types that a form sends without a CORS preflight, and none.
     for content_type in [
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -171,7 +171,7 @@ async fn a_cookie_does_not_do_for_what_another_site_can_send() {
         server.assert_refuses(browser.initiate(&[json, header]), 403, "cross_site").await;
         let logout = browser.request(Method::POST, "/logout", &[json, header]);
         server.assert_refuses(logout, 403, "cross_site").await;
-        // A token is nothing that a browser adds by itself.
+        // Browsers never add a bearer token by themselves.
         let with_token = browser.initiate(&[header]).bearer_auth(&browser.token);
         let (status, body) = answer(with_token).await;
         assert_eq!(status, 200, "{header:?}: {body}");
@@ -185,7 +185,7 @@ async fn a_cookie_does_not_do_for_what_another_site_can_send() {
 }
 
 #[tokio::test]
-async fn logout_ends_the_session_that_asks_and_no_other() {
+async fn logout_ends_only_the_session_of_the_request() {
     let server = Server::start();
     let (phone, laptop) = (server.person("alice"), server.person("alice"));
     let response = phone.posting("/logout").send().await.unwrap();
@@ -225,7 +225,7 @@ async fn a_removed_user_and_a_changed_password_end_sessions() {
     assert_eq!(bob.read("/calls/incoming").await, json!([]));
     server.run(&["user", "remove", "bob"], "");
     server.assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized").await;
-    // Somebody who is given the name later gets nothing of it.
+    // A later user of the same name does not revive the session.
     server.person("bob");
     server.assert_refuses(bob.getting("/calls/incoming"), 401, "unauthorized").await;
 }

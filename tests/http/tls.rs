@@ -1,4 +1,4 @@
-//! HTTPS: certificates that are given and of our own, what changes them, and clients that speak something else.
+//! HTTPS: given and self-signed certificates, their replacement, and clients that do not speak TLS.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use crate::support::{PROGRAM, Server, wait};
 
-/// No handshake of the server's may take longer, with something to spare for a machine that is busy.
+/// The server's handshake timeout, and room for a busy machine.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(25);
 
-/// A client that trusts one authority and keeps no connection, so that each request shakes hands.
-fn client(authority: &str) -> Client {
+/// A client that trusts one CA and reuses no connection, so that each request makes a TLS handshake.
+fn client(ca: &str) -> Client {
     Client::builder()
-        .add_root_certificate(Certificate::from_pem(authority.as_bytes()).unwrap())
+        .add_root_certificate(Certificate::from_pem(ca.as_bytes()).unwrap())
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(30))
@@ -29,11 +29,11 @@ fn client(authority: &str) -> Client {
         .unwrap()
 }
 
-fn authority_of(server: &Server) -> String {
+fn ca_of(server: &Server) -> String {
     fs::read_to_string(server.folder.path().join("presence.db-authority.pem")).unwrap()
 }
 
-/// A certificate for 127.0.0.1 that is its own authority, and its key.
+/// A self-signed certificate for 127.0.0.1 and its key.
 fn certificate() -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -44,14 +44,14 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// The address of a server, for a client that speaks what it likes.
+/// A TCP connection to the server, without TLS.
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.url.trim_start_matches("https://")).unwrap();
     stream.set_read_timeout(Some(HANDSHAKE_MAX)).unwrap();
     stream
 }
 
-fn answer_to(server: &Server, request: &str) -> String {
+fn response_to(server: &Server, request: &str) -> String {
     let mut stream = connect(server);
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -60,25 +60,27 @@ fn answer_to(server: &Server, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_trusts_the_authority_is_served() {
+async fn clients_that_trust_the_ca_are_served() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let trusting = client(&authority_of(&server));
+    let trusting = client(&ca_of(&server));
     let health = trusting.get(format!("{}/healthz", server.url)).send().await.unwrap();
     assert_eq!(health.status(), 200);
     assert!(!health.headers().contains_key("strict-transport-security"));
     let (other, _) = certificate();
     assert!(client(&other).get(format!("{}/healthz", server.url)).send().await.is_err());
 
-    let downloaded = trusting.get(format!("{}/authority.crt", server.url)).send().await.unwrap();
-    assert_eq!(downloaded.headers()["content-type"], "application/x-x509-ca-cert");
-    let downloaded = downloaded.text().await.unwrap();
-    assert!(!downloaded.contains("PRIVATE"), "the key stays here");
-    let by_download = client(&downloaded).get(format!("{}/healthz", server.url)).send().await.unwrap();
-    assert_eq!(by_download.status(), 200);
+    for path in ["/ca.crt", "/authority.crt"] {
+        let downloaded = trusting.get(format!("{}{path}", server.url)).send().await.unwrap();
+        assert_eq!(downloaded.headers()["content-type"], "application/x-x509-ca-cert");
+        let downloaded = downloaded.text().await.unwrap();
+        assert!(!downloaded.contains("PRIVATE"), "the download has no key");
+        let health = client(&downloaded).get(format!("{}/healthz", server.url)).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+    }
 }
 
 #[tokio::test]
-async fn the_authority_stays_and_its_files_are_the_owners() {
+async fn the_ca_survives_a_restart_and_only_the_owner_reads_it() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     let names = ["presence.db-authority.pem", "presence.db-tls.pem"];
     let texts = |folder: &Path| names.map(|name| fs::read_to_string(folder.join(name)).unwrap());
@@ -90,20 +92,20 @@ async fn the_authority_stays_and_its_files_are_the_owners() {
     let again = Server::start_in(folder, &["--tls-self-signed"]);
     assert_eq!(texts(again.folder.path()), before);
 
-    // Of a machine with another address, nothing is left but the authority.
+    // A certificate of another CA is replaced. Our CA stays.
     let (folder, _) = again.stop(Signal::SIGTERM);
-    let (elsewhere, key) = certificate();
-    fs::write(folder.path().join(names[1]), elsewhere + &key).unwrap();
-    let moved = Server::start_in(folder, &["--tls-self-signed"]);
-    let after = texts(moved.folder.path());
+    let (foreign, key) = certificate();
+    fs::write(folder.path().join(names[1]), foreign + &key).unwrap();
+    let again = Server::start_in(folder, &["--tls-self-signed"]);
+    let after = texts(again.folder.path());
     assert_eq!(after[0], before[0]);
     assert_ne!(after[1], before[1]);
-    let health = client(&before[0]).get(format!("{}/healthz", moved.url)).send().await.unwrap();
+    let health = client(&before[0]).get(format!("{}/healthz", again.url)).send().await.unwrap();
     assert_eq!(health.status(), 200);
 }
 
 #[tokio::test]
-async fn a_changed_certificate_is_taken_up_and_a_bad_one_is_not() {
+async fn a_changed_certificate_is_loaded_and_a_bad_one_is_not() {
     let folder = TempDir::new().unwrap();
     let (certificate_path, key_path) = (folder.path().join("a.crt"), folder.path().join("a.key"));
     let (first, first_key) = certificate();
@@ -115,30 +117,30 @@ async fn a_changed_certificate_is_taken_up_and_a_bad_one_is_not() {
     let answer = client(&first).get(&health).send().await.unwrap();
     assert_eq!(answer.headers()["strict-transport-security"], "max-age=15552000");
 
-    // The new certificate comes first, and does not fit the key that is still there; then a good pair.
+    // First a file that is not a certificate, then a certificate that does not match the key, then its key.
     let (second, second_key) = certificate();
     fs::write(&certificate_path, "no certificate").unwrap();
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
-        // A client of its own each time: one that resumes a session asks for no certificate.
-        assert_eq!(client(&first).get(&health).send().await.unwrap().status(), 200, "the old one is kept");
+        // A new client each time: one that resumes a TLS session gets no certificate.
+        assert_eq!(client(&first).get(&health).send().await.unwrap().status(), 200, "the previous one stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     fs::write(&certificate_path, &second).unwrap();
     fs::write(&key_path, &second_key).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while client(&second).get(&health).send().await.is_err() {
-        assert!(Instant::now() < deadline, "the new certificate is not taken up");
+        assert!(Instant::now() < deadline, "the new certificate is not loaded");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(client(&first).get(&health).send().await.is_err(), "the old one is gone");
+    assert!(client(&first).get(&health).send().await.is_err(), "the previous one is gone");
 }
 
 #[tokio::test]
 async fn cookies_are_secure_over_tls() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     server.run(&["user", "add", "alice"], "rabbit hole");
-    let answer = client(&authority_of(&server))
+    let answer = client(&ca_of(&server))
         .post(format!("{}/login", server.url))
         .body(r#"{"username":"alice","password":"rabbit hole"}"#)
         .send()
@@ -152,9 +154,9 @@ async fn cookies_are_secure_over_tls() {
 }
 
 #[tokio::test]
-async fn plain_http_is_sent_to_https() {
+async fn plain_http_is_redirected_to_https() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let answer = answer_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
+    let answer = response_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
     assert!(answer.starts_with("http/1.1 307 "), "{answer}");
     assert!(answer.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{answer}");
     for request in [
@@ -162,20 +164,20 @@ async fn plain_http_is_sent_to_https() {
         "GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
     ] {
-        let answer = answer_to(&server, request);
+        let answer = response_to(&server, request);
         assert!(answer.starts_with("http/1.") && answer.contains(" 400 "), "{answer}");
         assert!(answer.contains(r#""code":"https_needed""#), "{answer}");
     }
 }
 
 #[tokio::test]
-async fn a_handshake_that_never_ends_is_cut_and_holds_nobody() {
+async fn a_stalled_handshake_times_out_and_blocks_nobody() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     let mut silent: Vec<_> = (0..50).map(|_| connect(&server)).collect();
-    // The head of a TLS record that never comes.
+    // The head of a TLS record without its body.
     silent.iter_mut().step_by(2).for_each(|stream| stream.write_all(&[22, 3, 1, 2, 0]).unwrap());
     let begun = Instant::now();
-    let health = client(&authority_of(&server)).get(format!("{}/healthz", server.url)).send().await.unwrap();
+    let health = client(&ca_of(&server)).get(format!("{}/healthz", server.url)).send().await.unwrap();
     assert_eq!(health.status(), 200);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     for mut stream in silent {
@@ -199,7 +201,7 @@ fn a_stopping_server_does_not_wait_for_handshakes() {
 }
 
 #[test]
-fn a_bad_certificate_at_the_start_is_one_line() {
+fn an_unusable_certificate_at_start_is_a_one_line_error() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let ((first, first_key), (_, other_key)) = (certificate(), certificate());
@@ -226,8 +228,8 @@ fn a_bad_certificate_at_the_start_is_one_line() {
     }
 }
 
-/// What `serve` says on standard error until it serves, and what it prints.
-fn said(arguments: &[&str]) -> (String, String) {
+/// What `serve` writes to standard error and to standard output until it serves.
+fn output_of_serve(arguments: &[&str]) -> (String, String) {
     let folder = TempDir::new().unwrap();
     let mut child = Command::new(PROGRAM)
         .arg("--db")
@@ -245,20 +247,20 @@ fn said(arguments: &[&str]) -> (String, String) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait(&mut child, Duration::from_secs(20));
     lines.read_to_string(&mut printed).unwrap();
-    let mut complaints = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
-    (complaints, printed)
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    (errors, printed)
 }
 
 #[test]
-fn plain_http_for_others_is_warned_of() {
-    let (warning, _) = said(&["0.0.0.0:0"]);
+fn plain_http_beyond_loopback_prints_a_warning() {
+    let (warning, _) = output_of_serve(&["0.0.0.0:0"]);
     assert!(warning.starts_with("warning: ") && warning.lines().count() == 1, "{warning}");
     for word in ["microphone", "camera", "screen", "--tls-self-signed"] {
         assert!(warning.contains(word), "{warning}");
     }
     for quiet in [&["127.0.0.1:0"][..], &["0.0.0.0:0", "--behind-proxy"], &["0.0.0.0:0", "--tls-self-signed"]] {
-        let (warning, printed) = said(quiet);
+        let (warning, printed) = output_of_serve(quiet);
         assert_eq!(warning, "", "{quiet:?}");
         let is_self_signed = quiet.contains(&"--tls-self-signed");
         assert_eq!(printed.contains("SHA-256 fingerprint of the authority: "), is_self_signed, "{printed}");

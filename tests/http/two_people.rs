@@ -1,4 +1,4 @@
-//! The call that everything is for: alice calls bob.
+//! The basic call: alice calls bob.
 
 use serde_json::json;
 

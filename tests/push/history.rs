@@ -1,4 +1,4 @@
-//! History, missed calls, and what a first screen needs.
+//! `GET /calls/history`, `/calls/missed` and `/me`.
 
 use serde_json::{Value, json};
 
@@ -32,11 +32,11 @@ async fn four_calls(server: &Server, alice: &Person, bob: &Person) -> Vec<String
 }
 
 #[tokio::test]
-async fn history_is_from_my_side_and_newest_first() {
+async fn history_has_the_callers_view_and_the_newest_first() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let calls = four_calls(&server, &alice, &bob).await;
-    // Aged as it was, the missed call is the oldest.
+    // Aging makes the missed call the oldest.
     let (_, mine) = alice.get("/calls/history").await;
     assert_eq!(outcomes(&mine), ["cancelled", "declined", "answered", "missed"]);
     let (_, bobs) = bob.get("/calls/history?channel=dm:bob:alice").await;
@@ -56,7 +56,7 @@ async fn history_comes_in_pages_without_gaps() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     four_calls(&server, &alice, &bob).await;
-    // Two calls of the same instant must not be taken for one.
+    // Two calls that started at the same instant.
     server
         .sql()
         .execute_batch(
@@ -89,7 +89,7 @@ async fn history_comes_in_pages_without_gaps() {
 }
 
 #[tokio::test]
-async fn history_is_for_members_and_guests_alone() {
+async fn history_requires_membership_or_an_invitation() {
     let server = Server::start();
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
     let call = alice.call("dm:alice:bob").await;
@@ -131,7 +131,7 @@ async fn missed_calls_are_marked_as_seen() {
 }
 
 #[tokio::test]
-async fn me_is_what_a_first_screen_needs() {
+async fn me_has_channels_people_and_live_calls() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     server.person("carol");

@@ -1,4 +1,4 @@
-//! Push: server-sent events, requests that wait, presence, and history.
+//! Push: server-sent events, long polls, presence and history.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,6 +6,7 @@ mod support;
 mod history;
 mod presence;
 mod streams;
+mod unrenderable;
 mod waiting;
 
 use std::time::Duration;
@@ -15,10 +16,10 @@ use serde_json::Value;
 
 use crate::support::Person;
 
-/// A test waits at most this long for what should come at once.
+/// The timeout for what should happen at once.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Somebody's stream of server-sent events.
+/// A user's event stream.
 struct Stream {
     response: Response,
     buffer: String,
@@ -33,7 +34,7 @@ struct Event {
 }
 
 impl Stream {
-    /// Opens a stream, from after event `after` if that is given.
+    /// Opens a stream that resumes after event `after`, if that is given.
     async fn open(person: &Person, after: Option<i64>) -> Self {
         let mut request = person.request(Method::GET, "/events");
         if let Some(after) = after {
@@ -45,7 +46,7 @@ impl Stream {
         Self { response, buffer: String::new() }
     }
 
-    /// Opens a stream and reads the picture that it begins with.
+    /// Opens a stream and reads its first event, a snapshot.
     async fn open_with_snapshot(person: &Person) -> (Self, Event) {
         let mut stream = Self::open(person, None).await;
         let snapshot = stream.next().await.unwrap();
@@ -53,7 +54,7 @@ impl Stream {
         (stream, snapshot)
     }
 
-    /// The next event; `None` when the stream has ended.
+    /// The next event. `None` if the stream has ended.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((block, rest)) = self.buffer.split_once("\n\n") {
@@ -66,20 +67,20 @@ impl Stream {
             }
             match tokio::time::timeout(SOON, self.response.chunk()).await.expect("an event within ten seconds") {
                 Ok(Some(chunk)) => self.buffer.push_str(std::str::from_utf8(&chunk).unwrap()),
-                // A server that was killed breaks the connection off instead of ending it.
+                // A killed server resets the connection.
                 Ok(None) | Err(_) => return None,
             }
         }
     }
 
-    /// The next event, which must have this name.
+    /// The next event. Fails if it has another name.
     async fn expect(&mut self, name: &str) -> Event {
-        let event = self.next().await.expect("the stream goes on");
+        let event = self.next().await.expect("another event");
         assert_eq!(event.name, name, "{event:?}");
         event
     }
 
-    /// The next state of a call, which must be this.
+    /// The next event, a `call`. Fails if the call has another state.
     async fn expect_call(&mut self, state: &str) -> Event {
         let event = self.expect("call").await;
         assert_eq!(event.data["state"], state, "{event:?}");
@@ -87,7 +88,7 @@ impl Stream {
     }
 }
 
-/// The fields of a block, unless it is a comment.
+/// The event of a block. `None` for a comment.
 fn parse(block: &str) -> Option<Event> {
     let field = |name: &str| {
         block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|value| value.trim_start())
@@ -99,7 +100,7 @@ fn parse(block: &str) -> Option<Event> {
     })
 }
 
-/// Asks until the answer is the one expected, as a sweep within a second makes it.
+/// Polls until the value is the expected one. A sweep runs each second.
 async fn eventually<T: PartialEq + std::fmt::Debug>(expected: T, ask: impl Fn() -> T) {
     let begun = std::time::Instant::now();
     while begun.elapsed() < SOON {

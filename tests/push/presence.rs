@@ -1,11 +1,11 @@
-//! No ghost calls: who is not seen leaves, and a call that nobody is on ends by itself.
+//! Presence: participants who are not seen leave, and a call that nobody is seen on ends.
 
 use serde_json::json;
 
 use crate::support::{Server, assert_refused};
 use crate::{Stream, eventually};
 
-/// A call of alice with bob and carol, on which all three are.
+/// An active call of alice, bob and carol.
 async fn three_on_a_call(server: &Server) -> (Vec<crate::support::Person>, String) {
     let people: Vec<_> = ["alice", "bob", "carol"].into_iter().map(|name| server.person(name)).collect();
     let call = people[0].call("dm:alice:bob:carol").await;
@@ -15,7 +15,7 @@ async fn three_on_a_call(server: &Server) -> (Vec<crate::support::Person>, Strin
     (people, call)
 }
 
-/// Makes it so long ago that the named were last seen.
+/// Ages the presence of these users.
 fn unseen(server: &Server, seconds: u32, names: &str) {
     let update =
         format!("UPDATE call_participants SET last_seen_ts = last_seen_ts - {seconds} WHERE username IN ({names})");
@@ -27,7 +27,7 @@ fn states(server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn the_silent_leave_and_the_others_talk_on() {
+async fn unseen_participants_leave() {
     let server = Server::start();
     let (_people, _) = three_on_a_call(&server).await;
     unseen(&server, 61, "'carol'");
@@ -52,7 +52,7 @@ async fn a_call_that_nobody_is_seen_on_is_abandoned() {
 }
 
 #[tokio::test]
-async fn a_look_at_the_state_and_an_open_stream_are_proof() {
+async fn reading_the_state_and_an_open_stream_prove_presence() {
     let server = Server::start();
     let (people, call) = three_on_a_call(&server).await;
     let seen = |name: &str| -> f64 {
@@ -61,14 +61,14 @@ async fn a_look_at_the_state_and_an_open_stream_are_proof() {
     let (_stream, _) = Stream::open_with_snapshot(&people[1]).await;
     unseen(&server, 30, "'alice', 'bob', 'carol'");
     people[0].get(&format!("/calls/{call}/state")).await;
-    // carol reads something else, which proves nothing and writes nothing.
+    // Reading signals does not prove presence.
     people[2].get(&format!("/calls/{call}/signals")).await;
     eventually(true, || seen("alice") < 10.0 && seen("bob") < 10.0).await;
     assert!(seen("carol") >= 30.0);
 }
 
 #[tokio::test]
-async fn polling_the_state_does_not_become_writing() {
+async fn polling_the_state_writes_rarely() {
     let server = Server::start();
     let (people, call) = three_on_a_call(&server).await;
     let seen = || -> f64 { server.value("SELECT last_seen_ts FROM call_participants WHERE username = 'alice'") };
@@ -76,7 +76,7 @@ async fn polling_the_state_does_not_become_writing() {
     for _ in 0..50 {
         people[0].get(&format!("/calls/{call}/state")).await;
     }
-    // A write through the same queue comes after all that the polls could have caused.
+    // This write is queued after those of the polls.
     people[1].post_json(&format!("/calls/{call}/screenshare"), json!({ "on": true })).await;
     assert!(seen() - before <= 5.5, "{} {before}", seen());
     let changes: i64 = server.value("SELECT count(DISTINCT last_seen_ts) FROM call_participants");
@@ -84,7 +84,7 @@ async fn polling_the_state_does_not_become_writing() {
 }
 
 #[tokio::test]
-async fn a_report_counts_only_if_the_server_has_not_seen_them_either() {
+async fn a_gone_report_counts_only_if_the_server_has_not_seen_the_user() {
     let server = Server::start();
     let (people, call) = three_on_a_call(&server).await;
     let gone = format!("/calls/{call}/gone");
@@ -105,7 +105,7 @@ async fn a_report_counts_only_if_the_server_has_not_seen_them_either() {
 }
 
 #[tokio::test]
-async fn the_initiator_takes_somebody_off_the_call() {
+async fn only_the_initiator_removes_a_participant() {
     let server = Server::start();
     let (people, call) = three_on_a_call(&server).await;
     let remove = format!("/calls/{call}/remove");
@@ -122,10 +122,10 @@ async fn the_initiator_takes_somebody_off_the_call() {
 }
 
 #[tokio::test]
-async fn a_call_ends_at_its_longest_where_there_is_such_a_limit() {
+async fn a_call_ends_at_its_maximum_duration() {
     let server = Server::start();
     let (_people, _) = three_on_a_call(&server).await;
-    // The first answer's time never moves, so the limit has to: below what has passed since, or soon will.
+    // The time of the first answer is final, so the test lowers the limit.
     server.sql().execute("UPDATE settings SET value = 0.001 WHERE name = 'call_max_seconds'", []).unwrap();
     eventually(Some("max_duration".to_owned()), || server.value("SELECT max(ended_reason) FROM calls")).await;
 }

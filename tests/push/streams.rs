@@ -9,7 +9,7 @@ use crate::support::{Server, assert_refused};
 use crate::{SOON, Stream};
 
 #[tokio::test]
-async fn a_call_is_told_in_order_to_everybody_on_it() {
+async fn participants_get_the_events_of_a_call_in_order() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (mut to_alice, _) = Stream::open_with_snapshot(&alice).await;
@@ -38,7 +38,7 @@ async fn a_call_is_told_in_order_to_everybody_on_it() {
     assert_eq!(signal.data["call_id"], call.as_str());
 
     bob.post_json(&format!("/calls/{call}/screenshare"), json!({ "on": true })).await;
-    // alice does not hear of the signal that was for bob.
+    // alice does not get bob's signal.
     assert_eq!(to_alice.expect_call("active").await.data["screenshare_user"], "bob");
     to_bob.expect_call("active").await;
 
@@ -53,7 +53,7 @@ async fn a_call_is_told_in_order_to_everybody_on_it() {
 }
 
 #[tokio::test]
-async fn the_picture_shows_what_goes_on() {
+async fn the_snapshot_has_ringing_and_live_calls_and_shares() {
     let server = Server::start();
     let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
     let team = server.private_channel(&["alice", "bob", "carol"]);
@@ -70,7 +70,7 @@ async fn the_picture_shows_what_goes_on() {
 }
 
 #[tokio::test]
-async fn every_device_rings_and_every_device_stops() {
+async fn every_device_rings_and_stops_ringing() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let bobs_tablet = server.person("bob");
@@ -83,7 +83,7 @@ async fn every_device_rings_and_every_device_stops() {
     }
     bobs_tablet.post(&format!("/calls/{call}/reject")).await;
     for device in [&mut phone, &mut tablet] {
-        // First bob's row, then the call that has nobody left to ring.
+        // One event for bob's row, and one for the end of the call.
         let state = device.expect("call").await;
         assert_eq!(state.data["participants"][1]["state"], "rejected");
         device.expect_call("rejected").await;
@@ -91,35 +91,35 @@ async fn every_device_rings_and_every_device_stops() {
 }
 
 #[tokio::test]
-async fn who_comes_back_hears_what_was_missed_once_even_from_another_server() {
+async fn a_resumed_stream_has_the_missed_events_even_after_a_restart() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (mut stream, _) = Stream::open_with_snapshot(&bob).await;
     let first = alice.call("dm:alice:bob").await;
-    let heard = stream.expect_call("ringing").await.id;
+    let last = stream.expect_call("ringing").await.id;
     drop(stream);
 
     alice.post(&format!("/calls/{first}/end")).await;
     let second = alice.call("dm:alice:bob").await;
-    let mut stream = Stream::open(&bob, Some(heard)).await;
-    // The first call's `incoming` has been overtaken by its end; its states are told as they are now.
+    let mut stream = Stream::open(&bob, Some(last)).await;
+    // The first call no longer rings, so there is no `incoming`. Its events have its current state.
     assert_eq!(stream.expect_call("ended").await.data["call_id"], first.as_str());
     assert_eq!(stream.expect_call("ringing").await.data["call_id"], second.as_str());
-    let heard = stream.expect("incoming").await.id;
+    let last = stream.expect("incoming").await.id;
 
     let (folder, _) = server.stop(Signal::SIGKILL);
     while stream.next().await.is_some() {}
     let server = Server::start_in(folder, &[]);
     let bob = server.moved(&bob);
-    let mut stream = Stream::open(&bob, Some(heard)).await;
+    let mut stream = Stream::open(&bob, Some(last)).await;
     let ended = stream.expect_call("ended").await;
     assert_eq!((&ended.data["call_id"], &ended.data["ended_reason"]), (&json!(second), &json!("restart")));
-    assert_eq!(ended.id, heard + 1);
+    assert_eq!(ended.id, last + 1);
     server.assert_integrity();
 }
 
 #[tokio::test]
-async fn a_number_that_is_no_more_or_never_was_gets_a_picture_that_says_so() {
+async fn an_unknown_event_id_gets_a_snapshot_marked_as_lost() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     for _ in 0..3 {
@@ -131,13 +131,13 @@ async fn a_number_that_is_no_more_or_never_was_gets_a_picture_that_says_so() {
         let snapshot = Stream::open(&bob, Some(after)).await.expect("snapshot").await;
         assert_eq!(snapshot.data["lost"], true, "{after}");
     }
-    // The one before the oldest that is still there has lost nothing.
+    // The event before the oldest one is enough to resume.
     Stream::open(&bob, Some(4)).await.expect("call").await;
     assert_refused(&bob.get("/events?after=x").await, 400, "bad_cursor");
 }
 
 #[tokio::test]
-async fn strangers_hear_nothing_and_guests_only_from_their_invitation_on() {
+async fn strangers_get_no_events_and_guests_those_since_their_invitation() {
     let server = Server::start();
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
     let (mut to_carol, _) = Stream::open_with_snapshot(&carol).await;
@@ -146,23 +146,23 @@ async fn strangers_hear_nothing_and_guests_only_from_their_invitation_on() {
     bob.post(&format!("/calls/{call}/accept")).await;
     bob.post_json(&format!("/calls/{call}/invite"), json!({ "username": "carol" })).await;
 
-    // The first thing that carol hears is that she is asked.
+    // carol's first event is her invitation.
     let incoming = to_carol.expect("incoming").await;
     assert_eq!(incoming.data["call_id"], call.as_str());
     to_carol.expect_call("active").await;
-    // What lies before stays hidden, also from a client that asks for it.
+    // Resuming does not reveal earlier events.
     let mut again = Stream::open(&carol, Some(before.id)).await;
     assert_eq!(again.expect("incoming").await.id, incoming.id);
 
     alice.post(&format!("/calls/{call}/end")).await;
     to_carol.expect_call("ended").await;
-    // dave hears of his own call, and of nothing before it.
+    // dave gets the events of his own call, and no earlier ones.
     let own = dave.call("dm:carol:dave").await;
     assert_eq!(to_dave.expect_call("ringing").await.data["call_id"], own.as_str());
 }
 
 #[tokio::test]
-async fn what_is_typed_into_the_shell_reaches_clients_at_once() {
+async fn changes_from_a_shell_reach_clients_at_once() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
@@ -176,7 +176,7 @@ async fn what_is_typed_into_the_shell_reaches_clients_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_closes_its_streams_and_no_others() {
+async fn the_end_of_a_session_closes_only_its_streams() {
     let server = Server::start();
     let (phone, tablet, alice) = (server.person("bob"), server.person("bob"), server.person("alice"));
     let (mut to_phone, _) = Stream::open_with_snapshot(&phone).await;
@@ -187,14 +187,14 @@ async fn a_session_that_ends_closes_its_streams_and_no_others() {
     to_tablet.expect_call("ringing").await;
     to_tablet.expect("incoming").await;
 
-    // One that expires is closed by the sweep.
+    // The sweep closes the streams of an expired session.
     server.sql().execute("UPDATE sessions SET expires_ts = 1 WHERE username = 'bob'", []).unwrap();
     assert!(to_tablet.next().await.is_none());
     assert_refused(&tablet.get("/events").await, 401, "unauthorized");
 }
 
 #[tokio::test]
-async fn a_removed_member_hears_no_more() {
+async fn a_removed_member_gets_no_more_events() {
     let server = Server::start();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| server.person(name));
     let team = server.private_channel(&["alice", "bob", "carol"]);
@@ -207,7 +207,7 @@ async fn a_removed_member_hears_no_more() {
     to_alice.expect_call("active").await;
     alice.post(&format!("/calls/{call}/end")).await;
     let ended = to_alice.expect_call("ended").await;
-    // What carol hears next is something of her own.
+    // carol's next event is of her own call.
     let own = carol.call("dm:carol:bob").await;
     let next = to_carol.expect_call("ringing").await;
     assert_eq!(next.data["call_id"], own.as_str());
@@ -215,7 +215,7 @@ async fn a_removed_member_hears_no_more() {
 }
 
 #[tokio::test]
-async fn shares_are_told_to_the_members_of_their_channel() {
+async fn members_get_the_events_of_shares() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (mut to_bob, _) = Stream::open_with_snapshot(&bob).await;
@@ -230,9 +230,9 @@ async fn shares_are_told_to_the_members_of_their_channel() {
     assert_eq!(to_bob.expect("share").await.data["state"], "ended");
 }
 
-/// A reader that takes nothing holds nobody up, and is cut when too much waits for it; then it resumes from the log.
+/// A reader that reads nothing delays nobody. Its stream ends when its queue is full, and it resumes from the log.
 #[tokio::test]
-async fn a_slow_reader_is_cut_and_resumes_and_holds_nobody_up() {
+async fn a_slow_reader_is_disconnected_and_resumes() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
@@ -240,24 +240,24 @@ async fn a_slow_reader_is_cut_and_resumes_and_holds_nobody_up() {
     let (mut slow, snapshot) = Stream::open_with_snapshot(&bob).await;
     let (mut quick, _) = Stream::open_with_snapshot(&server.person("bob")).await;
 
-    // More than the sockets' buffers and the server's queue hold together.
+    // More than the socket buffers and the server's queue hold together.
     let payload = "x".repeat(60_000);
     let rounds = 700;
     for number in 0..rounds {
         let signal = json!({ "to": "bob", "type": "ice_candidate", "payload": [number, payload] });
         assert_eq!(alice.post_json(&format!("/calls/{call}/signal"), signal).await.0, 200);
-        let told = tokio::time::timeout(SOON, quick.expect("signal")).await.unwrap();
-        assert_eq!(told.data["payload"][0], number);
+        let signal = tokio::time::timeout(SOON, quick.expect("signal")).await.unwrap();
+        assert_eq!(signal.data["payload"][0], number);
     }
     let mut last = snapshot.id;
-    let mut heard = 0;
+    let mut received = 0;
     while let Some(event) = slow.next().await {
-        assert_eq!(event.data["payload"][0], heard);
-        (last, heard) = (event.id, heard + 1);
+        assert_eq!(event.data["payload"][0], received);
+        (last, received) = (event.id, received + 1);
     }
-    assert!(heard < rounds, "the slow reader was not cut");
+    assert!(received < rounds, "the slow reader was not disconnected");
     let mut resumed = Stream::open(&bob, Some(last)).await;
-    for expected in heard..rounds {
+    for expected in received..rounds {
         assert_eq!(resumed.expect("signal").await.data["payload"][0], expected);
     }
 }
@@ -275,7 +275,7 @@ async fn a_stopping_server_ends_its_streams_and_exits() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_hears_a_comment_every_fifteen_seconds() {
+async fn an_idle_stream_gets_a_comment_every_fifteen_seconds() {
     let server = Server::start();
     let (mut stream, _) = Stream::open_with_snapshot(&server.person("alice")).await;
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! `?wait=` on what clients without server-sent events poll.
+//! Long polls: `?wait=`.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ async fn incoming_waits_for_a_ring() {
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (incoming, call) = tokio::join!(bob.get("/calls/incoming?wait=30"), alice.call("dm:alice:bob"));
     assert_eq!(incoming.1[0]["call_id"], call.as_str());
-    // What rings already is no reason to wait.
+    // A ringing call is returned at once.
     let asked = Instant::now();
     assert_eq!(bob.get("/calls/incoming?wait=30").await.1[0]["call_id"], call.as_str());
     assert!(asked.elapsed() < Duration::from_secs(5));
@@ -34,7 +34,7 @@ async fn signals_wait_for_the_next() {
 }
 
 #[tokio::test]
-async fn state_waits_for_another_version() {
+async fn state_waits_for_a_newer_version() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
@@ -45,7 +45,7 @@ async fn state_waits_for_another_version() {
     let ((_, active), _) = tokio::join!(alice.get(&wait), bob.post(&accept));
     assert_eq!(active["state"], "active");
     assert!(active["version"].as_i64().unwrap() > version);
-    // An old version is answered at once, and without one there is nothing to wait for.
+    // An old version and none at all get the state at once.
     for query in [format!("wait=30&seen={version}"), "wait=30".to_owned()] {
         let asked = Instant::now();
         assert_eq!(alice.get(&format!("/calls/{call}/state?{query}")).await.1, active);
@@ -54,7 +54,7 @@ async fn state_waits_for_another_version() {
 }
 
 #[tokio::test]
-async fn at_the_end_of_the_wait_it_answers_as_ever() {
+async fn an_expired_wait_returns_the_last_result() {
     let server = Server::start();
     let bob = server.person("bob");
     let asked = Instant::now();
@@ -63,7 +63,7 @@ async fn at_the_end_of_the_wait_it_answers_as_ever() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_meanwhile_ends_the_wait() {
+async fn the_end_of_a_session_ends_the_wait() {
     let server = Server::start();
     let (bob, other) = (server.person("bob"), server.person("bob"));
     let asked = Instant::now();
@@ -71,13 +71,13 @@ async fn a_session_that_ends_meanwhile_ends_the_wait() {
         server.sql().execute("DELETE FROM sessions", []).unwrap();
     });
     assert!(asked.elapsed() < Duration::from_secs(10));
-    // Whichever came first: nobody is told anything.
+    // The session may end before the poll or during it.
     assert!((status == 200 && body == json!([])) || status == 401, "{status} {body}");
     assert_refused(&other.get("/calls/incoming").await, 401, "unauthorized");
 }
 
 #[tokio::test]
-async fn a_wait_is_a_number_of_seconds_up_to_a_minute() {
+async fn a_wait_is_seconds_from_0_to_60() {
     let server = Server::start();
     let bob = server.person("bob");
     for wait in ["x", "-1", "61", "NaN", ""] {

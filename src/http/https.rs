@@ -1,0 +1,78 @@
+//! The beginning of a connection to an HTTPS port: a TLS handshake, or a redirect of plain HTTP.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+use hyper_util::server::graceful::Watcher;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use warp::Reply;
+use warp::http::StatusCode;
+use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION};
+use warp::http::uri::Authority;
+
+use super::Error;
+use super::listener::serve_connection;
+
+/// The time in which a client has to finish a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a client speaks on an HTTPS port.
+pub(super) enum Handshake {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Plain HTTP.
+    Plain(TcpStream),
+}
+
+/// Does a TLS handshake, unless the client speaks plain HTTP. `None` if the handshake fails or takes too long, which is
+/// logged.
+pub(super) async fn tls_accept(stream: TcpStream, acceptor: &TlsAcceptor) -> Option<Handshake> {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, acceptor)).await {
+        Ok(Ok(handshake)) => return Some(handshake),
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+    None
+}
+
+async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Handshake> {
+    let mut first = [0];
+    // A handshake begins with the content type 22 (RFC 8446, section 5.1), a request with a letter of its method.
+    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
+        return Ok(Handshake::Plain(stream));
+    }
+    Ok(Handshake::Tls(Box::new(acceptor.accept(stream).await?)))
+}
+
+/// Redirects plain HTTP to the same address with `https`. Requests other than GET and HEAD get 400.
+pub(super) async fn redirect(stream: TcpStream, watcher: Watcher) {
+    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+        let mut response = match https_location(&request) {
+            Some(location) => {
+                let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+                response.headers_mut().insert(LOCATION, location);
+                response
+            }
+            None => {
+                Error::bad_request("https_needed", "This port serves HTTPS. Use an https:// address.").into_response()
+            }
+        };
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Ok::<_, Infallible>(response)
+    });
+    serve_connection(stream, service, watcher).await;
+}
+
+/// The `https` address of a GET or HEAD request. `None` for other methods, and without a valid `Host`.
+fn https_location(request: &Request<Incoming>) -> Option<HeaderValue> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let host: Authority = request.headers().get(HOST)?.to_str().ok()?.parse().ok()?;
+    let path = request.uri().path_and_query()?;
+    HeaderValue::from_str(&format!("https://{host}{path}")).ok()
+}

@@ -1,0 +1,251 @@
+//! Our own certificate authority (CA), for networks whose machines have no public names. A device trusts it once, and
+//! then accepts every certificate that it signs for this machine.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use pem::{EncodeConfig, LineEnding, Pem};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use sha2::{Digest, Sha256};
+use time::{Duration, OffsetDateTime};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+use super::TlsError;
+
+/// How long a server certificate is valid. Apple's browsers refuse more than 825 days; public CAs issue at most 398.
+const CERTIFICATE_DAYS: i64 = 397;
+
+/// A certificate that expires within this time is replaced.
+const RENEW_DAYS: i64 = 30;
+
+/// How long the CA is valid. People trust it by hand on every device.
+const CA_DAYS: i64 = 3650;
+
+/// How far the clocks of the network may be behind ours.
+const CLOCK_SKEW: Duration = Duration::days(1);
+
+/// A CA, and the server certificate that it signed for this machine.
+///
+/// Each is one file beside the database, `presence.db-authority.pem` and `presence.db-tls.pem`. A file holds the
+/// certificate and its key, so that neither exists without the other. Only the owner can read it.
+pub struct CertificateAuthority {
+    path: PathBuf,
+    certificate_path: PathBuf,
+    der: CertificateDer<'static>,
+}
+
+impl CertificateAuthority {
+    /// The CA beside this database. Makes one if there is none, or if it expires within [`RENEW_DAYS`].
+    ///
+    /// # Errors
+    /// If its file can be neither read nor written, or holds no CA.
+    pub fn open(database: &Path) -> Result<Self, TlsError> {
+        let path = sibling(database, "-authority.pem");
+        let pem = match read(&path)? {
+            Some(pem) if !expires_soon(&path, &pem)? => pem,
+            _ => {
+                let pem = new_ca().map_err(|error| TlsError::unusable(&path, error))?;
+                write(&path, &pem)?;
+                pem
+            }
+        };
+        issuer(&path, &pem)?;
+        let der = first_certificate(&path, &pem)?;
+        Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der })
+    }
+
+    /// The CA's certificate in PEM, without its key: what people trust.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let pem = Pem::new("CERTIFICATE", self.der.to_vec());
+        pem::encode_config(&pem, EncodeConfig::new().set_line_ending(LineEnding::LF))
+    }
+
+    /// The SHA-256 fingerprint of the CA's certificate, as browsers show it: `AB:CD:…`.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        Sha256::digest(&self.der).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+    }
+
+    /// The path and the text of the file with this machine's certificate and key. Makes a new one if it expires soon,
+    /// is signed by another CA, or lacks a name or an address of the machine.
+    ///
+    /// # Errors
+    /// If the file can be neither read nor written.
+    pub(super) fn server_certificate(&self) -> Result<(PathBuf, String), TlsError> {
+        let path = self.certificate_path.clone();
+        let names = machine_names();
+        // A file that holds no certificate is replaced like an expired one.
+        if let Some(pem) = read(&path)?
+            && self.is_current(&path, &pem, &names).unwrap_or(false)
+        {
+            return Ok((path, pem));
+        }
+        let ca = fs::read_to_string(&self.path).map_err(|error| TlsError::file(&self.path, error))?;
+        let issuer = issuer(&self.path, &ca)?;
+        let pem = new_certificate(&names, &issuer).map_err(|error| TlsError::unusable(&path, error))?;
+        write(&path, &pem)?;
+        tracing::info!(?names, "made a certificate for this machine");
+        Ok((path, pem))
+    }
+
+    fn is_current(&self, path: &Path, pem: &str, names: &BTreeSet<String>) -> Result<bool, TlsError> {
+        if expires_soon(path, pem)? {
+            return Ok(false);
+        }
+        let der = first_certificate(path, pem)?;
+        let certificate = parse(path, &der)?;
+        let ca = parse(&self.path, &self.der)?;
+        Ok(certificate.issuer() == ca.subject() && names.is_subset(&certified_names(&certificate)))
+    }
+}
+
+/// The path of a file beside the database: its path and a suffix.
+fn sibling(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The text of a file, `None` if it does not exist.
+fn read(path: &Path) -> Result<Option<String>, TlsError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TlsError::file(path, error)),
+    }
+}
+
+/// Replaces a file atomically. Only its owner can read it.
+fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // tempfile creates files with mode 0600.
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(|error| TlsError::file(path, error))
+}
+
+fn first_certificate(path: &Path, pem: &str) -> Result<CertificateDer<'static>, TlsError> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| TlsError::no_certificate(path, error))
+}
+
+fn parse<'a>(path: &Path, der: &'a [u8]) -> Result<X509Certificate<'a>, TlsError> {
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(der).map_err(|error| TlsError::unusable(path, error.to_string()))?;
+    Ok(certificate)
+}
+
+fn expires_soon(path: &Path, pem: &str) -> Result<bool, TlsError> {
+    let der = first_certificate(path, pem)?;
+    let soon = OffsetDateTime::now_utc() + Duration::days(RENEW_DAYS);
+    Ok(parse(path, &der)?.validity().not_after.timestamp() < soon.unix_timestamp())
+}
+
+fn issuer(path: &Path, pem: &str) -> Result<Issuer<'static, KeyPair>, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| TlsError::no_key(path, error))?;
+    let certificate = first_certificate(path, pem)?;
+    KeyPair::try_from(&key)
+        .and_then(|key| Issuer::from_ca_cert_der(&certificate, key))
+        .map_err(|error| TlsError::unusable(path, error))
+}
+
+/// A new CA: certificate and key in PEM.
+fn new_ca() -> Result<String, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    // The hash tells a machine's old CA from its successor.
+    let key_hash = format!("{:x}", Sha256::digest(key.public_key_raw()));
+    params.distinguished_name = common_name(format!("minimost-calls on {} {}", host_name(), &key_hash[..8]));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_validity(&mut params, CA_DAYS);
+    Ok(params.self_signed(&key)?.pem() + &key.serialize_pem())
+}
+
+/// A new server certificate for `names`: certificate and key in PEM.
+fn new_certificate(names: &BTreeSet<String>, issuer: &Issuer<'_, KeyPair>) -> Result<String, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
+    params.distinguished_name = common_name(host_name());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, CERTIFICATE_DAYS);
+    Ok(params.signed_by(&key, issuer)?.pem() + &key.serialize_pem())
+}
+
+fn common_name(name: String) -> DistinguishedName {
+    let mut distinguished_name = DistinguishedName::new();
+    distinguished_name.push(DnType::CommonName, name);
+    distinguished_name
+}
+
+fn set_validity(params: &mut CertificateParams, days: i64) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - CLOCK_SKEW;
+    params.not_after = now - CLOCK_SKEW + Duration::days(days);
+}
+
+/// The machine's host name, or `localhost` if a certificate cannot hold it.
+fn host_name() -> String {
+    let name = gethostname::gethostname().to_string_lossy().to_lowercase();
+    let is_valid = |name: &str| {
+        !name.is_empty()
+            && name.len() < 64
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    };
+    if is_valid(&name) { name } else { "localhost".to_owned() }
+}
+
+/// The names and addresses of the machine: its host name, the same in multicast DNS (RFC 6762), and every address that
+/// is not link-local.
+fn machine_names() -> BTreeSet<String> {
+    let host = host_name();
+    let mut names = BTreeSet::from([
+        "localhost".to_owned(),
+        IpAddr::V4(Ipv4Addr::LOCALHOST).to_string(),
+        IpAddr::V6(Ipv6Addr::LOCALHOST).to_string(),
+    ]);
+    if !host.contains('.') && host != "localhost" {
+        names.insert(format!("{host}.local"));
+    }
+    names.insert(host);
+    for interface in if_addrs::get_if_addrs().unwrap_or_default() {
+        let address = interface.ip();
+        let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        if !is_link_local {
+            names.insert(address.to_string());
+        }
+    }
+    names
+}
+
+/// The names and addresses that a certificate is for (RFC 5280, section 4.2.1.6).
+fn certified_names(certificate: &X509Certificate<'_>) -> BTreeSet<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return BTreeSet::new();
+    };
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| Ipv6Addr::from(bytes).to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(text).collect()
+}
