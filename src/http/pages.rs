@@ -27,7 +27,7 @@ use super::{Routes, one_of};
 struct Files;
 
 /// One file, ready to be sent.
-struct Page {
+pub(super) struct Page {
     content_type: &'static str,
     plain: Body,
     /// Missing if it would not be smaller.
@@ -57,14 +57,19 @@ impl Page {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        let hash = hex_simd::encode_to_string(&file.metadata.sha256_hash()[..16], AsciiCase::Lower);
+        Self::new(content_type(path), plain, &file.metadata.sha256_hash())
+    }
+
+    /// A page with these bytes, whose SHA-256 hash is `hash`. None if an entity tag cannot be a header, which never happens.
+    pub(super) fn new(content_type: &'static str, plain: Bytes, hash: &[u8; 32]) -> Option<Self> {
+        let hash = hex_simd::encode_to_string(&hash[..16], AsciiCase::Lower);
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
             Some(bytes) => Some(Body { bytes, etag: HeaderValue::from_str(&format!("\"{hash}-gzip\"")).ok()? }),
             None => None,
         };
         let etag = HeaderValue::from_str(&format!("\"{hash}\"")).ok()?;
-        Some(Self { content_type: content_type(path), plain: Body { bytes: plain, etag }, gzip })
+        Some(Self { content_type, plain: Body { bytes: plain, etag }, gzip })
     }
 }
 
@@ -124,7 +129,7 @@ pub(super) fn routes() -> Routes {
 impl Page {
     /// 200 with the file, or 304 if the browser has it. It asks each time, so that a new version of the server is met by a
     /// new version of the page, whole; what has not changed is answered without a body.
-    fn answer(&self, request: &HeaderMap) -> warp::reply::Response {
+    pub(super) fn answer(&self, request: &HeaderMap) -> warp::reply::Response {
         let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
         let body = gzip.unwrap_or(&self.plain);
         let mut response = if has(request, &body.etag) {
