@@ -1,4 +1,4 @@
-//! The command line, the sqlite3 shell on the file, and the documentation.
+//! The command line, the sqlite3 shell on the file, the documentation, and the language of comments and commits.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,6 +6,7 @@ mod support;
 mod command_line;
 mod documented_fixtures;
 mod documents;
+mod language;
 mod pages;
 mod readme;
 mod sandbox;
