@@ -86,5 +86,6 @@ fn it_is_short_and_has_the_two_commands() {
     let readme = Document::at("README.md").text;
     assert!(readme.contains("cargo run --release -- demo\n"));
     assert!(readme.contains("`tests/run`"));
+    assert!(readme.contains(concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"), " or newer")));
     assert!(readme.lines().count() <= 180, "README has {} lines", readme.lines().count());
 }
