@@ -14,8 +14,8 @@ use warp::Filter;
 use warp::http::HeaderMap;
 use warp::path::Tail;
 
+use super::Routes;
 use super::pages::Page;
-use super::{Routes, one_of};
 
 #[derive(Embed)]
 #[folder = "src/docs"]
@@ -38,7 +38,9 @@ pub(super) fn routes() -> Routes {
     let docs = warp::path("docs");
     let index = docs.and(warp::path::end()).map(|| "index".to_owned());
     let page = docs.and(warp::path::tail()).map(|tail: Tail| tail.as_str().to_owned());
-    one_of![index.boxed(), page.boxed()]
+    index
+        .or(page)
+        .unify()
         .and(warp::get().or(warp::head()).unify())
         .and(warp::header::headers_cloned())
         .and_then(|name: String, headers: HeaderMap| async move {

@@ -97,7 +97,7 @@ async fn routes() {
             assert_eq!((status, &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
             continue;
         }
-        if path == "/authority.crt" {
+        if path == "/ca.crt" {
             // Only --tls-self-signed serves it.
             assert_eq!(status, 404);
             continue;
