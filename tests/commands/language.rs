@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::documents::in_repository;
 
-/// Words and phrases that a reader stumbles over, each for a plain one: "whoever listens" is a subscriber, "anew" is again, what
-/// "goes on" continues. CONTRIBUTING says more.
+/// Words and phrases that readers stumble over. Each has a plain counterpart: "whoever listens" is a subscriber, "anew" is again,
+/// and what "goes on" continues.
 const UNPLAIN: [&str; 53] = [
     "a look",
     "all the same",
@@ -65,17 +65,17 @@ const UNPLAIN: [&str; 53] = [
     "without a word",
 ];
 
-/// How many of those there may be in a thousand words.
+/// The limit of listed words in a thousand.
 const UNPLAIN_PER_THOUSAND: f64 = 2.0;
 
 /// The longest subject of a commit.
 const SUBJECT_MAX: usize = 72;
 
-/// The last commit whose subject nobody checked.
+/// The commit before the first whose subject is checked.
 const UNCHECKED: &str = "5726dca";
 
-/// The files below a folder, except the ones that programs write.
-fn files_below(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+/// Adds the files below a folder.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -111,9 +111,8 @@ fn prose(path: &Path, text: &str) -> Option<String> {
             comments("//") + "\n" + &text.lines().filter_map(starred).collect::<Vec<_>>().join("\n")
         }
         Some("md") => {
-            let outside = text.split("\n```").step_by(2);
-            // Each piece after a block starts with the rest of the closing fence, which is empty.
-            outside.collect::<Vec<_>>().join("\n")
+            // Every second piece is a block.
+            text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
         }
         _ if name == "run" => comments("#"),
         _ => return None,
@@ -126,7 +125,7 @@ fn words(text: &str) -> Vec<String> {
     words.map(|word| word.trim_matches('\'').to_lowercase()).filter(|word| !word.is_empty()).collect()
 }
 
-/// How often a listed word or phrase stands in the words. The longer of two that begin at one place counts.
+/// Counts the listed words and phrases. Where two begin at the same word, only the longer counts.
 fn unplain(words: &[String]) -> BTreeMap<&'static str, usize> {
     let mut found = BTreeMap::new();
     let mut at = 0;
@@ -175,9 +174,12 @@ fn comments_and_documents_are_plain() {
     let report: Vec<_> = report.into_iter().map(|(_, line)| line).collect();
     let (count, total) = (f64::from(u32::try_from(all_unplain).unwrap()), f64::from(u32::try_from(all).unwrap()));
     let rate = count * 1000.0 / total;
-    println!("{all_unplain} of {all} words, {rate:.1} in 1,000\n{}", report.join("\n"));
     assert!(all > 10_000, "only {all} words were found");
-    assert!(rate <= UNPLAIN_PER_THOUSAND, "{rate:.1} unplain words in 1,000:\n{}", report.join("\n"));
+    assert!(
+        rate <= UNPLAIN_PER_THOUSAND,
+        "{all_unplain} of {all} words are on the list, {rate:.1} in 1,000:\n{}",
+        report.join("\n")
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::documents::Document;
 use crate::sandbox::Sandbox;
+use crate::support::Server;
 use crate::tools::{run, texts};
 
 #[test]
@@ -79,6 +80,21 @@ fn its_session_prints_what_it_shows() {
     let sessions = Document::at("README.md").blocks_of("console");
     assert_eq!(sessions.len(), 1);
     Sandbox::new().assert_session(&sessions[0]);
+}
+
+/// Node runs the example of a client, which has to be installed for the tests of the page, too.
+#[tokio::test]
+async fn its_client_calls() {
+    let server = Server::start();
+    let (alice, _bob) = (server.person("alice"), server.person("bob"));
+    let [example] = &Document::at("README.md").blocks_of("js")[..] else { panic!("README shows one client") };
+    let script = format!(
+        "const url = '{}', token = '{}';\n{example}\nconsole.log(state.state, ...state.participants.map((p) => p.username));",
+        server.url, alice.token
+    );
+    let output = run(Command::new("node").args(["--input-type=module", "--eval", &script]), "");
+    let (out, err) = texts(&output);
+    assert_eq!(out, "ringing alice bob\n", "{err}");
 }
 
 #[test]
