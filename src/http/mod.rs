@@ -2,6 +2,7 @@
 
 mod body;
 mod calls;
+mod docs;
 mod error;
 mod events;
 mod history;
@@ -49,6 +50,7 @@ pub fn routes(
         history::routes(app),
         ice::routes(app),
         pages::routes(),
+        docs::routes(),
         unmatched(),
     ]
     .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })

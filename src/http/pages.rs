@@ -27,7 +27,7 @@ use super::{Routes, any_of};
 struct Files;
 
 /// A file of the client.
-struct Page {
+pub(super) struct Page {
     content_type: &'static str,
     plain: Body,
     /// `None` if it is not smaller.
@@ -56,14 +56,19 @@ impl Page {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        let hash: String = file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::new(content_type(path), plain, &file.metadata.sha256_hash())
+    }
+
+    /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never happens.
+    pub(super) fn new(content_type: &'static str, plain: Bytes, hash: &[u8; 32]) -> Option<Self> {
+        let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
             Some(bytes) => Some(Body { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
             None => None,
         };
         let etag = format!("\"{hash}\"").parse().ok()?;
-        Some(Self { content_type: content_type(path), plain: Body { bytes: plain, etag }, gzip })
+        Some(Self { content_type, plain: Body { bytes: plain, etag }, gzip })
     }
 }
 
@@ -122,7 +127,7 @@ pub(super) fn routes() -> Routes {
 impl Page {
     /// 200 with the file, or 304 if the browser has it. `no-cache` makes browsers ask each time, so that a page never
     /// mixes files of two versions of the server.
-    fn response(&self, request: &HeaderMap) -> warp::reply::Response {
+    pub(super) fn response(&self, request: &HeaderMap) -> warp::reply::Response {
         let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
         let body = gzip.unwrap_or(&self.plain);
         let mut response = if is_known(request, &body.etag) {

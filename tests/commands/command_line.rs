@@ -1,4 +1,4 @@
-//! Every command of the program: what it says when all is well, and how it fails when it is not.
+//! The commands: their output, and the one line on standard error for a mistake.
 
 use std::fs;
 use std::net::TcpListener;
@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::support::{PROGRAM, Server, connect, wait};
 use crate::tools::{Process, fails, failure, program, run, shell, succeeds, texts};
 
-/// A folder with a file in it, in which are alice and bob.
-fn file_with_people() -> (TempDir, PathBuf) {
+/// A folder, and a database file in it with the users alice and bob.
+fn file_with_users() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let db = folder.path().join("presence.db");
     assert_eq!(succeeds(&db, &["user", "add", "alice"], "rabbit hole\n"), "");
@@ -26,17 +26,17 @@ fn file_with_people() -> (TempDir, PathBuf) {
     (folder, db)
 }
 
-/// One value of a file.
+/// The one value that a query of the file returns.
 fn value<T: rusqlite::types::FromSql>(db: &Path, query: &str) -> T {
     connect(db).query_row(query, [], |row| row.get(0)).unwrap()
 }
 
-/// All rows of all tables, to see that nothing has changed.
-fn rows(db: &Path) -> String {
+/// A dump of the file, to compare it with a later one.
+fn dump(db: &Path) -> String {
     shell(db, &[".dump"])
 }
 
-/// The status of a log-in.
+/// The HTTP status of a login.
 async fn login(server: &Server, name: &str, password: &str) -> u16 {
     let request = reqwest::Client::new().post(format!("{}/login", server.url));
     let request = request.json(&json!({ "username": name, "password": password }));
@@ -45,7 +45,7 @@ async fn login(server: &Server, name: &str, password: &str) -> u16 {
 
 #[test]
 fn users_are_added_listed_and_removed() {
-    let (_folder, db) = file_with_people();
+    let (_folder, db) = file_with_users();
     let list = succeeds(&db, &["user", "list"], "");
     let names: Vec<_> = list.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, ["alice", "bob"]);
@@ -60,8 +60,8 @@ fn users_are_added_listed_and_removed() {
 
 #[test]
 fn mistakes_about_users_are_one_line_and_change_nothing() {
-    let (_folder, db) = file_with_people();
-    let before = rows(&db);
+    let (_folder, db) = file_with_users();
+    let before = dump(&db);
     let mistakes: [(&[&str], &str, &str); 14] = [
         (&["user", "add", "alice"], "secret\n", "alice: There is a user of that name already."),
         (&["user", "add", "a b"], "secret\n", "a b: A user name is 1 to 32"),
@@ -78,13 +78,13 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
         (&["token", "alice", "--ttl", "soon"], "", "invalid value 'soon' for '--ttl <TTL>'"),
         (&["token", "alice", "--ttl", "-5s"], "", "'-5"),
     ];
-    for (arguments, input, told) in mistakes {
+    for (arguments, input, expected) in mistakes {
         let line = fails(&db, arguments, input);
-        assert!(line.starts_with("error: ") && line.contains(told), "{arguments:?}: {line}");
+        assert!(line.starts_with("error: ") && line.contains(expected), "{arguments:?}: {line}");
     }
     let long = "x".repeat(33);
     assert!(fails(&db, &["user", "add", &long], "secret\n").contains(&long));
-    assert_eq!(rows(&db), before);
+    assert_eq!(dump(&db), before);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn wrong_arguments_are_one_line() {
 }
 
 #[tokio::test]
-async fn a_token_opens_the_api_for_as_long_as_it_says() {
+async fn a_token_is_valid_for_its_ttl() {
     let server = Server::start();
     succeeds(&server.db(), &["user", "add", "alice"], "rabbit hole\n");
     let token = |arguments: &[&str]| {
@@ -125,7 +125,7 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
         assert_eq!(printed.lines().count(), 1, "{printed}");
         let token = printed.trim_end().to_owned();
         assert!(token.len() >= 32 && !token.contains(' '), "{token}");
-        let lasts: f64 = server
+        let seconds: f64 = server
             .sql()
             .query_row(
                 "SELECT expires_ts - created_ts FROM sessions WHERE token_hash = ?1",
@@ -133,17 +133,17 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
                 |row| row.get(0),
             )
             .unwrap();
-        (token, lasts)
+        (token, seconds)
     };
     let status = |token: String| {
         let request = reqwest::Client::new().get(format!("{}/calls/incoming", server.url));
         async move { request.bearer_auth(token).send().await.unwrap().status().as_u16() }
     };
-    let (by_default, lasts) = token(&[]);
-    assert_eq!(lasts.round(), 30.0 * 86400.0);
+    let (by_default, seconds) = token(&[]);
+    assert_eq!(seconds.round(), 30.0 * 86400.0);
     assert_eq!(status(by_default).await, 200);
-    let (half_an_hour, lasts) = token(&["--ttl", "30m"]);
-    assert_eq!(lasts.round(), 1800.0);
+    let (half_an_hour, seconds) = token(&["--ttl", "30m"]);
+    assert_eq!(seconds.round(), 1800.0);
     assert_eq!(status(half_an_hour.clone()).await, 200);
     server
         .sql()
@@ -153,7 +153,7 @@ async fn a_token_opens_the_api_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_password_is_the_first_line_and_a_new_one_ends_sessions() {
+async fn a_password_is_the_first_input_line_and_a_new_one_ends_sessions() {
     let server = Server::start();
     let alice = server.person("alice");
     succeeds(&server.db(), &["user", "passwd", "alice"], "first line\r\nsecond line\n");
@@ -167,7 +167,7 @@ async fn a_password_is_the_first_line_and_a_new_one_ends_sessions() {
 
 #[test]
 fn channels_are_added_joined_and_left() {
-    let (_folder, db) = file_with_people();
+    let (_folder, db) = file_with_users();
     succeeds(&db, &["user", "add", "carol"], "secret\n");
     let add = |arguments: &[&str]| succeeds(&db, &[&["channel", "add"], arguments].concat(), "");
     assert_eq!(add(&["The team", "--member", "bob", "--member", "alice"]), "private:1\n");
@@ -183,7 +183,7 @@ fn channels_are_added_joined_and_left() {
     let list = "private:1\tThe team\tbob, carol\nprivate:2\tOthers\talice, carol\n";
     assert_eq!(succeeds(&db, &["channel", "list"], ""), list);
 
-    let before = rows(&db);
+    let before = dump(&db);
     let mistakes: [(&[&str], &str); 8] = [
         (&["channel", "join", "1", "carol"], "private:1, carol: That person is a member of the channel already."),
         (&["channel", "join", "7", "carol"], "private:7, carol: There is no such private channel."),
@@ -194,15 +194,15 @@ fn channels_are_added_joined_and_left() {
         (&["channel", "add", "", "--member", "alice"], "The title of a channel has 1 to 200 characters."),
         (&["channel", "join", "9223372036854775808", "alice"], "a channel is a number"),
     ];
-    for (arguments, told) in mistakes {
+    for (arguments, expected) in mistakes {
         let line = fails(&db, arguments, "");
-        assert!(line.starts_with("error: ") && line.contains(told), "{arguments:?}: {line}");
+        assert!(line.starts_with("error: ") && line.contains(expected), "{arguments:?}: {line}");
     }
-    assert_eq!(rows(&db), before);
+    assert_eq!(dump(&db), before);
 }
 
 #[tokio::test]
-async fn removing_somebody_on_a_call_leaves_no_call_behind() {
+async fn removing_a_user_on_a_call_leaves_no_live_call() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let carol = server.person("carol");
@@ -239,11 +239,11 @@ async fn every_command_works_while_a_server_runs() {
     let incoming = reqwest::Client::new().get(format!("{}/calls/incoming", server.url));
     let incoming: serde_json::Value = incoming.bearer_auth(token.trim()).send().await.unwrap().json().await.unwrap();
     assert_eq!(incoming[0]["call_id"], call.as_str());
-    // A command is not a server: it ends no call.
+    // Only a server's start ends calls, not a command.
     assert_eq!(server.value::<String>("SELECT state FROM calls"), "ringing");
 }
 
-/// Files that are none of the program's, with what the one line has to say about them.
+/// Files that the program did not make, each with a part of the message about it.
 fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     let path = |name: &str| folder.join(name);
     fs::create_dir(path("folder.db")).unwrap();
@@ -263,7 +263,7 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         )
         .unwrap();
     drop((foreign, original));
-    // The name is ours, the rest is noise.
+    // A valid header, then noise.
     let mut damaged = fs::read(path("ours.db")).unwrap();
     for byte in &mut damaged[100..] {
         *byte = 0x5a;
@@ -283,35 +283,35 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
 }
 
 #[test]
-fn files_that_are_not_ours_are_named_and_left_as_they_are() {
+fn foreign_files_are_named_and_unchanged() {
     let folder = TempDir::new().unwrap();
     succeeds(&folder.path().join("ours.db"), &["user", "list"], "");
-    for (db, told) in foreign_files(folder.path()) {
+    for (db, expected) in foreign_files(folder.path()) {
         let before = fs::read(&db).ok();
         let commands: [&[&str]; 3] =
             [&["user", "list"], &["user", "add", "alice"], &["serve", "--listen", "127.0.0.1:0"]];
-        // A damaged file is tried for some seconds, as one that is being created would be.
-        let commands = if told == "malformed" { &commands[..1] } else { &commands[..] };
+        // Each command retries a damaged file for some seconds, because it could be one that is being created.
+        let commands = if expected == "malformed" { &commands[..1] } else { &commands[..] };
         for arguments in commands {
             let line = fails(&db, arguments, "secret\n");
             assert!(
-                line.starts_with(&format!("error: {}: ", db.display())) && line.contains(told),
+                line.starts_with(&format!("error: {}: ", db.display())) && line.contains(expected),
                 "{arguments:?}: {line}"
             );
         }
         assert_eq!(fs::read(&db).ok(), before, "{} has changed", db.display());
         for extension in ["-wal", "-shm", "-journal"] {
             let beside = PathBuf::from(format!("{}{extension}", db.display()));
-            assert!(!beside.exists() || told == "malformed", "{} was left", beside.display());
+            assert!(!beside.exists() || expected == "malformed", "{} was left", beside.display());
         }
     }
 }
 
 #[test]
 fn a_file_that_may_not_be_read_is_named() {
-    let (_folder, db) = file_with_people();
+    let (_folder, db) = file_with_users();
     fs::set_permissions(&db, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root reads it all the same, and then there is nothing to refuse.
+    // Root can read it, so nothing is refused.
     let may_read = fs::File::open(&db).is_ok();
     let output = run(program(&db).args(["user", "list"]), "");
     if may_read {
@@ -323,8 +323,8 @@ fn a_file_that_may_not_be_read_is_named() {
 }
 
 #[test]
-fn a_file_of_another_version_is_refused_and_left_as_it_is() {
-    let (folder, db) = file_with_people();
+fn a_file_of_another_version_is_refused_and_unchanged() {
+    let (folder, db) = file_with_users();
     let tampered = |name: &str, sql: &str| {
         let copy = folder.path().join(name);
         fs::copy(&db, &copy).unwrap();
@@ -343,20 +343,20 @@ fn a_file_of_another_version_is_refused_and_left_as_it_is() {
         let before = fs::read(&copy).unwrap();
         for arguments in [&["user", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
             let line = fails(&copy, arguments, "");
-            let told = format!("error: {}: of another version of minimost-calls", copy.display());
-            assert!(line.starts_with(&told), "{line}");
+            let expected = format!("error: {}: of another version of minimost-calls", copy.display());
+            assert!(line.starts_with(&expected), "{line}");
         }
         assert_eq!(fs::read(&copy).unwrap(), before);
     }
 }
 
 #[test]
-fn copies_that_have_lost_wal_get_it_back() {
-    let (folder, db) = file_with_people();
+fn a_copy_in_another_journal_mode_returns_to_wal() {
+    let (folder, db) = file_with_users();
     let copy = folder.path().join("copy.db");
     connect(&db).execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
     let mode = || value::<String>(&copy, "PRAGMA journal_mode");
-    assert_eq!(mode(), "delete", "VACUUM INTO keeps WAL now, so this test proves nothing");
+    assert_eq!(mode(), "delete", "VACUUM INTO keeps WAL now: this test needs another way to lose it");
     assert!(succeeds(&copy, &["user", "list"], "").contains("alice"));
     assert_eq!(mode(), "wal");
 }
@@ -379,7 +379,7 @@ async fn a_port_in_use_and_a_second_server_change_nothing() {
     let (status, state) = alice.get(&format!("/calls/{call}/state")).await;
     assert_eq!((status, &state["state"]), (200, &json!("ringing")));
 
-    // With no server on the file, but the port taken, a call of the run before is not ended either.
+    // A start on a port in use does not end the calls of the previous run.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (folder, _) = server.stop(Signal::SIGKILL);
     let db = folder.path().join("presence.db");
@@ -398,7 +398,7 @@ fn a_server_ends_with_0_at_either_signal_and_leaves_one_file() {
 }
 
 #[test]
-fn the_demo_says_what_to_try_and_leaves_nothing() {
+fn the_demo_prints_steps_that_work_and_leaves_no_files() {
     let folder = TempDir::new().unwrap();
     let mut demo = Command::new(PROGRAM);
     demo.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", folder.path());
@@ -409,7 +409,7 @@ fn the_demo_says_what_to_try_and_leaves_nothing() {
         assert!(line.contains("password ") && line.contains("token "), "{line}");
     }
 
-    // The next steps, pasted as they are.
+    // The printed next steps run unchanged.
     let steps: Vec<_> = lines.iter().skip_while(|line| !line.contains("URL=")).map(String::as_str).collect();
     let script = steps.join("\necho\n");
     let output = run(Command::new("bash").args(["-eu", "-c", &script]), "");
@@ -418,7 +418,7 @@ fn the_demo_says_what_to_try_and_leaves_nothing() {
     assert!(out.contains("\"participants\":[\"alice\",\"bob\"]"), "{out}");
     assert!(out.contains("\"state\":\"active\""), "{out}");
     assert!(out.contains("{\"status\":\"ended\"}"), "{out}");
-    // The call just made, and those of the hour before.
+    // The new call, and the demo's calls of the last hour.
     for outcome in ["answered", "declined", "missed"] {
         assert!(out.contains(&format!("│ {outcome}")), "{out}");
     }
@@ -449,7 +449,7 @@ fn the_file_comes_from_the_option_the_variable_or_the_folder() {
 }
 
 #[test]
-fn help_and_version_are_told() {
+fn help_and_version_are_printed() {
     let folder = TempDir::new().unwrap();
     let db = folder.path().join("presence.db");
     let help = succeeds(&db, &["--help"], "");
@@ -463,8 +463,8 @@ fn help_and_version_are_told() {
 }
 
 #[test]
-fn nobody_reading_what_is_printed_is_no_panic() {
-    let (_folder, db) = file_with_people();
+fn closed_output_is_no_panic() {
+    let (_folder, db) = file_with_users();
     let closed = || {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -476,7 +476,7 @@ fn nobody_reading_what_is_printed_is_no_panic() {
         assert!(output.status.code().is_some_and(|code| code < 100), "{arguments:?}: {:?} {err}", output.status);
         assert!(!err.contains("panicked"), "{err}");
     }
-    // Nor is it when nobody reads the error either.
+    // Closed standard error is no panic, too.
     let status =
         program(&db).args(["user", "remove", "nobody"]).stdin(Stdio::null()).stderr(closed()).status().unwrap();
     assert_eq!(status.code(), Some(1));

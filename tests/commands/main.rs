@@ -1,9 +1,16 @@
-//! The command line, the sqlite3 shell on the file, and README.
+//! The command line, the sqlite3 shell on the file, the documentation, and the language of comments and commits.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod command_line;
+mod documented_fixtures;
+mod documents;
+mod language;
+mod pages;
 mod readme;
+mod sandbox;
 mod shell;
+mod tables;
 mod tools;
+mod tour;

@@ -1,5 +1,5 @@
-//! Debian's `sqlite3` on the file of a running server: an admin can look at everything, change what the rules allow, and is
-//! refused what they do not.
+//! Debian's `sqlite3` on the file of a running server: an admin can read everything and change what the rules allow. The rest is
+//! refused.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 use crate::support::{Person, Server, assert_refused, connect};
 use crate::tools::{eventually, run, shell, shell_refused, sqlite3, succeeds, texts};
 
-/// How long a read may take while somebody else holds the write lock.
+/// The longest that a read may take while another program holds the write lock.
 const READ_MAX: Duration = Duration::from_millis(500);
 
-/// alice and bob on an active call, with a signal and some media.
-async fn on_a_call(server: &Server) -> (Person, Person, String) {
+/// An active call of alice and bob, with a signal and some media.
+async fn active_call(server: &Server) -> (Person, Person, String) {
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
     assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
@@ -30,11 +30,11 @@ async fn on_a_call(server: &Server) -> (Person, Person, String) {
     (alice, bob, call)
 }
 
-/// An admin's shell that stays open, with its hands on the write lock until it is told otherwise.
+/// An admin's open shell that holds the write lock.
 struct Admin(Child);
 
 impl Admin {
-    /// Returns when the lock is held.
+    /// Returns when the shell holds the lock.
     fn holding_the_lock(db: &Path) -> Self {
         let mut child = sqlite3(db).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(b"BEGIN IMMEDIATE;\n.print held\n").unwrap();
@@ -44,7 +44,8 @@ impl Admin {
         Self(child)
     }
 
-    fn says(mut self, statement: &str) {
+    /// Runs a last statement, and ends the shell.
+    fn finish(mut self, statement: &str) {
         writeln!(self.0.stdin.take().unwrap(), "{statement}").unwrap();
         assert!(self.0.wait().unwrap().success());
     }
@@ -54,7 +55,7 @@ impl Admin {
 fn the_shell_is_debian_12s() {
     let output = run(std::process::Command::new("sqlite3").arg("--version"), "");
     assert!(output.status.success(), "the tests need Debian's package sqlite3; tests/run installs it");
-    // Others are welcome to run the tests with a newer one; an older one is not what the file is written for.
+    // A newer shell is fine. An older one cannot read the file.
     let version = texts(&output).0;
     let mut numbers = version.split(['.', ' ']).map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap(), numbers.next().unwrap());
@@ -62,9 +63,9 @@ fn the_shell_is_debian_12s() {
 }
 
 #[tokio::test]
-async fn it_reads_every_table_and_view() {
+async fn every_table_and_view_can_be_read() {
     let server = Server::start();
-    let (_alice, _bob, call) = on_a_call(&server).await;
+    let (_alice, _bob, call) = active_call(&server).await;
     let names = shell(&server.db(), &["SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name"]);
     let names: Vec<_> = names.lines().collect();
     for name in [
@@ -117,7 +118,7 @@ fn the_schema_explains_itself() {
     for (table, created) in tables.collect::<Result<Vec<(String, String)>, _>>().unwrap() {
         let lines: Vec<_> = created.lines().collect();
         let columns = shell(&server.db(), &[&format!("SELECT name FROM pragma_table_xinfo('{table}')")]);
-        // Who and where explains itself in a list of memberships.
+        // These two are obvious in a table of memberships.
         for column in columns.lines().filter(|column| !["channel_id", "username"].contains(column)) {
             let start = format!("{column} ");
             let at = lines.iter().position(|line| line.trim_start().starts_with(&start)).unwrap();
@@ -128,9 +129,9 @@ fn the_schema_explains_itself() {
 }
 
 #[tokio::test]
-async fn it_is_refused_what_the_rules_refuse() {
+async fn statements_that_break_a_rule_are_refused() {
     let server = Server::start();
-    let (alice, bob, call) = on_a_call(&server).await;
+    let (alice, bob, call) = active_call(&server).await;
     server.person("mallory");
     let finished = alice.call(&server.private_channel(&["alice", "bob"])).await;
     assert_eq!(alice.post(&format!("/calls/{finished}/end")).await.0, 200);
@@ -170,13 +171,13 @@ async fn it_is_refused_what_the_rules_refuse() {
         ("UPDATE settings SET value = -1 WHERE name = 'ringing_timeout'".into(), "CHECK constraint failed: setting_is_in_range"),
         ("DELETE FROM settings".into(), "setting_is_needed"),
     ] {
-        let said = shell_refused(&server.db(), &statement);
-        assert_eq!(said, format!("Error: stepping, {code} (19)"), "{statement}");
+        let message = shell_refused(&server.db(), &statement);
+        assert_eq!(message, format!("Error: stepping, {code} (19)"), "{statement}");
         let code = code.rsplit(' ').next().unwrap();
         let explained = shell(&server.db(), &[&format!("SELECT count(*) FROM refusals WHERE code = '{code}'")]);
-        assert_eq!(explained, "1\n", "nothing says what {code} means");
+        assert_eq!(explained, "1\n", "refusals does not explain {code}");
     }
-    assert_eq!(shell(&server.db(), &[".dump"]), before, "something was done");
+    assert_eq!(shell(&server.db(), &[".dump"]), before, "a refused statement changed the file");
     assert_eq!(bob.get(&format!("/calls/{call}/state")).await.1["state"], "active");
 }
 
@@ -206,7 +207,7 @@ async fn inserts_with_the_columns_of_the_contract_work() {
     ] {
         assert_eq!(shell(&server.db(), &[statement]), "", "{statement}");
     }
-    // And the server takes what a shell has made as its own.
+    // The server serves what the shell inserted.
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (_, state) = alice.get("/calls/c/state").await;
     assert_eq!((&state["state"], &state["channel"]), (&json!("active"), &json!("private:5")), "{state}");
@@ -221,7 +222,7 @@ async fn inserts_with_the_columns_of_the_contract_work() {
 #[tokio::test]
 async fn an_admin_ends_a_call_for_both_clients() {
     let server = Server::start();
-    let (alice, bob, call) = on_a_call(&server).await;
+    let (alice, bob, call) = active_call(&server).await;
     assert_eq!(shell(&server.db(), &[&format!("UPDATE calls SET state = 'ended' WHERE call_id = '{call}'")]), "");
     for person in [&alice, &bob] {
         let (_, state) = person.get(&format!("/calls/{call}/state")).await;
@@ -244,7 +245,7 @@ async fn an_admin_ends_a_call_for_both_clients() {
 async fn an_admin_with_the_write_lock_delays_writes_and_fails_none() {
     const HELD: Duration = Duration::from_secs(2);
     let server = Server::start();
-    let (alice, bob, call) = on_a_call(&server).await;
+    let (alice, bob, call) = active_call(&server).await;
     let admin = Admin::holding_the_lock(&server.db());
     let began = Instant::now();
 
@@ -258,29 +259,29 @@ async fn an_admin_with_the_write_lock_delays_writes_and_fails_none() {
             })
         })
         .collect();
-    // Real time is the point here: for two seconds an admin thinks about it.
+    // The lock is held in real time, which the server's retries are about.
     while began.elapsed() < HELD {
-        let asked = Instant::now();
+        let start = Instant::now();
         let (status, state) = bob.get(&format!("/calls/{call}/state")).await;
         assert_eq!((status, &state["state"]), (200, &json!("active")));
-        assert!(asked.elapsed() < READ_MAX, "a read took {:?}", asked.elapsed());
+        assert!(start.elapsed() < READ_MAX, "a read took {:?}", start.elapsed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let released = Instant::now();
-    admin.says("COMMIT;");
+    admin.finish("COMMIT;");
     for write in writes {
         let ((status, body), answered) = write.await.unwrap();
         assert_eq!(status, 200, "{body}");
-        assert!(answered >= released, "a write was done under somebody else's lock");
+        assert!(answered >= released, "a write succeeded under another program's lock");
     }
     let (_, signals) = bob.get(&format!("/calls/{call}/signals")).await;
     assert_eq!(signals.as_array().unwrap().len(), 11, "{signals}");
 }
 
 #[tokio::test]
-async fn a_lock_held_for_too_long_is_503_and_nothing_is_done_later() {
+async fn a_lock_held_too_long_is_503_and_the_write_is_dropped() {
     let server = Server::start();
-    let (alice, bob, call) = on_a_call(&server).await;
+    let (alice, bob, call) = active_call(&server).await;
     let admin = Admin::holding_the_lock(&server.db());
     let before = shell(&server.db(), &[".dump"]);
     let began = Instant::now();
@@ -298,8 +299,8 @@ async fn a_lock_held_for_too_long_is_503_and_nothing_is_done_later() {
     let took = began.elapsed();
     assert!(took > Duration::from_secs(4) && took < Duration::from_secs(8), "the answers took {took:?}");
 
-    admin.says("ROLLBACK;");
-    // A write of now comes after anything that might have been left in the queue.
+    admin.finish("ROLLBACK;");
+    // This write follows anything that is still in the queue.
     let signal = json!({ "to": "alice", "type": "answer", "payload": 1 });
     assert_eq!(bob.post_json(&format!("/calls/{call}/signal"), signal).await.0, 200);
     shell(&server.db(), &["DELETE FROM call_signals WHERE from_user = 'bob'"]);
@@ -307,7 +308,7 @@ async fn a_lock_held_for_too_long_is_503_and_nothing_is_done_later() {
     assert_eq!((&state["state"], &state["screenshare_user"]), (&json!("active"), &json!(null)), "{state}");
     let unchanging = |dump: &str| -> Vec<String> {
         let lines = dump.lines().filter(|line| {
-            // The signal's event, the version that it did not move, and that somebody was seen looking at the state.
+            // The signal adds an event; a read of the state updates when the participant was last seen.
             !["sqlite_sequence", "events", "call_participants"]
                 .iter()
                 .any(|table| line.starts_with(&format!("INSERT INTO {table} ")))
@@ -320,7 +321,7 @@ async fn a_lock_held_for_too_long_is_503_and_nothing_is_done_later() {
 #[tokio::test]
 async fn a_backup_made_while_the_server_writes_is_whole() {
     let server = Server::start();
-    let (alice, _bob, call) = on_a_call(&server).await;
+    let (alice, _bob, call) = active_call(&server).await;
     let copy = server.folder.path().join("copy.db");
     let backup = format!(".backup '{}'", copy.display());
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
@@ -336,10 +337,10 @@ async fn a_backup_made_while_the_server_writes_is_whole() {
             sent
         }
     });
-    // It has begun to write when there is a second signal.
+    // The second signal shows that the server is writing.
     let db = server.db();
     tokio::task::spawn_blocking(move || {
-        eventually(Duration::from_secs(10), "the server writes", || {
+        eventually(Duration::from_secs(10), "the server is writing", || {
             (shell(&db, &["SELECT count(*) > 1 FROM call_signals"]) == "1\n").then_some(())
         });
         shell(&db, &[&backup]);
@@ -353,7 +354,7 @@ async fn a_backup_made_while_the_server_writes_is_whole() {
     let folder = TempDir::new().unwrap();
     fs::rename(&copy, folder.path().join("presence.db")).unwrap();
     let restored = Server::start_in(folder, &[]);
-    // The copy was made in the middle of a call, which a restart ends.
+    // The copy contains a live call, which a restart ends.
     assert_eq!(restored.value::<String>("SELECT state || ' ' || ended_reason FROM calls"), "ended restart");
     let again = restored.person("alice");
     again.call("dm:alice:bob").await;
@@ -361,18 +362,18 @@ async fn a_backup_made_while_the_server_writes_is_whole() {
 }
 
 #[tokio::test]
-async fn a_dump_restored_as_readme_says_keeps_rows_and_rules() {
+async fn a_restored_dump_keeps_rows_and_rules() {
     let server = Server::start();
-    let (alice, _bob, call) = on_a_call(&server).await;
+    let (alice, _bob, call) = active_call(&server).await;
     server.private_channel(&["alice", "bob"]);
     assert_eq!(alice.post(&format!("/calls/{call}/end")).await.0, 200);
     alice.call("dm:alice:bob").await;
     let dump = shell(&server.db(), &[".dump"]);
 
-    // As it comes, it lacks the mark that the program knows its files by.
+    // A dump lacks the application_id.
     let bare = server.folder.path().join("bare.db");
     assert!(run(&mut sqlite3(&bare), &dump).status.success());
-    assert_eq!(shell(&bare, &["PRAGMA application_id"]), "0\n", "README need not set application_id any more");
+    assert_eq!(shell(&bare, &["PRAGMA application_id"]), "0\n", "operations.md need not set application_id any more");
 
     let folder = TempDir::new().unwrap();
     let db = folder.path().join("presence.db");
@@ -383,8 +384,8 @@ async fn a_dump_restored_as_readme_says_keeps_rows_and_rules() {
     assert_eq!(shell(&db, &[".dump"]), dump);
     assert_eq!(shell(&db, &["PRAGMA auto_vacuum"]), "2\n");
     assert!(succeeds(&db, &["user", "list"], "").contains("alice"));
-    let said = shell_refused(&db, &format!("UPDATE calls SET state = 'active' WHERE call_id = '{call}'"));
-    assert!(said.contains("call_finished"), "{said}");
+    let message = shell_refused(&db, &format!("UPDATE calls SET state = 'active' WHERE call_id = '{call}'"));
+    assert!(message.contains("call_finished"), "{message}");
     let restored = Server::start_in(folder, &[]);
     assert_eq!(restored.value::<String>("PRAGMA journal_mode"), "wal");
     restored.person("alice").call("dm:alice:bob").await;
@@ -392,10 +393,10 @@ async fn a_dump_restored_as_readme_says_keeps_rows_and_rules() {
 }
 
 #[tokio::test]
-async fn pages_that_media_needed_go_back_when_the_call_is_over() {
+async fn the_file_shrinks_after_a_call_with_media() {
     const CHUNKS: usize = 12;
     let server = Server::start();
-    let (alice, _bob, call) = on_a_call(&server).await;
+    let (alice, _bob, call) = active_call(&server).await;
     for _ in 0..CHUNKS {
         let upload = alice.post_bytes(&format!("/calls/{call}/media"), vec![7; 1024 * 1024]).await;
         assert_eq!(upload.0, 200, "{}", upload.1);
@@ -405,7 +406,7 @@ async fn pages_that_media_needed_go_back_when_the_call_is_over() {
     let filled = pages("page_count") * pages("page_size");
     assert!(filled > 1024 * 1024 * i64::try_from(CHUNKS).unwrap(), "{filled}");
     assert_eq!(alice.post(&format!("/calls/{call}/end")).await.0, 200);
-    // One mebibyte of free pages is kept for the next call.
+    // The server keeps one mebibyte of free pages for the next call.
     eventually(Duration::from_secs(20), "the file shrinks", || {
         (pages("freelist_count") <= 256 && pages("page_count") * pages("page_size") < 3 * 1024 * 1024).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Running the program and Debian's `sqlite3` as somebody at a prompt does.
+//! Runs the program and Debian's `sqlite3` as a person at a prompt does.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::support::PROGRAM;
 
-/// No command takes nearly as long, but for a server that should not have started.
+/// Far longer than any command takes; only a server that should have failed to start reaches it.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
 /// The program with the file `db`.
@@ -30,7 +30,7 @@ pub fn run(command: &mut Command, input: &str) -> Output {
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let process = Pid::from_raw(child.id().try_into().unwrap());
-    // Whoever does not read its input has closed it, which is no failure.
+    // A command that does not read its input may have closed it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let (ended, end) = channel();
     std::thread::spawn(move || ended.send(child.wait_with_output()));
@@ -43,7 +43,7 @@ pub fn run(command: &mut Command, input: &str) -> Output {
     )
 }
 
-/// Standard output of the program with these arguments, which must succeed and say nothing on standard error.
+/// Runs the program, which must succeed and print nothing on standard error, and returns its standard output.
 pub fn succeeds(db: &Path, arguments: &[&str], input: &str) -> String {
     let output = run(program(db).args(arguments), input);
     let (out, err) = texts(&output);
@@ -52,12 +52,12 @@ pub fn succeeds(db: &Path, arguments: &[&str], input: &str) -> String {
     out
 }
 
-/// The one line on standard error of the program with these arguments, which must fail with it and print nothing.
+/// Runs the program, which must fail with one line on standard error and print nothing else, and returns the line.
 pub fn fails(db: &Path, arguments: &[&str], input: &str) -> String {
     failure(&run(program(db).args(arguments), input))
 }
 
-/// The one line on standard error of a program that failed as it should.
+/// The one line on standard error of a program that failed without a panic.
 pub fn failure(output: &Output) -> String {
     let (out, err) = texts(output);
     assert!(output.status.code().is_some_and(|code| code != 0 && code != 101), "{:?}: {out}{err}", output.status);
@@ -73,14 +73,14 @@ pub fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// Debian's `sqlite3` on a file, as bare as an admin starts it, but patient.
+/// Debian's `sqlite3` on a file, without settings but with a busy timeout.
 pub fn sqlite3(db: &Path) -> Command {
     let mut command = Command::new("sqlite3");
     command.args(["-batch", "-init", "/dev/null", "-cmd", ".timeout 10000"]).arg(db);
     command
 }
 
-/// What `sqlite3` prints for these arguments, statements or dot-commands.
+/// The output of `sqlite3` for these statements or dot-commands.
 pub fn shell(db: &Path, statements: &[&str]) -> String {
     let output = run(sqlite3(db).args(statements), "");
     let (out, err) = texts(&output);
@@ -88,15 +88,15 @@ pub fn shell(db: &Path, statements: &[&str]) -> String {
     out
 }
 
-/// What `sqlite3` says about a statement that the database refuses.
+/// The message of `sqlite3` about a statement that the database refuses.
 pub fn shell_refused(db: &Path, statement: &str) -> String {
     let output = run(sqlite3(db).arg(statement), "");
     let (out, err) = texts(&output);
-    assert!(!output.status.success(), "{statement} was done: {out}");
+    assert!(!output.status.success(), "{statement} succeeded: {out}");
     err.trim_end().to_owned()
 }
 
-/// Tries `probe` until it answers something, and fails after `limit`.
+/// Calls `probe` until it returns a value, and fails after `limit`.
 pub fn eventually<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -108,7 +108,7 @@ pub fn eventually<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Opt
     }
 }
 
-/// A process that is ended with the test.
+/// A process that is killed on drop.
 pub struct Process(pub Child);
 
 impl Process {
@@ -120,7 +120,10 @@ impl Process {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            assert!(output.read_line(&mut line).unwrap() > 0, "{command:?} ended before it said {until:?}: {lines:?}");
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "{command:?} ended before it printed {until:?}: {lines:?}"
+            );
             lines.push(line.trim_end().to_owned());
             if line.contains(until) {
                 return (process, lines, output);

@@ -9,6 +9,7 @@ mod call_screen;
 mod calls_active;
 mod calls_ringing;
 mod clients;
+mod docs;
 mod login;
 mod pages;
 mod races;

@@ -1,0 +1,106 @@
+//! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`.
+//!
+//! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md` works on a
+//! forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use pulldown_cmark::{Alignment, CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use rust_embed::Embed;
+use sha2::{Digest, Sha256};
+use warp::Filter;
+use warp::http::HeaderMap;
+use warp::path::Tail;
+
+use super::Routes;
+use super::pages::Page;
+
+#[derive(Embed)]
+#[folder = "src/docs"]
+struct Sources;
+
+/// Every page by its name, which is its file's without `.md`.
+static DOCS: LazyLock<HashMap<String, Page>> = LazyLock::new(|| {
+    let pages = Sources::iter().filter_map(|file| {
+        let source = Sources::get(&file)?.data;
+        let html = render(std::str::from_utf8(&source).ok()?);
+        let hash = Sha256::digest(&html).into();
+        let page = Page::new("text/html; charset=utf-8", Bytes::from(html), &hash)?;
+        Some((file.strip_suffix(".md")?.to_owned(), page))
+    });
+    pages.collect()
+});
+
+/// `/docs/` and `/docs/NAME`. No page needs a session.
+pub(super) fn routes() -> Routes {
+    let docs = warp::path("docs");
+    let index = docs.and(warp::path::end()).map(|| "index".to_owned());
+    let page = docs.and(warp::path::tail()).map(|tail: Tail| tail.as_str().to_owned());
+    index
+        .or(page)
+        .unify()
+        .and(warp::get().or(warp::head()).unify())
+        .and(warp::header::headers_cloned())
+        .and_then(|name: String, headers: HeaderMap| async move {
+            DOCS.get(&name).map(|page| page.response(&headers)).ok_or_else(warp::reject::not_found)
+        })
+        .boxed()
+}
+
+/// A whole HTML page for a Markdown source. Its title is the first heading's text.
+fn render(source: &str) -> String {
+    let mut events: Vec<_> = Parser::new_ext(source, Options::ENABLE_TABLES).collect();
+    let mut title = None;
+    for at in 0..events.len() {
+        let heading = matches!(events[at], Event::Start(Tag::Heading { .. })).then(|| heading_text(&events[at..]));
+        match &mut events[at] {
+            Event::Start(Tag::Heading { id, .. }) => {
+                let text = heading.unwrap_or_default();
+                *id = Some(anchor(&text).into());
+                title.get_or_insert(text);
+            }
+            Event::Start(Tag::Link { dest_url, .. }) => *dest_url = link(dest_url),
+            // An alignment would be a style attribute, which the Content-Security-Policy forbids.
+            Event::Start(Tag::Table(alignments)) => alignments.fill(Alignment::None),
+            _ => {}
+        }
+    }
+    let mut body = String::new();
+    html::push_html(&mut body, events.into_iter());
+    let title = title.unwrap_or_default().replace('&', "&amp;").replace('<', "&lt;");
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - minimost-calls</title>\n\
+         <link rel=\"icon\" href=\"/web/icon.svg\" type=\"image/svg+xml\">\n\
+         <link rel=\"stylesheet\" href=\"/web/docs.css\">\n</head>\n<body>\n\
+         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+/// The text of the heading that `events` begin with.
+fn heading_text(events: &[Event<'_>]) -> String {
+    let inside = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+    let texts = inside.filter_map(|event| match event {
+        Event::Text(text) | Event::Code(text) => Some(&**text),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// The id that forges give a heading: lower case, spaces as hyphens, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Where a link of a page leads: `NAME.md` and `NAME.md#part` to the page of that name.
+fn link<'a>(target: &CowStr<'a>) -> CowStr<'a> {
+    let (file, part) = target.split_at(target.find('#').unwrap_or(target.len()));
+    match file.strip_suffix(".md") {
+        Some(name) if !name.contains('/') => format!("/docs/{name}{part}").into(),
+        _ => target.clone(),
+    }
+}

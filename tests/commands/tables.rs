@@ -1,0 +1,183 @@
+//! The tables of the documentation are those of the program: settings, routes, error codes and commands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use minimost_calls::database::upgrade_schema;
+use reqwest::Method;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde_json::Value;
+
+use crate::documents::{Document, code, in_repository};
+use crate::support::{PROGRAM, Server};
+use crate::tools::{run, texts};
+
+/// A new database, in memory.
+fn new_database() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    upgrade_schema(&mut connection).unwrap();
+    connection
+}
+
+#[test]
+fn settings() {
+    const HEAD: &str = "| name | default | unit | meaning |";
+    let connection = new_database();
+    let mut statement = connection.prepare("SELECT name, value, unit, meaning FROM settings").unwrap();
+    let in_the_file: BTreeMap<String, Vec<String>> = statement
+        .query_map([], |row| {
+            let value = match row.get_ref(1)? {
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                other => format!("{other:?}"),
+            };
+            Ok((row.get(0)?, vec![value, row.get(2)?, row.get(3)?]))
+        })
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let rows = Document::at("src/docs/settings.md").table(HEAD);
+    let in_the_page: BTreeMap<String, Vec<String>> =
+        rows.into_iter().map(|row| (code(&row[0]).to_owned(), row[1..].to_vec())).collect();
+    let mut right = String::new();
+    for (name, cells) in &in_the_file {
+        writeln!(right, "| `{name}` | {} |", cells.join(" | ")).unwrap();
+    }
+    assert!(in_the_page == in_the_file, "the table in settings.md should have these rows:\n{right}");
+}
+
+/// The contract's routes. The page lists these and more.
+const ROUTES: [&str; 24] = [
+    "POST /login",
+    "POST /logout",
+    "POST /calls/initiate",
+    "GET /calls/incoming",
+    "POST /calls/ID/accept",
+    "POST /calls/ID/reject",
+    "POST /calls/ID/end",
+    "POST /calls/ID/leave",
+    "POST /calls/ID/invite",
+    "POST /calls/ID/signal",
+    "GET /calls/ID/signals?after=0",
+    "POST /calls/ID/screenshare",
+    "GET /calls/ID/state",
+    "GET /calls/active?channel=",
+    "POST /calls/ID/media",
+    "GET /calls/ID/media?sender=U&after=-1",
+    "POST /screenshare/start",
+    "POST /screenshare/ID/stop",
+    "GET /screenshare/active?channel=",
+    "POST /screenshare/ID/signal",
+    "GET /screenshare/ID/signals?after=0",
+    "POST /screenshare/ID/media",
+    "GET /screenshare/ID/media?after=-1",
+    "GET /healthz",
+];
+
+#[tokio::test]
+async fn routes() {
+    let rows = Document::at("src/docs/api.md").table("| route | answers | refuses |");
+    let listed: Vec<_> = rows.iter().map(|row| code(&row[0])).collect();
+    for route in ROUTES {
+        assert!(listed.contains(&route), "api.md does not list {route}");
+    }
+
+    let server = Server::start();
+    let alice = server.person("alice");
+    for route in &listed {
+        let (method, path) = route.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let response = alice.request(method, path).send().await.unwrap();
+        let status = response.status().as_u16();
+        if path == "/events" {
+            // The body of a stream does not end.
+            assert_eq!((status, &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+            continue;
+        }
+        if path == "/ca.crt" {
+            // Only --tls-self-signed serves it.
+            assert_eq!(status, 404);
+            continue;
+        }
+        let body: Value = response.json().await.unwrap();
+        assert!(status != 405 && body["code"] != "not_found" && status < 500, "{route}: {status} {body}");
+        if path == "/logout" {
+            server
+                .sql()
+                .execute(
+                    "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) SELECT ?1, 'alice', ts, ts + 3600 FROM now",
+                    [minimost_calls::tokens::token_hash(&alice.token)],
+                )
+                .unwrap();
+        }
+    }
+
+    // The page lists every route that is served.
+    let is_route =
+        |line: &&str| !line.trim_start().starts_with("//") && line.contains("route!(") && line.contains(" app, ");
+    let served: usize = http_sources().iter().map(|source| source.lines().filter(is_route).count()).sum();
+    assert_eq!(listed.len(), served, "{listed:?}");
+}
+
+/// The source files of the HTTP shell.
+fn http_sources() -> Vec<String> {
+    let files = fs::read_dir(in_repository("src/http")).unwrap();
+    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+}
+
+/// Every listed code is one of the table `refusals` with that status, or one that the HTTP shell makes itself.
+#[test]
+fn error_codes() {
+    let connection = new_database();
+    let mut statement = connection.prepare("SELECT code, status FROM refusals").unwrap();
+    let rules: BTreeMap<String, String> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.to_string())))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let shell: String = http_sources().concat();
+    for row in Document::at("src/docs/api.md").table("| status | code | meaning |") {
+        let code = code(&row[1]);
+        match rules.get(code) {
+            Some(status) => assert_eq!(&row[0], status, "{code}"),
+            None => assert!(shell.contains(&format!("\"{code}\"")), "nothing refuses with {code}"),
+        }
+    }
+}
+
+#[test]
+fn commands() {
+    let rows = Document::at("src/docs/operations.md").table("| command | what it does |");
+    let listed: Vec<_> = rows.iter().map(|row| code(&row[0])).collect();
+    let words = |command: &str| -> Vec<String> {
+        let words = command.split(' ').skip(1);
+        let words = words.take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+        words.map(str::to_owned).collect()
+    };
+    // Help lists a subcommand as `  NAME  what it does`, and itself.
+    let subcommands = |of: &[String]| -> Vec<String> {
+        let output = run(Command::new(PROGRAM).args(of).arg("--help"), "");
+        assert!(output.status.success(), "{of:?}");
+        let (help, _) = texts(&output);
+        let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
+        let commands = commands.lines().take_while(|line| !line.is_empty());
+        let names = commands.map(|line| line.split_whitespace().next().unwrap().to_owned());
+        names.filter(|name| name != "help").collect()
+    };
+    let mut taken = Vec::new();
+    for command in subcommands(&[]) {
+        let below = subcommands(std::slice::from_ref(&command));
+        if below.is_empty() {
+            taken.push(vec![command]);
+        } else {
+            taken.extend(below.into_iter().map(|name| vec![command.clone(), name]));
+        }
+    }
+    let mut listed: Vec<_> = listed.into_iter().map(words).collect();
+    listed.sort();
+    taken.sort();
+    assert_eq!(listed, taken);
+}
