@@ -9,7 +9,6 @@ use reqwest::Method;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::Value;
-use sqllogictest::{DBOutput, DefaultColumnType};
 use tempfile::TempDir;
 
 use crate::support::{PROGRAM, Server};
@@ -299,51 +298,6 @@ fn the_table_of_commands_is_what_the_program_takes() {
     listed.sort();
     taken.sort();
     assert_eq!(listed, taken);
-}
-
-/// SQLite for sqllogictest, with the rules.
-struct Rules(Connection);
-
-impl sqllogictest::DB for Rules {
-    type Error = rusqlite::Error;
-    type ColumnType = DefaultColumnType;
-
-    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, rusqlite::Error> {
-        let mut statement = self.0.prepare(sql)?;
-        let columns = statement.column_count();
-        let mut rows = statement.query([])?;
-        let mut answers = Vec::new();
-        while let Some(row) = rows.next()? {
-            let cell = |column| match row.get_ref(column)? {
-                ValueRef::Text(text) => Ok(String::from_utf8_lossy(text).into_owned()),
-                other => Ok(format!("{other:?}")),
-            };
-            answers.push((0..columns).map(cell).collect::<rusqlite::Result<Vec<_>>>()?);
-        }
-        Ok(if columns == 0 {
-            DBOutput::StatementComplete(0)
-        } else {
-            DBOutput::Rows { types: vec![DefaultColumnType::Text; columns], rows: answers }
-        })
-    }
-}
-
-#[test]
-fn the_fixture_runs() {
-    let [fixture] = &blocks("slt")[..] else { panic!("README shows one fixture") };
-    runs(fixture).unwrap();
-    // It does prove something: a second earlier nobody has missed the call.
-    let hurried = fixture.replace("pinned_ts + 30", "pinned_ts + 29");
-    assert!(runs(&hurried).is_err(), "the fixture passes without the time that it is about");
-}
-
-fn runs(script: &str) -> Result<(), sqllogictest::TestError> {
-    let mut runner = sqllogictest::Runner::new(|| async {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrations().run(&mut connection).unwrap();
-        Ok(Rules(connection))
-    });
-    runner.run_script(&format!("{script}\n"))
 }
 
 #[test]
