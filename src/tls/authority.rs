@@ -142,6 +142,7 @@ fn first_certificate(path: &Path, pem: &str) -> Result<CertificateDer<'static>, 
         .map_err(|error| TlsError::of_file(path, format!("no certificate in PEM: {error}")))
 }
 
+#[expect(clippy::disallowed_methods, reason = "browsers compare a certificate with their own clocks")]
 fn ends_soon(path: &Path, pem: &str) -> Result<bool, TlsError> {
     let der = first_certificate(path, pem)?;
     let (_, certificate) = x509_parser::parse_x509_certificate(&der).map_err(|error| TlsError::of_file(path, error))?;
@@ -183,6 +184,7 @@ fn new_certificate(names: &BTreeSet<String>, issuer: &Issuer<'_, KeyPair>) -> Re
     Ok(params.signed_by(&key, issuer)?.pem() + &key.serialize_pem())
 }
 
+#[expect(clippy::disallowed_methods, reason = "browsers compare a certificate with their own clocks")]
 fn lasting(params: &mut CertificateParams, days: i64) {
     let now = OffsetDateTime::now_utc();
     params.not_before = now - CLOCK_SKEW;
