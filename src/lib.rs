@@ -5,6 +5,8 @@
 //! REST API, [`push`] what tells clients of the event log, [`tls`] the
 //! certificate of HTTPS, and [`commands`] the command line.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 pub mod command_line;
 pub mod commands;
 pub mod database;

@@ -390,6 +390,7 @@ fn execute(connection: &Connection, statement: &'static Statement, parameters: &
 }
 
 /// The machine's time in seconds since the epoch, to the millisecond, as the view `now` gives it.
+#[expect(clippy::disallowed_methods, reason = "the one clock: each transaction pins it")]
 fn machine_time() -> f64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Milliseconds fit an f64 exactly for the next 285,000 years.

@@ -1,7 +1,6 @@
 //! What the benchmarks share: the distribution of what was measured, and what a process uses.
 
-// Each benchmark uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each binary uses a part of it")]
 
 use std::fs;
 use std::time::Duration;

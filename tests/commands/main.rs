@@ -4,7 +4,6 @@
 mod support;
 
 mod command_line;
-mod documented_fixtures;
 mod documents;
 mod language;
 mod pages;

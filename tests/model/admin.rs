@@ -1,6 +1,6 @@
-//! What the model says of what an admin does: at a shell, with SQL, and with the commands about people and channels.
+//! The model of an admin's SQL statements, and of the commands on people and channels.
 
-use crate::calls::Need;
+use crate::calls::Requirement;
 use crate::model::{CallState, Members, Model, ParticipantState, Person, Refusal, Verdict};
 
 fn verdict(reasons: Vec<Refusal>) -> Verdict {
@@ -8,74 +8,77 @@ fn verdict(reasons: Vec<Refusal>) -> Verdict {
 }
 
 impl Model {
-    pub fn add_user(&mut self, whom: Person) -> Verdict {
-        if self.exists[whom] {
+    pub fn add_user(&mut self, target: Person) -> Verdict {
+        if self.exists[target] {
             return Verdict::Refused(vec![(409, "user_exists")]);
         }
-        self.exists[whom] = true;
+        self.exists[target] = true;
         Verdict::done()
     }
 
-    /// A removed person leaves calls, shares and private channels, and takes along what was for them.
-    pub fn remove_user(&mut self, whom: Person) -> Verdict {
-        self.exists[whom] = false;
+    /// A removed user leaves calls, shares and private channels, and loses pending signals.
+    pub fn remove_user(&mut self, target: Person) -> Verdict {
+        self.exists[target] = false;
         for call in 0..self.calls.len() {
             if self.calls[call].is_live() {
-                self.go(call, whom);
+                self.depart_if_present(call, target);
             }
         }
         for channel in 0..self.channels.len() {
-            self.quit(channel, whom);
+            self.leave_channel(channel, target);
         }
         for share in 0..self.shares.len() {
-            if self.shares[share].sharer == whom {
+            if self.shares[share].sharer == target {
                 self.end_share(share);
             }
-            self.shares[share].signals.retain(|signal| signal.from != whom && signal.to != whom);
+            self.shares[share].signals.retain(|signal| signal.from != target && signal.to != target);
         }
         Verdict::done()
     }
 
-    pub fn join(&mut self, channel: usize, whom: Person) -> Verdict {
-        let exists = self.exists[whom];
+    pub fn join_channel(&mut self, channel: usize, target: Person) -> Verdict {
+        let exists = self.exists[target];
         let reasons = match &mut self.channels[channel].members {
             Members::Private(_) if !exists => vec![(404, "user_not_found")],
-            Members::Private(members) => match members.insert(whom) {
-                true => vec![],
-                false => vec![(409, "already_a_member")],
-            },
+            Members::Private(members) => {
+                if members.insert(target) {
+                    vec![]
+                } else {
+                    vec![(409, "already_a_member")]
+                }
+            }
             _ => vec![(404, "channel_not_found"), (404, "user_not_found")],
         };
         verdict(reasons)
     }
 
-    /// Whoever is taken off a private channel leaves its call, for good unless asked in again, and shares nothing there.
-    pub fn quit(&mut self, channel: usize, whom: Person) -> Verdict {
+    /// A removed member leaves the channel's call, ends their shares there, and returns only by invitation.
+    pub fn leave_channel(&mut self, channel: usize, target: Person) -> Verdict {
         let was_member = match &mut self.channels[channel].members {
-            Members::Private(members) => members.remove(&whom),
+            Members::Private(members) => members.remove(&target),
             _ => false,
         };
         if !was_member {
             return Verdict::done();
         }
         if let Some(call) = self.live_call(channel)
-            && let Some(theirs) = self.calls[call].participants.get_mut(&whom)
+            && let Some(other) = self.calls[call].participants.get_mut(&target)
         {
-            (theirs.invited_by, theirs.from_outside) = (None, false);
-            self.go(call, whom);
+            (other.invited_by, other.was_guest) = (None, false);
+            self.depart_if_present(call, target);
         }
         for share in 0..self.shares.len() {
             if self.shares[share].channel == channel {
-                if self.shares[share].sharer == whom {
+                if self.shares[share].sharer == target {
                     self.end_share(share);
                 }
-                self.shares[share].signals.retain(|signal| signal.from != whom && signal.to != whom);
+                self.shares[share].signals.retain(|signal| signal.from != target && signal.to != target);
             }
         }
         Verdict::done()
     }
 
-    /// `UPDATE calls SET state = ...`; `None` is a state that there is not.
+    /// `UPDATE calls SET state = ...`; `None` is an unknown state.
     pub fn set_call_state(&mut self, call: Option<usize>, state: Option<CallState>) -> Verdict {
         let Some(found) = self.call(call) else { return Verdict::done() };
         let mut reasons = Vec::new();
@@ -88,7 +91,7 @@ impl Model {
         match (found.state, state) {
             (CallState::Ended | CallState::Rejected, _) => reasons.push((409, "call_finished")),
             (CallState::Ringing, Some(CallState::Active)) => reasons.push((409, "call_not_answered")),
-            // One that is ringing has somebody to ring.
+            // A ringing call has a pending participant.
             (CallState::Ringing, Some(CallState::Rejected)) => reasons.push((409, "call_still_ringing")),
             (CallState::Active, Some(CallState::Ringing | CallState::Rejected)) => {
                 reasons.push((409, "call_move_illegal"));
@@ -99,17 +102,17 @@ impl Model {
         verdict(reasons)
     }
 
-    /// `UPDATE call_participants SET state = ...`; `None` is a state that there is not.
+    /// `UPDATE call_participants SET state = ...`; `None` is an unknown state.
     pub fn set_participant_state(
         &mut self,
         call: Option<usize>,
-        whom: Person,
+        target: Person,
         state: Option<ParticipantState>,
     ) -> Verdict {
         use ParticipantState::{Accepted, Left, Pending, Rejected};
         let Some(found) = self.call(call) else { return Verdict::done() };
-        let Some(theirs) = found.participants.get(&whom) else { return Verdict::done() };
-        if state == Some(theirs.state) {
+        let Some(other) = found.participants.get(&target) else { return Verdict::done() };
+        if state == Some(other.state) {
             return Verdict::done();
         }
         let mut reasons: Vec<Refusal> = Vec::new();
@@ -119,42 +122,42 @@ impl Model {
         if !found.is_live() {
             reasons.push((409, "call_finished"));
         } else if let Some(state) = state {
-            match (theirs.state, state) {
+            match (other.state, state) {
                 (Accepted, Pending | Rejected) | (Rejected, Left) | (Left, Rejected) => {
                     reasons.push((409, "participant_move_illegal"));
                 }
                 _ => {}
             }
-            if !theirs.is_there() && matches!(state, Pending | Accepted) && !self.exists[whom] {
+            if !other.is_present() && matches!(state, Pending | Accepted) && !self.exists[target] {
                 reasons.push((404, "user_not_found"));
             }
-            if !theirs.is_there()
+            if !other.is_present()
                 && state == Accepted
-                && theirs.invited_by.is_none()
-                && !self.is_member(found.channel, whom)
+                && other.invited_by.is_none()
+                && !self.is_member(found.channel, target)
             {
                 reasons.push((403, "not_a_member"));
             }
         }
         if let (true, Some(call), Some(state)) = (reasons.is_empty(), call, state) {
             match state {
-                Pending => self.ring(call, whom),
-                Accepted => self.answer(call, whom),
-                Rejected | Left => self.depart(call, whom, state),
+                Pending => self.ring(call, target),
+                Accepted => self.answer(call, target),
+                Rejected | Left => self.depart(call, target, state),
             }
         }
         verdict(reasons)
     }
 
     /// `INSERT INTO call_participants` with the role participant.
-    pub fn put_participant(&mut self, call: Option<usize>, whom: Person, state: ParticipantState) -> Verdict {
-        let mut reasons = self.obstacles(call, whom, &[Need::Live]);
+    pub fn insert_participant(&mut self, call: Option<usize>, target: Person, state: ParticipantState) -> Verdict {
+        let mut reasons = self.call_refusals(call, target, &[Requirement::Live]);
         if let Some(found) = self.call(call) {
-            let is_member = self.is_member(found.channel, whom);
-            if !self.exists[whom] {
+            let is_member = self.is_member(found.channel, target);
+            if !self.exists[target] {
                 reasons.push((404, "user_not_found"));
             }
-            if found.participants.contains_key(&whom) {
+            if found.participants.contains_key(&target) {
                 reasons.push((409, "already_in_call"));
             }
             if state == ParticipantState::Accepted && !is_member {
@@ -163,7 +166,7 @@ impl Model {
             if found.state == CallState::Ringing && !is_member {
                 reasons.push((409, "call_not_active"));
             }
-            if found.initiator == whom {
+            if found.initiator == target {
                 reasons.push((409, "role_is_wrong"));
             }
             if matches!(state, ParticipantState::Rejected | ParticipantState::Left) {
@@ -172,38 +175,38 @@ impl Model {
         }
         if reasons.is_empty() {
             match state {
-                ParticipantState::Accepted => self.answer(call.unwrap(), whom),
-                _ => self.ring(call.unwrap(), whom),
+                ParticipantState::Accepted => self.answer(call.unwrap(), target),
+                _ => self.ring(call.unwrap(), target),
             }
         }
         verdict(reasons)
     }
 
     /// `UPDATE calls SET screenshare_user = ...`
-    pub fn set_sharer(&mut self, call: Option<usize>, whom: Option<Person>) -> Verdict {
+    pub fn set_sharer(&mut self, call: Option<usize>, target: Option<Person>) -> Verdict {
         let Some(found) = self.call(call) else { return Verdict::done() };
-        if found.sharer == whom {
+        if found.sharer == target {
             return Verdict::done();
         }
         let mut reasons = Vec::new();
         if !found.is_live() {
             reasons.push((409, "call_finished"));
-        } else if let Some(whom) = whom {
+        } else if let Some(target) = target {
             if found.state == CallState::Ringing {
                 reasons.push((409, "call_not_active"));
             }
-            if !found.is_on_it(whom) {
+            if !found.has_accepted(target) {
                 reasons.push((403, "sharer_not_accepted"));
             }
         }
         if reasons.is_empty() {
-            self.calls[call.unwrap()].sharer = whom;
+            self.calls[call.unwrap()].sharer = target;
         }
         verdict(reasons)
     }
 
-    /// An UPDATE of what never changes, which may be refused for the call's end as well.
-    pub fn tamper(&mut self, call: Option<usize>, code: &'static str) -> Verdict {
+    /// An UPDATE of an immutable column, which a finished call may refuse as finished.
+    pub fn change_immutable(&mut self, call: Option<usize>, code: &'static str) -> Verdict {
         match self.call(call) {
             None => Verdict::done(),
             Some(found) if found.is_live() => Verdict::Refused(vec![(409, code)]),
@@ -211,9 +214,9 @@ impl Model {
         }
     }
 
-    /// `INSERT OR REPLACE INTO calls`, in the first channel by the first person, with a state that no call begins in.
+    /// `INSERT OR REPLACE INTO calls`, by the first person in the first channel, with a final state.
     pub fn replace_call(&mut self, call: Option<usize>) -> Verdict {
-        let mut reasons = self.why_not_use(0, 0);
+        let mut reasons = self.channel_use_refusals(0, 0);
         reasons.push((409, "call_move_illegal"));
         if self.call(call).is_some() {
             reasons.push((409, "call_exists"));
@@ -221,8 +224,8 @@ impl Model {
         Verdict::Refused(reasons)
     }
 
-    /// `UPDATE calls SET answered_ts = ...` to a time at which nothing happened.
-    pub fn move_answer(&mut self, call: Option<usize>) -> Verdict {
+    /// `UPDATE calls SET answered_ts = ...`
+    pub fn set_answered_ts(&mut self, call: Option<usize>) -> Verdict {
         verdict(match self.call(call).map(|found| found.state) {
             None => vec![],
             Some(CallState::Ringing) => vec![(409, "call_not_answered")],
@@ -242,18 +245,18 @@ impl Model {
         }
     }
 
-    pub fn delete_participant(&mut self, call: Option<usize>, whom: Person) -> Verdict {
+    pub fn delete_participant(&mut self, call: Option<usize>, target: Person) -> Verdict {
         let Some(found) = self.call(call) else { return Verdict::done() };
-        if !found.participants.contains_key(&whom) {
+        if !found.participants.contains_key(&target) {
             return Verdict::done();
         }
         if !found.is_live() {
             return Verdict::Refused(vec![(409, "call_finished")]);
         }
         let call = call.unwrap();
-        let gone = self.calls[call].participants.remove(&whom).unwrap();
-        if gone.is_there() {
-            self.conclude(call, whom, ParticipantState::Left, self.now);
+        let report_gone = self.calls[call].participants.remove(&target).unwrap();
+        if report_gone.is_present() {
+            self.apply_departure(call, target, ParticipantState::Left, self.now);
         }
         Verdict::done()
     }

@@ -1,9 +1,8 @@
-//! A small model of what the server promises, against the server: proptest makes up sequences of what several people and an
-//! admin do, over HTTP and by SQL at once; the model says what each step may answer, and what everybody sees afterwards.
+//! The server against a model of its contract. proptest generates sequences of actions of several people and an admin,
+//! over HTTP and SQL in turns; after each action, the model predicts the outcome and the replies to all queries.
 //!
-//! The short rounds always run the same sequences. The long round runs others every time:
-//!   cargo test --test model -- --ignored --nocapture
-//! MODEL_SEQUENCES is how many, and MODEL_SEED a seed that it printed, to repeat them.
+//! The short rounds repeat the same sequences. The long round has new ones each time: `cargo slow thousands_of_sequences`.
+//! `MODEL_SEQUENCES` sets their number, and `MODEL_SEED` a printed seed to repeat.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -11,13 +10,13 @@ mod support;
 mod admin;
 mod calls;
 mod compare;
-mod doors;
-mod looks;
 mod model;
+mod operations;
+mod queries;
 mod shares;
 mod steps;
 mod strategies;
-mod wishes;
+mod transports;
 mod world;
 
 use std::cell::RefCell;
@@ -29,10 +28,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::doors::Http;
 use crate::model::Limits;
 use crate::steps::{Action, Step};
 use crate::strategies::sequence;
+use crate::transports::Http;
 use crate::world::World;
 
 /// How often each action was done and refused.
@@ -54,13 +53,13 @@ impl Report {
         }
     }
 
-    /// The two together.
-    fn and(mut self, other: Self) -> Self {
+    /// The sum of two reports.
+    fn merged_with(mut self, other: Self) -> Self {
         self.sequences += other.sequences;
         self.steps += other.steps;
         for (action, (done, refused)) in other.actions {
-            let mine = self.actions.entry(action).or_default();
-            (mine.0, mine.1) = (mine.0 + done, mine.1 + refused);
+            let own = self.actions.entry(action).or_default();
+            (own.0, own.1) = (own.0 + done, own.1 + refused);
         }
         self
     }
@@ -72,7 +71,7 @@ impl Report {
         }
     }
 
-    /// Fails if the sequences left an action untried, with success or in vain.
+    /// Fails unless each action was done and refused at least once.
     fn assert_complete(&self) {
         let names: BTreeSet<String> = Action::names().collect();
         assert!(self.actions.keys().all(|action| names.contains(action)), "{names:?} lacks some of {:?}", self.actions);
@@ -80,26 +79,26 @@ impl Report {
             let (done, refused) = self.actions.get(&action).copied().unwrap_or_default();
             assert!(done > 0 || Action::NEVER_DONE.contains(&action.as_str()), "{action} was never done");
             let always =
-                Action::NEVER_REFUSED.contains(&action.as_str()) || Action::EVERYBODYS.contains(&action.as_str());
+                Action::NEVER_REFUSED.contains(&action.as_str()) || Action::OPEN_TO_ALL.contains(&action.as_str());
             assert!(refused > 0 || always, "{action} was never refused");
         }
         let removed: usize =
-            Action::EVERYBODYS.iter().filter_map(|action| self.actions.get(*action)).map(|it| it.1).sum();
-        assert!(removed > 0, "nobody who was removed was refused {:?}", Action::EVERYBODYS);
+            Action::OPEN_TO_ALL.iter().filter_map(|action| self.actions.get(*action)).map(|it| it.1).sum();
+        assert!(removed > 0, "no removed user was refused {:?}", Action::OPEN_TO_ALL);
     }
 }
 
-/// A number out of the environment.
-fn number(name: &str) -> Option<u64> {
+/// A number from an environment variable.
+fn env_number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|number| number.parse().ok())
 }
 
-/// Runs so many sequences made from `seed`; what fails is made as short as can be.
+/// Runs `sequences` sequences made from `seed`; proptest shrinks the one that fails.
 fn run(
     sequences: u32,
     seed: u64,
     what: &str,
-    take: impl Fn(usize, &[Step], &mut Report) -> Result<(), String>,
+    run_sequence: impl Fn(usize, &[Step], &mut Report) -> Result<(), String>,
 ) -> Report {
     println!("{what}: MODEL_SEED={seed}");
     let begun = Instant::now();
@@ -118,7 +117,7 @@ fn run(
         let mut report = report.borrow_mut();
         report.sequences += 1;
         let number = report.sequences;
-        take(number, &steps, &mut report).map_err(TestCaseError::fail)
+        run_sequence(number, &steps, &mut report).map_err(TestCaseError::fail)
     });
     let report = report.into_inner();
     report.print(&format!("{what}, in {:.1} s", begun.elapsed().as_secs_f64()));
@@ -128,21 +127,21 @@ fn run(
     }
 }
 
-/// Takes the steps, and says in a failure how a fixture would have it.
-fn take_all(world: &mut World<'_>, steps: &[Step], report: &mut Report) -> Result<(), String> {
+/// Runs the steps; a failure contains them as a fixture.
+fn run_steps(world: &mut World<'_>, steps: &[Step], report: &mut Report) -> Result<(), String> {
     for (place, step) in steps.iter().enumerate() {
-        let done = world.take(*step).map_err(|why| {
+        let done = world.run_step(*step).map_err(|why| {
             let steps: Vec<String> = steps[..=place].iter().map(|step| format!("{step:?}")).collect();
-            format!("after\n{}\n{why}\n\n{}", steps.join("\n"), world.script())
+            format!("after\n{}\n{why}\n\n{}", steps.join("\n"), world.as_fixture())
         })?;
         report.count(&step.action, done);
     }
     Ok(())
 }
 
-/// The settings of a round.
-fn set(sql: &Connection, limits: &Limits) {
-    // Media cannot be moved into the past, so where rows are, it never grows old; this is the longest that can be set.
+/// Writes the settings of a round.
+fn apply_settings(sql: &Connection, limits: &Limits) {
+    // Media rows cannot be moved into the past, so over HTTP they never expire: 3600 is the highest value.
     let media = limits.media_buffer_seconds.min(3600.0);
     sql.execute_batch(&format!(
         "UPDATE settings SET value = CASE name
@@ -163,8 +162,8 @@ fn set(sql: &Connection, limits: &Limits) {
     .unwrap();
 }
 
-/// Sequences by SQL alone, at a pinned clock that is stepped: the times are compared to the millisecond.
-fn by_sql(sequences: u32, seed: u64) -> Report {
+/// Runs sequences over SQL at a pinned clock, and compares times to the millisecond.
+fn run_over_sql(sequences: u32, seed: u64) -> Report {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("presence.db");
     Database::open(&path).unwrap().close();
@@ -184,19 +183,19 @@ fn by_sql(sequences: u32, seed: u64) -> Report {
             call_max_seconds: 400.125,
         };
         sql.execute_batch("BEGIN").unwrap();
-        set(&sql, &limits);
-        let outcome = take_all(&mut World::new(number, &sql, None, limits), steps, report);
+        apply_settings(&sql, &limits);
+        let outcome = run_steps(&mut World::new(number, &sql, None, limits), steps, report);
         sql.execute_batch("ROLLBACK").unwrap();
         outcome
     })
 }
 
-/// Sequences through both doors of a running server, whose clock is the machine's.
-fn by_both_doors(sequences: u32, seed: u64) -> Report {
+/// Runs sequences over HTTP and SQL, on a server with the machine's clock.
+fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
     let http = RefCell::new(Http::start());
     let path = http.borrow().server().db();
     let sql = open_connection(&path).unwrap();
-    // Between any of these and what a sequence waits in all lie five minutes, which no sequence takes on any machine.
+    // Each limit is at least five minutes from any sum of waits, so a slow machine does not reach one early.
     let limits = || Limits {
         ringing_timeout: 3000.0,
         presence_timeout: 7400.0,
@@ -209,36 +208,37 @@ fn by_both_doors(sequences: u32, seed: u64) -> Report {
         signal_max_bytes: 256,
         call_max_seconds: 0.0,
     };
-    set(&sql, &limits());
+    apply_settings(&sql, &limits());
     run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {
         let mut http = http.borrow_mut();
         let mut world = World::new(number, &sql, Some(&mut http), limits());
-        take_all(&mut world, steps, report)?;
+        run_steps(&mut world, steps, report)?;
         world.clear();
         Ok(())
     })
 }
 
 #[test]
-fn sequences_by_sql_do_what_the_model_says() {
-    by_sql(120, 1);
+fn sql_sequences_match_the_model() {
+    run_over_sql(120, 1);
 }
 
 #[test]
-fn sequences_through_both_doors_do_what_the_model_says() {
-    by_both_doors(30, 2);
+fn http_and_sql_sequences_match_the_model() {
+    run_over_http_and_sql(30, 2);
 }
 
 #[test]
-#[ignore = "takes minutes; thousands of other sequences each time"]
-fn thousands_of_sequences_do_what_the_model_says() {
+#[ignore = "takes minutes, with new sequences each time"]
+fn thousands_of_sequences_match_the_model() {
+    #[expect(clippy::disallowed_methods, reason = "a seed")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (seed, sequences) = (number("MODEL_SEED").unwrap_or(now), number("MODEL_SEQUENCES").unwrap_or(2000));
+    let (seed, sequences) = (env_number("MODEL_SEED").unwrap_or(now), env_number("MODEL_SEQUENCES").unwrap_or(2000));
     let sequences = u32::try_from(sequences).unwrap();
     let report = std::thread::scope(|scope| {
-        let both = scope.spawn(|| by_both_doors(sequences / 5, seed));
-        let sql = by_sql(sequences - sequences / 5, seed);
-        both.join().unwrap().and(sql)
+        let both = scope.spawn(|| run_over_http_and_sql(sequences / 5, seed));
+        let sql = run_over_sql(sequences - sequences / 5, seed);
+        both.join().unwrap().merged_with(sql)
     });
     report.print("together");
     report.assert_complete();

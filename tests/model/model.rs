@@ -1,35 +1,35 @@
-//! What there is, as the server's promises have it: people, channels, calls and shares, and a clock that is stepped.
+//! The model's state: people, channels, calls, shares, and a clock.
 //!
-//! It is written from README and from what the routes promise, not from the triggers, and says of every step what may be
-//! answered. Where several reasons refuse, any of them may be told: their order is no promise.
+//! The model follows the documentation and the routes, not the triggers. Where several refusals apply, it allows each of
+//! them: their order is not part of the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Who, by number; names are the runner's.
+/// Index of a person in [`Model::names`].
 pub type Person = usize;
 
-/// So many people are there at the start of a sequence.
+/// Number of people at the start of a sequence.
 pub const PEOPLE: usize = 5;
 
-/// Somebody whom nobody ever adds.
-pub const NOBODY: Person = PEOPLE;
+/// A person who is never added.
+pub const UNKNOWN_PERSON: Person = PEOPLE;
 
 /// An HTTP status and a code.
 pub type Refusal = (u16, &'static str);
 
-/// What may be answered.
+/// The outcome that the model allows.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is done, and the answer has these members.
+    /// The action is done, and the reply has these members.
     Done(Value),
-    /// It is refused for one of these reasons, and nothing has changed.
+    /// The action is refused for one of these reasons, and nothing changes.
     Refused(Vec<Refusal>),
 }
 
 impl Verdict {
-    /// Done, and no more is promised of the answer.
+    /// Done, with any reply.
     pub fn done() -> Self {
         Self::Done(Value::Null)
     }
@@ -73,7 +73,7 @@ impl ParticipantState {
     }
 }
 
-/// The settings that matter here.
+/// The settings that the model knows.
 pub struct Limits {
     pub ringing_timeout: f64,
     pub presence_timeout: f64,
@@ -84,26 +84,26 @@ pub struct Limits {
     pub media_chunk_max_bytes: usize,
     pub signals_per_call_max: usize,
     pub signal_max_bytes: usize,
-    /// 0 is never.
+    /// 0 means no limit.
     pub call_max_seconds: f64,
 }
 
 /// The members of a channel.
 pub enum Members {
-    /// Everybody may see it, and nobody may call in it.
+    /// Everybody may see it; it allows no calls.
     Public,
-    /// Those in its name.
+    /// The people in its name.
     Dm(BTreeSet<Person>),
-    /// Those on its list.
+    /// The people on its list.
     Private(BTreeSet<Person>),
     /// There is no such private channel.
     Unknown,
 }
 
 pub struct Channel {
-    /// As people spell it.
-    pub spelled: String,
-    /// As it is called everywhere.
+    /// As requests spell it.
+    pub requested_name: String,
+    /// The canonical name.
     pub name: String,
     pub members: Members,
 }
@@ -118,13 +118,13 @@ pub struct Participant {
     pub missed: Option<f64>,
     pub missed_is_seen: bool,
     pub last_seen: f64,
-    /// Asked in while not a member of the channel.
-    pub from_outside: bool,
+    /// Invited without being a member of the channel.
+    pub was_guest: bool,
 }
 
 impl Participant {
-    /// Asked, or on the call.
-    pub fn is_there(&self) -> bool {
+    /// Whether the participant is pending or accepted.
+    pub fn is_present(&self) -> bool {
         matches!(self.state, ParticipantState::Pending | ParticipantState::Accepted)
     }
 }
@@ -144,18 +144,18 @@ pub struct Chunk {
     pub ts: f64,
 }
 
-/// What one sender has uploaded.
+/// The media of one sender.
 #[derive(Default)]
 pub struct Stream {
     pub init: Option<Vec<u8>>,
     pub chunks: Vec<Chunk>,
 }
 
-/// The MIME type of every init segment here.
+/// The MIME type of all init segments.
 pub const MIME: &str = "video/webm";
 
 impl Stream {
-    pub fn take(&mut self, init: bool, data: Vec<u8>, now: f64, limits: &Limits) {
+    pub fn store(&mut self, init: bool, data: Vec<u8>, now: f64, limits: &Limits) {
         if init {
             self.init = Some(data);
             return;
@@ -181,7 +181,7 @@ pub struct Call {
     pub participants: BTreeMap<Person, Participant>,
     pub signals: Vec<Signal>,
     pub media: BTreeMap<Person, Stream>,
-    /// An admin has pruned it from the history.
+    /// An admin has deleted it from the history.
     pub is_pruned: bool,
 }
 
@@ -190,13 +190,13 @@ impl Call {
         matches!(self.state, CallState::Ringing | CallState::Active)
     }
 
-    /// The state of somebody who takes or took part.
-    pub fn state_of(&self, who: Person) -> Option<ParticipantState> {
-        self.participants.get(&who).map(|participant| participant.state)
+    /// The state of a person who takes or took part.
+    pub fn state_of(&self, actor: Person) -> Option<ParticipantState> {
+        self.participants.get(&actor).map(|participant| participant.state)
     }
 
-    pub fn is_on_it(&self, who: Person) -> bool {
-        self.state_of(who) == Some(ParticipantState::Accepted)
+    pub fn has_accepted(&self, actor: Person) -> bool {
+        self.state_of(actor) == Some(ParticipantState::Accepted)
     }
 }
 
@@ -214,7 +214,7 @@ pub struct Share {
 pub struct Model {
     pub now: f64,
     pub limits: Limits,
-    /// In the order of the alphabet.
+    /// Sorted.
     pub names: Vec<String>,
     pub exists: [bool; PEOPLE + 1],
     pub channels: Vec<Channel>,
@@ -223,25 +223,25 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn is_member(&self, channel: usize, who: Person) -> bool {
+    pub fn is_member(&self, channel: usize, actor: Person) -> bool {
         match &self.channels[channel].members {
-            Members::Dm(members) | Members::Private(members) => members.contains(&who),
+            Members::Dm(members) | Members::Private(members) => members.contains(&actor),
             Members::Public | Members::Unknown => false,
         }
     }
 
-    /// Why somebody may not look at a channel.
-    pub fn why_not_look(&self, channel: usize, who: Person) -> Vec<Refusal> {
+    /// The refusals of reading a channel.
+    pub fn channel_read_refusals(&self, channel: usize, actor: Person) -> Vec<Refusal> {
         match self.channels[channel].members {
             Members::Public => vec![(403, "channel_not_callable")],
-            _ if !self.is_member(channel, who) => vec![(403, "not_a_member")],
+            _ if !self.is_member(channel, actor) => vec![(403, "not_a_member")],
             _ => vec![],
         }
     }
 
-    /// Why somebody may not call or share in a channel: the same, and everybody in a DM's name has to be there.
-    pub fn why_not_use(&self, channel: usize, who: Person) -> Vec<Refusal> {
-        let mut reasons = self.why_not_look(channel, who);
+    /// The refusals of calling or sharing in a channel: those of reading it, and all people in a DM's name must exist.
+    pub fn channel_use_refusals(&self, channel: usize, actor: Person) -> Vec<Refusal> {
+        let mut reasons = self.channel_read_refusals(channel, actor);
         if let Members::Dm(members) = &self.channels[channel].members
             && members.iter().any(|member| !self.exists[*member])
         {
@@ -250,12 +250,12 @@ impl Model {
         reasons
     }
 
-    /// The call of a number, if it is one and is not pruned.
+    /// The call with this index, unless it was deleted.
     pub fn call(&self, call: Option<usize>) -> Option<&Call> {
         self.calls.get(call?).filter(|call| !call.is_pruned)
     }
 
-    /// The share of a number, if it is one and is not pruned.
+    /// The share with this index, unless it was deleted.
     pub fn share(&self, share: Option<usize>) -> Option<&Share> {
         self.shares.get(share?).filter(|share| !share.is_pruned)
     }
@@ -264,7 +264,7 @@ impl Model {
         self.calls.iter().position(|call| call.channel == channel && call.is_live())
     }
 
-    /// When something is due next.
+    /// The time of the next change that time alone causes.
     pub fn next_due(&self) -> Option<f64> {
         let mut due = Vec::new();
         for call in self.calls.iter().filter(|call| call.is_live()) {
@@ -287,15 +287,15 @@ impl Model {
         due.into_iter().min_by(f64::total_cmp)
     }
 
-    /// Does what is due now. Of what is due at one instant the order is no promise, so sequences are made so that different
-    /// limits never fall on one.
+    /// Applies what is due. The order of changes at one instant is not part of the contract, so no two limits fall on one
+    /// instant.
     pub fn sweep(&mut self) {
         for call in 0..self.calls.len() {
             if self.calls[call].is_live() {
-                self.time_out(call);
+                self.expire_invitations(call);
             }
             if self.calls[call].state == CallState::Active {
-                self.look_for_the_unseen(call);
+                self.remove_unseen(call);
             }
             let limit = self.limits.call_max_seconds;
             if self.calls[call].state == CallState::Active
@@ -312,7 +312,7 @@ impl Model {
         }
     }
 
-    /// A server starts: what a run before it left live has lost its people.
+    /// A server start ends all live calls and shares.
     pub fn restart(&mut self) {
         for call in 0..self.calls.len() {
             if self.calls[call].is_live() {

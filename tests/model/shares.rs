@@ -1,17 +1,17 @@
-//! What the model says of screens that are shared outside of calls.
+//! The model of screen shares outside calls.
 
-use crate::calls::{Envelope, flaws_of_upload, store_signal};
+use crate::calls::{SignalBody, store_signal, upload_refusals};
 use crate::model::{Model, Person, Refusal, Share, Signal, Stream, Verdict};
 
 impl Model {
-    /// What keeps somebody from a share as a member of its channel, or as its sharer, and whether it has to go on.
-    fn obstacles_to_share(&self, share: Option<usize>, who: Person, needs_sharer: bool, live: bool) -> Vec<Refusal> {
+    /// The refusals of an action on a share, for a member or for its sharer.
+    fn share_refusals(&self, share: Option<usize>, actor: Person, needs_sharer: bool, live: bool) -> Vec<Refusal> {
         let Some(share) = self.share(share) else { return vec![(404, "share_not_found")] };
         let mut reasons = Vec::new();
-        if needs_sharer && share.sharer != who {
+        if needs_sharer && share.sharer != actor {
             reasons.push((403, "not_the_sharer"));
         }
-        if !needs_sharer && !self.is_member(share.channel, who) {
+        if !needs_sharer && !self.is_member(share.channel, actor) {
             reasons.push((403, "not_a_member"));
         }
         if live && !share.is_active {
@@ -20,24 +20,24 @@ impl Model {
         reasons
     }
 
-    /// Why somebody may not watch a share.
-    pub fn why_not_watch(&self, share: Option<usize>, who: Person) -> Vec<Refusal> {
-        self.obstacles_to_share(share, who, false, false)
+    /// The refusals of watching a share.
+    pub fn share_read_refusals(&self, share: Option<usize>, actor: Person) -> Vec<Refusal> {
+        self.share_refusals(share, actor, false, false)
     }
 
-    pub fn start_share(&mut self, who: Person, channel: usize) -> Verdict {
-        let reasons = self.why_not_use(channel, who);
+    pub fn start_share(&mut self, actor: Person, channel: usize) -> Verdict {
+        let reasons = self.channel_use_refusals(channel, actor);
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
-        let earlier = |share: &Share| share.channel == channel && share.sharer == who && share.is_active;
+        let earlier = |share: &Share| share.channel == channel && share.sharer == actor && share.is_active;
         if let Some(earlier) = self.shares.iter().position(earlier) {
             self.end_share(earlier);
         }
         self.shares.push(Share {
             id: String::new(),
             channel,
-            sharer: who,
+            sharer: actor,
             is_active: true,
             started: self.now,
             signals: vec![],
@@ -47,15 +47,15 @@ impl Model {
         Verdict::done()
     }
 
-    /// A share is over, and with it its signals and media.
+    /// Ends a share and drops its signals and media.
     pub fn end_share(&mut self, share: usize) {
         let share = &mut self.shares[share];
         (share.is_active, share.media) = (false, Stream::default());
         share.signals.clear();
     }
 
-    pub fn stop_share(&mut self, who: Person, share: Option<usize>) -> Verdict {
-        let reasons = self.obstacles_to_share(share, who, true, false);
+    pub fn stop_share(&mut self, actor: Person, share: Option<usize>) -> Verdict {
+        let reasons = self.share_refusals(share, actor, true, false);
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
@@ -63,36 +63,43 @@ impl Model {
         Verdict::done()
     }
 
-    pub fn share_signal(&mut self, who: Person, share: Option<usize>, to: Person, envelope: Envelope) -> Verdict {
-        let mut reasons = self.obstacles_to_share(share, who, false, true);
+    pub fn share_signal(
+        &mut self,
+        actor: Person,
+        share: Option<usize>,
+        to: Person,
+        signal_body: SignalBody,
+    ) -> Verdict {
+        let mut reasons = self.share_refusals(share, actor, false, true);
         if let Some(found) = self.share(share)
-            && who != to
-            && (!self.is_member(found.channel, to) || ![who, to].contains(&found.sharer))
+            && actor != to
+            && (!self.is_member(found.channel, to) || ![actor, to].contains(&found.sharer))
         {
             reasons.push((403, "recipient_not_in_share"));
         }
-        reasons.extend(envelope.flaws(who, to, self.limits.signal_max_bytes));
+        reasons.extend(signal_body.refusals(actor, to, self.limits.signal_max_bytes));
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
-        let signal = Signal { id: 0, from: who, to, kind: envelope.kind, payload: envelope.payload, ts: self.now };
+        let signal =
+            Signal { id: 0, from: actor, to, kind: signal_body.kind, payload: signal_body.payload, ts: self.now };
         store_signal(&mut self.shares[share.unwrap()].signals, signal, self.limits.signals_per_call_max);
         Verdict::done()
     }
 
     pub fn share_upload(
         &mut self,
-        who: Person,
+        actor: Person,
         share: Option<usize>,
         (init, mime): (bool, bool),
         data: Vec<u8>,
     ) -> Verdict {
-        let mut reasons = self.obstacles_to_share(share, who, true, true);
-        reasons.extend(flaws_of_upload(init, mime, &data, self.limits.media_chunk_max_bytes));
+        let mut reasons = self.share_refusals(share, actor, true, true);
+        reasons.extend(upload_refusals(init, mime, &data, self.limits.media_chunk_max_bytes));
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
-        self.shares[share.unwrap()].media.take(init, data, self.now, &self.limits);
+        self.shares[share.unwrap()].media.store(init, data, self.now, &self.limits);
         Verdict::done()
     }
 }

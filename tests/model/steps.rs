@@ -1,24 +1,24 @@
-//! What a sequence consists of: steps that somebody takes, with numbers for who and which, read against what there is.
+//! The steps of a sequence. Calls and shares are numbers, which the state of the model resolves.
 
 use crate::model::{CallState, ParticipantState, Person};
 
-/// Through which door a step goes, where it has a choice.
+/// The transport of a step that allows both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Transport {
     Http,
     Sql,
 }
 
-/// A call or share, counted back from the newest; the live ones come first. [`UNKNOWN`] is one that there is not.
-pub type Pick = u8;
-pub const UNKNOWN: Pick = u8::MAX;
+/// A call or share: live ones first, then by age, newest first. [`UNKNOWN_ID`] is one that does not exist.
+pub type Nth = u8;
+pub const UNKNOWN_ID: Nth = u8::MAX;
 
-/// From here on a number means one of those whom the action fits, if there are any. See [`Action::fit`].
-pub const FITTING: Person = 100;
+/// Numbers from here on stand for a person for whom the action can succeed. See [`Action::with_people`].
+pub const LIKELY: Person = 100;
 
-/// What a signal is like.
+/// The signals that a step sends.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum SignalKind {
     Offer,
     Candidate,
     Misspelt,
@@ -26,9 +26,9 @@ pub enum Kind {
     TooLarge,
 }
 
-/// What an upload is like.
+/// The uploads that a step makes.
 #[derive(Clone, Copy, Debug)]
-pub enum Upload {
+pub enum UploadKind {
     Init,
     Chunk(u8),
     InitWithoutMime,
@@ -36,195 +36,195 @@ pub enum Upload {
     TooLarge,
 }
 
-/// What somebody does. `who` acts, `whom` is acted on.
+/// An action by `actor`, on `target`.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     Initiate {
-        who: Person,
+        actor: Person,
         channel: usize,
     },
     Accept {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
     },
     Reject {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
     },
     End {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
     },
     Leave {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
     },
     Invite {
-        who: Person,
-        call: Pick,
-        whom: Person,
+        actor: Person,
+        call: Nth,
+        target: Person,
     },
     Remove {
-        who: Person,
-        call: Pick,
-        whom: Person,
+        actor: Person,
+        call: Nth,
+        target: Person,
     },
-    Gone {
-        who: Person,
-        call: Pick,
-        whom: Person,
+    ReportGone {
+        actor: Person,
+        call: Nth,
+        target: Person,
     },
     Signal {
-        who: Person,
-        call: Pick,
-        whom: Person,
-        kind: Kind,
+        actor: Person,
+        call: Nth,
+        target: Person,
+        kind: SignalKind,
     },
     ShareScreen {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
         on: bool,
     },
     UploadMedia {
-        who: Person,
-        call: Pick,
-        upload: Upload,
+        actor: Person,
+        call: Nth,
+        upload: UploadKind,
     },
-    LookAtState {
-        who: Person,
-        call: Pick,
+    ReadState {
+        actor: Person,
+        call: Nth,
     },
     ReadSignals {
-        who: Person,
-        call: Pick,
+        actor: Person,
+        call: Nth,
         after: bool,
     },
     ReadMedia {
-        who: Person,
-        call: Pick,
-        whom: Person,
+        actor: Person,
+        call: Nth,
+        target: Person,
         after: bool,
     },
-    LookAtActive {
-        who: Person,
+    ReadActiveCall {
+        actor: Person,
         channel: usize,
     },
-    LookAtIncoming {
-        who: Person,
+    ReadIncoming {
+        actor: Person,
     },
-    LookAtHistory {
-        who: Person,
+    ReadHistory {
+        actor: Person,
     },
-    LookAtMissed {
-        who: Person,
+    ReadMissed {
+        actor: Person,
     },
-    SeeMissed {
-        who: Person,
+    MarkMissedSeen {
+        actor: Person,
     },
     StartShare {
-        who: Person,
+        actor: Person,
         channel: usize,
     },
     StopShare {
-        who: Person,
-        share: Pick,
+        actor: Person,
+        share: Nth,
     },
     ShareSignal {
-        who: Person,
-        share: Pick,
-        whom: Person,
-        kind: Kind,
+        actor: Person,
+        share: Nth,
+        target: Person,
+        kind: SignalKind,
     },
     UploadShareMedia {
-        who: Person,
-        share: Pick,
-        upload: Upload,
+        actor: Person,
+        share: Nth,
+        upload: UploadKind,
     },
     ReadShareSignals {
-        who: Person,
-        share: Pick,
+        actor: Person,
+        share: Nth,
         after: bool,
     },
     ReadShareMedia {
-        who: Person,
-        share: Pick,
+        actor: Person,
+        share: Nth,
         after: bool,
     },
-    LookAtShares {
-        who: Person,
+    ReadShares {
+        actor: Person,
         channel: usize,
     },
     JoinChannel {
-        whom: Person,
+        target: Person,
         channel: usize,
     },
     LeaveChannel {
-        whom: Person,
+        target: Person,
         channel: usize,
     },
     AddUser {
-        whom: Person,
+        target: Person,
     },
     RemoveUser {
-        whom: Person,
+        target: Person,
     },
     SetCallState {
-        call: Pick,
+        call: Nth,
         state: Option<CallState>,
     },
     SetParticipantState {
-        call: Pick,
-        whom: Person,
+        call: Nth,
+        target: Person,
         state: Option<ParticipantState>,
     },
-    PutParticipant {
-        call: Pick,
-        whom: Person,
+    InsertParticipant {
+        call: Nth,
+        target: Person,
         state: ParticipantState,
     },
     SetSharer {
-        call: Pick,
-        whom: Option<Person>,
+        call: Nth,
+        target: Option<Person>,
     },
-    MoveAnswer {
-        call: Pick,
+    SetAnsweredTs {
+        call: Nth,
     },
     ChangeInitiator {
-        call: Pick,
+        call: Nth,
     },
-    /// With OR REPLACE, to a state that no call begins in.
+    /// With OR REPLACE, and a final state.
     ReplaceCall {
-        call: Pick,
+        call: Nth,
     },
     ChangeRole {
-        call: Pick,
-        whom: Person,
+        call: Nth,
+        target: Person,
     },
     DeleteCall {
-        call: Pick,
+        call: Nth,
     },
     DeleteParticipant {
-        call: Pick,
-        whom: Person,
+        call: Nth,
+        target: Person,
     },
     SetShareState {
-        share: Pick,
+        share: Nth,
         active: bool,
     },
     DeleteShare {
-        share: Pick,
+        share: Nth,
     },
-    /// So many times the unit of time that the round has.
+    /// In the time unit of the round.
     Wait {
         units: u8,
     },
     Restart,
 }
 
-const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove Gone Signal ShareScreen UploadMedia LookAtState ReadSignals \
-    ReadMedia LookAtActive LookAtIncoming LookAtHistory LookAtMissed SeeMissed StartShare StopShare ShareSignal \
-    UploadShareMedia ReadShareSignals ReadShareMedia LookAtShares JoinChannel LeaveChannel AddUser RemoveUser \
-    SetCallState SetParticipantState PutParticipant SetSharer MoveAnswer ChangeInitiator ReplaceCall ChangeRole DeleteCall \
+const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove ReportGone Signal ShareScreen UploadMedia ReadState ReadSignals \
+    ReadMedia ReadActiveCall ReadIncoming ReadHistory ReadMissed MarkMissedSeen StartShare StopShare ShareSignal \
+    UploadShareMedia ReadShareSignals ReadShareMedia ReadShares JoinChannel LeaveChannel AddUser RemoveUser \
+    SetCallState SetParticipantState InsertParticipant SetSharer SetAnsweredTs ChangeInitiator ReplaceCall ChangeRole DeleteCall \
     DeleteParticipant SetShareState DeleteShare Wait Restart";
 
 impl Action {
@@ -234,53 +234,52 @@ impl Action {
         debug.split([' ', '{']).next().unwrap_or_default().to_owned()
     }
 
-    /// The same with people in the places of numbers that mean one whom it fits: `actors` are those who can do it, `others`
-    /// those to whom it can be done.
-    pub fn fit(mut self, actors: &[Person], others: &[Person]) -> Self {
+    /// Replaces placeholders: `actors` are people who can do the action, `others` people whom it can concern.
+    pub fn with_people(mut self, actors: &[Person], others: &[Person]) -> Self {
         let fit = |number: &mut Person, fitting: &[Person]| {
-            if *number >= FITTING {
-                let turn = *number - FITTING;
+            if *number >= LIKELY {
+                let turn = *number - LIKELY;
                 *number = if fitting.is_empty() { turn } else { fitting[turn % fitting.len()] };
             }
         };
         match &mut self {
-            Self::Invite { who, whom, .. }
-            | Self::Remove { who, whom, .. }
-            | Self::Gone { who, whom, .. }
-            | Self::Signal { who, whom, .. }
-            | Self::ReadMedia { who, whom, .. }
-            | Self::ShareSignal { who, whom, .. } => {
-                fit(who, actors);
-                // Mostly somebody else.
-                let others: Vec<Person> = others.iter().copied().filter(|other| other != who).collect();
-                fit(whom, &others);
+            Self::Invite { actor, target, .. }
+            | Self::Remove { actor, target, .. }
+            | Self::ReportGone { actor, target, .. }
+            | Self::Signal { actor, target, .. }
+            | Self::ReadMedia { actor, target, .. }
+            | Self::ShareSignal { actor, target, .. } => {
+                fit(actor, actors);
+                // Most actions concern another person than the actor.
+                let others: Vec<Person> = others.iter().copied().filter(|other| other != actor).collect();
+                fit(target, &others);
             }
-            Self::Initiate { who, .. }
-            | Self::Accept { who, .. }
-            | Self::Reject { who, .. }
-            | Self::End { who, .. }
-            | Self::Leave { who, .. }
-            | Self::ShareScreen { who, .. }
-            | Self::UploadMedia { who, .. }
-            | Self::LookAtState { who, .. }
-            | Self::ReadSignals { who, .. }
-            | Self::StartShare { who, .. }
-            | Self::StopShare { who, .. }
-            | Self::UploadShareMedia { who, .. }
-            | Self::ReadShareSignals { who, .. }
-            | Self::ReadShareMedia { who, .. } => fit(who, actors),
-            Self::SetParticipantState { whom, .. }
-            | Self::PutParticipant { whom, .. }
-            | Self::SetSharer { whom: Some(whom), .. }
-            | Self::ChangeRole { whom, .. }
-            | Self::DeleteParticipant { whom, .. } => fit(whom, others),
+            Self::Initiate { actor, .. }
+            | Self::Accept { actor, .. }
+            | Self::Reject { actor, .. }
+            | Self::End { actor, .. }
+            | Self::Leave { actor, .. }
+            | Self::ShareScreen { actor, .. }
+            | Self::UploadMedia { actor, .. }
+            | Self::ReadState { actor, .. }
+            | Self::ReadSignals { actor, .. }
+            | Self::StartShare { actor, .. }
+            | Self::StopShare { actor, .. }
+            | Self::UploadShareMedia { actor, .. }
+            | Self::ReadShareSignals { actor, .. }
+            | Self::ReadShareMedia { actor, .. } => fit(actor, actors),
+            Self::SetParticipantState { target, .. }
+            | Self::InsertParticipant { target, .. }
+            | Self::SetSharer { target: Some(target), .. }
+            | Self::ChangeRole { target, .. }
+            | Self::DeleteParticipant { target, .. } => fit(target, others),
             _ => {}
         }
         self
     }
 
-    /// The call that it is about.
-    pub fn call(&self) -> Option<Pick> {
+    /// The call that the action concerns.
+    pub fn call(&self) -> Option<Nth> {
         match *self {
             Self::Accept { call, .. }
             | Self::Reject { call, .. }
@@ -288,18 +287,18 @@ impl Action {
             | Self::Leave { call, .. }
             | Self::Invite { call, .. }
             | Self::Remove { call, .. }
-            | Self::Gone { call, .. }
+            | Self::ReportGone { call, .. }
             | Self::Signal { call, .. }
             | Self::ShareScreen { call, .. }
             | Self::UploadMedia { call, .. }
-            | Self::LookAtState { call, .. }
+            | Self::ReadState { call, .. }
             | Self::ReadSignals { call, .. }
             | Self::ReadMedia { call, .. }
             | Self::SetCallState { call, .. }
             | Self::SetParticipantState { call, .. }
-            | Self::PutParticipant { call, .. }
+            | Self::InsertParticipant { call, .. }
             | Self::SetSharer { call, .. }
-            | Self::MoveAnswer { call }
+            | Self::SetAnsweredTs { call }
             | Self::ChangeInitiator { call }
             | Self::ReplaceCall { call }
             | Self::ChangeRole { call, .. }
@@ -309,8 +308,8 @@ impl Action {
         }
     }
 
-    /// The share that it is about.
-    pub fn share(&self) -> Option<Pick> {
+    /// The share that the action concerns.
+    pub fn share(&self) -> Option<Nth> {
         match *self {
             Self::StopShare { share, .. }
             | Self::ShareSignal { share, .. }
@@ -323,24 +322,24 @@ impl Action {
         }
     }
 
-    /// The names of all of them.
+    /// The names of all actions.
     pub fn names() -> impl Iterator<Item = String> {
         NAMES.split_whitespace().map(str::to_owned)
     }
 
-    /// What is refused only to somebody who was removed, whose token opens nothing.
-    pub const EVERYBODYS: [&str; 4] = ["LookAtIncoming", "LookAtHistory", "LookAtMissed", "SeeMissed"];
+    /// Actions that only a removed user's token is refused.
+    pub const OPEN_TO_ALL: [&str; 4] = ["ReadIncoming", "ReadHistory", "ReadMissed", "MarkMissedSeen"];
 
-    /// What is always refused.
+    /// Actions that are always refused.
     pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];
 
-    /// What nothing refuses, whoever does it: time and power cuts, and removing what may not be there.
+    /// Actions that are never refused: time, restarts, and removals of what may be absent.
     pub const NEVER_REFUSED: [&str; 4] = ["Wait", "Restart", "RemoveUser", "LeaveChannel"];
 }
 
-/// A step: an action, and the door that it goes through if it has the choice.
+/// An action and its transport.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    pub door: Door,
+    pub transport: Transport,
     pub action: Action,
 }

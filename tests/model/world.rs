@@ -1,4 +1,4 @@
-//! A sequence under way: the model, the real thing, and the comparison of the two after every step.
+//! One sequence: runs its steps on the model and the server, and compares them after each step.
 
 use std::collections::BTreeSet;
 
@@ -7,58 +7,58 @@ use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
 use serde_json::{Value, json};
 
-use crate::compare::{agree, unauthorized};
-use crate::doors::{Body, Call as SqlCall, Http, Outcome, call, run, spelled};
-use crate::looks::Look;
-use crate::model::{Channel, Limits, Members, Model, NOBODY, PEOPLE, Person, Verdict};
-use crate::steps::{Action, Door, Pick, Step, UNKNOWN};
-use crate::wishes::{Extra, Wish};
+use crate::compare::{check_outcome, unauthorized};
+use crate::model::{Channel, Limits, Members, Model, PEOPLE, Person, UNKNOWN_PERSON, Verdict};
+use crate::operations::{Operation, ReplyContext};
+use crate::queries::Query;
+use crate::steps::{Action, Nth, Step, Transport, UNKNOWN_ID};
+use crate::transports::{Body, BoundStatement, Http, Outcome, bind, literal_sql, run};
 
-/// How time passes.
+/// The clock of a round.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Time {
-    /// The clock is pinned, and stepped to each instant at which something is due.
+pub enum Clock {
+    /// The pinned clock of SQL, which stops at each instant at which something is due.
     Pinned,
-    /// A server pins the clock at the machine's time, so rows are moved into the past.
-    Aged,
+    /// The machine's clock, which the server pins. To let time pass, rows are moved into the past.
+    Machine,
 }
 
-/// Seconds that pass in a step of the pinned clock.
+/// Seconds of a wait on the pinned clock.
 const PINNED_WAITS: [f64; 8] = [1.0, 5.0, 12.0, 13.0, 29.0, 31.0, 61.0, 200.0];
 
-/// Rows are aged in two parts: an invitation's time is over in the first, if it is, and somebody's unseen in the second. The
-/// limits of the round lie so far from any sum of these that a slow machine does no harm.
+/// Seconds of a wait on the machine's clock, in two parts: an invitation expires in the first, presence in the second. The
+/// limits of the round are far from any sum of these.
 const AGED_WAITS: [f64; 2] = [600.0, 700.0];
 
 pub struct World<'a> {
     pub model: Model,
     pub sql: &'a Connection,
     pub http: Option<&'a mut Http>,
-    pub time: Time,
+    pub clock: Clock,
     pub tokens: Vec<String>,
     prefix: String,
-    made: usize,
+    ids_made: usize,
     pub steps: usize,
-    /// What was done, as a fixture.
+    /// The statements so far, as records of a fixture.
     script: Vec<String>,
 }
 
 impl<'a> World<'a> {
-    /// People and channels of their own, on a file that other sequences may have used before.
+    /// Adds people and channels to the file, under names that no other sequence uses.
     pub fn new(number: usize, sql: &'a Connection, http: Option<&'a mut Http>, limits: Limits) -> Self {
         let prefix = format!("s{number}");
         let mut names: Vec<String> = "abcde".chars().map(|letter| format!("{prefix}{letter}")).collect();
         names.push(format!("{prefix}nobody"));
-        let time = if http.is_some() { Time::Aged } else { Time::Pinned };
-        let exists = std::array::from_fn(|person| person != NOBODY);
+        let clock = if http.is_some() { Clock::Machine } else { Clock::Pinned };
+        let exists = std::array::from_fn(|person| person != UNKNOWN_PERSON);
         let mut world = Self {
             model: Model { now: 1_000_000.0, limits, names, exists, channels: vec![], calls: vec![], shares: vec![] },
             sql,
             http,
-            time,
+            clock,
             tokens: vec![],
             prefix,
-            made: 0,
+            ids_made: 0,
             steps: 0,
             script: vec![],
         };
@@ -67,11 +67,11 @@ impl<'a> World<'a> {
     }
 
     fn set_up(&mut self) {
-        if self.time == Time::Pinned {
-            self.do_sql(&call(&statements::PIN_CLOCK, [SqlValue::Real(self.model.now)])).unwrap();
+        if self.clock == Clock::Pinned {
+            self.do_sql(&bind(&statements::PIN_CLOCK, [SqlValue::Real(self.model.now)])).unwrap();
         }
         for name in self.model.names.clone().into_iter().take(PEOPLE) {
-            self.do_sql(&call(&statements::ADD_USER, [SqlValue::Text(name.clone()), SqlValue::Text("x".into())]))
+            self.do_sql(&bind(&statements::ADD_USER, [SqlValue::Text(name.clone()), SqlValue::Text("x".into())]))
                 .unwrap();
             self.tokens.push(if self.http.is_some() { Http::log_in(self.sql, &name) } else { String::new() });
         }
@@ -79,85 +79,85 @@ impl<'a> World<'a> {
         self.do_sql(&create).unwrap();
         let id = self.sql.last_insert_rowid();
         for name in self.model.names.clone().into_iter().take(3) {
-            self.do_sql(&call(&statements::JOIN_CHANNEL, [SqlValue::Integer(id), SqlValue::Text(name)])).unwrap();
+            self.do_sql(&bind(&statements::JOIN_CHANNEL, [SqlValue::Integer(id), SqlValue::Text(name)])).unwrap();
         }
         let named = |people: &[Person]| {
-            let names: Vec<&str> = people.iter().map(|who| self.model.names[*who].as_str()).collect();
+            let names: Vec<&str> = people.iter().map(|actor| self.model.names[*actor].as_str()).collect();
             format!("dm:{}", names.join(":"))
         };
-        let dm = |spelled: &[Person]| {
-            let members: BTreeSet<Person> = spelled.iter().copied().collect();
+        let dm = |people: &[Person]| {
+            let members: BTreeSet<Person> = people.iter().copied().collect();
             let sorted: Vec<Person> = members.iter().copied().collect();
-            Channel { spelled: named(spelled), name: named(&sorted), members: Members::Dm(members) }
+            Channel { requested_name: named(people), name: named(&sorted), members: Members::Dm(members) }
         };
-        let other = |name: &str, members| Channel { spelled: name.to_owned(), name: name.to_owned(), members };
+        let other = |name: &str, members| Channel { requested_name: name.to_owned(), name: name.to_owned(), members };
         self.model.channels = vec![
             dm(&[2, 0, 1, 0]),
             dm(&[1, 0]),
             other(&format!("private:{id}"), Members::Private(BTreeSet::from([0, 1, 2]))),
             other("general", Members::Public),
             dm(&[0]),
-            dm(&[NOBODY, 0]),
+            dm(&[UNKNOWN_PERSON, 0]),
             other("private:987654321", Members::Unknown),
         ];
     }
 
-    pub fn name(&self, who: Person) -> String {
-        self.model.names[who].clone()
+    pub fn name(&self, actor: Person) -> String {
+        self.model.names[actor].clone()
     }
 
-    /// An id that nothing has.
+    /// A new id.
     pub fn new_id(&mut self) -> String {
-        self.made += 1;
-        format!("{}-{:03}", self.prefix, self.made)
+        self.ids_made += 1;
+        format!("{}-{:03}", self.prefix, self.ids_made)
     }
 
-    /// The number and the id of what `pick` means: the live ones come first, then the newest.
-    fn picked(pick: Pick, all: &[(bool, &str)]) -> (Option<usize>, String) {
-        if pick == UNKNOWN || all.is_empty() {
+    /// Index and id of the call or share that `nth` means: live ones first, then the newest.
+    fn resolve(nth: Nth, all: &[(bool, &str)]) -> (Option<usize>, String) {
+        if nth == UNKNOWN_ID || all.is_empty() {
             return (None, "nowhere".to_owned());
         }
         let mut order: Vec<usize> = (0..all.len()).rev().collect();
         order.sort_by_key(|number| !all[*number].0);
-        let number = order[usize::from(pick) % all.len()];
+        let number = order[usize::from(nth) % all.len()];
         (Some(number), all[number].1.to_owned())
     }
 
-    pub fn picked_call(&self, pick: Pick) -> (Option<usize>, String) {
+    pub fn resolve_call(&self, nth: Nth) -> (Option<usize>, String) {
         let all: Vec<_> = self.model.calls.iter().map(|call| (call.is_live(), call.id.as_str())).collect();
-        Self::picked(pick, &all)
+        Self::resolve(nth, &all)
     }
 
-    pub fn picked_share(&self, pick: Pick) -> (Option<usize>, String) {
+    pub fn resolve_share(&self, nth: Nth) -> (Option<usize>, String) {
         let all: Vec<_> = self.model.shares.iter().map(|share| (share.is_active, share.id.as_str())).collect();
-        Self::picked(pick, &all)
+        Self::resolve(nth, &all)
     }
 
-    /// Runs a statement and notes it as a fixture has it.
-    fn do_sql(&mut self, statement: &SqlCall) -> Outcome {
+    /// Runs a statement and records it for the fixture.
+    fn do_sql(&mut self, statement: &BoundStatement) -> Outcome {
         let outcome = run(self.sql, statement);
-        self.note(statement, &outcome);
+        self.record(statement, &outcome);
         outcome
     }
 
-    fn note(&mut self, statement: &SqlCall, outcome: &Outcome) {
+    fn record(&mut self, statement: &BoundStatement, outcome: &Outcome) {
         let expectation = match outcome {
             Ok(_) => "statement ok".to_owned(),
             Err((_, code)) => format!("statement error ^{code}$"),
         };
-        self.script.push(format!("{expectation}\n{}\n", spelled(statement)));
+        self.script.push(format!("{expectation}\n{}\n", literal_sql(statement)));
     }
 
-    /// What was done so far, in the form of a fixture.
-    pub fn script(&self) -> String {
+    /// The statements so far, as a fixture.
+    pub fn as_fixture(&self) -> String {
         self.script.join("\n")
     }
 
-    /// Takes a step; answers whether it was done or refused, or `None` if there was nobody to take it.
-    pub fn take(&mut self, step: Step) -> Result<Option<bool>, String> {
+    /// Runs a step; returns whether it was done, or `None` if its actor does not exist.
+    pub fn run_step(&mut self, step: Step) -> Result<Option<bool>, String> {
         self.steps += 1;
-        self.model.now += if self.time == Time::Pinned { 1.0 } else { 0.001 };
-        if self.time == Time::Pinned {
+        self.model.now += if self.clock == Clock::Pinned { 1.0 } else { 0.001 };
+        if self.clock == Clock::Pinned {
             self.advance(self.model.now)?;
         }
         let done = match step.action {
@@ -169,7 +169,7 @@ impl<'a> World<'a> {
                 self.restart();
                 Some(true)
             }
-            _ => self.act(step)?,
+            _ => self.run_action(step)?,
         };
         self.sweep();
         self.compare()?;
@@ -177,28 +177,28 @@ impl<'a> World<'a> {
     }
 
     fn sweep(&mut self) {
-        match self.time {
-            Time::Pinned => run(self.sql, &call(&statements::PIN_CLOCK, [SqlValue::Real(self.model.now)])),
-            Time::Aged => run(self.sql, &("INSERT INTO sweep (ts) SELECT ts FROM now".to_owned(), vec![])),
+        match self.clock {
+            Clock::Pinned => run(self.sql, &bind(&statements::PIN_CLOCK, [SqlValue::Real(self.model.now)])),
+            Clock::Machine => run(self.sql, &("INSERT INTO do_sweep (reason) VALUES ('the model')".to_owned(), vec![])),
         }
         .unwrap_or_else(|refusal| panic!("sweeping was refused: {refusal:?}"));
         self.model.sweep();
     }
 
     fn wait(&mut self, units: u8) -> Result<(), String> {
-        match self.time {
-            Time::Pinned => self.advance(self.model.now + PINNED_WAITS[usize::from(units - 1) % PINNED_WAITS.len()]),
-            Time::Aged => {
-                (0..units.min(3)).try_for_each(|_| AGED_WAITS.iter().try_for_each(|seconds| self.age(*seconds)))
+        match self.clock {
+            Clock::Pinned => self.advance(self.model.now + PINNED_WAITS[usize::from(units - 1) % PINNED_WAITS.len()]),
+            Clock::Machine => {
+                (0..units.min(3)).try_for_each(|_| AGED_WAITS.iter().try_for_each(|seconds| self.age_rows(*seconds)))
             }
         }
     }
 
-    /// Steps the pinned clock to `target` by way of every instant at which something is due, and the one before.
+    /// Moves the pinned clock to `target`, and stops at, and just before, each instant at which something is due.
     fn advance(&mut self, target: f64) -> Result<(), String> {
         while let Some(due) = self.model.next_due().filter(|due| *due <= target) {
             self.pin(due - 1.0 / 16.0);
-            let rings: Vec<Look> = (0..PEOPLE).map(Look::Incoming).collect();
+            let rings: Vec<Query> = (0..PEOPLE).map(Query::Incoming).collect();
             self.compare_by_sql(&rings)?;
             self.pin(due);
             self.model.sweep();
@@ -211,12 +211,12 @@ impl<'a> World<'a> {
 
     fn pin(&mut self, ts: f64) {
         self.model.now = ts;
-        let pin = call(&statements::PIN_CLOCK, [SqlValue::Real(ts)]);
+        let pin = bind(&statements::PIN_CLOCK, [SqlValue::Real(ts)]);
         self.do_sql(&pin).unwrap_or_else(|refusal| panic!("pinning the clock was refused: {refusal:?}"));
     }
 
-    /// Moves what is live so many seconds into the past. What has timed out has done so for readers at once.
-    fn age(&mut self, seconds: f64) -> Result<(), String> {
+    /// Moves live rows into the past, and compares what readers see before the next sweep.
+    fn age_rows(&mut self, seconds: f64) -> Result<(), String> {
         let live: Vec<String> =
             self.model.calls.iter().filter(|call| call.is_live()).map(|call| format!("'{}'", call.id)).collect();
         let live = live.join(", ");
@@ -235,9 +235,10 @@ impl<'a> World<'a> {
         self.model.now += seconds;
         self.model.sweep();
         if seconds == AGED_WAITS[0] {
-            let looks: Vec<Look> =
-                (0..PEOPLE).flat_map(|who| [Look::Incoming(who), Look::Active(who, 0), Look::Active(who, 2)]).collect();
-            self.compare_by_http(&looks)?;
+            let queries: Vec<Query> = (0..PEOPLE)
+                .flat_map(|actor| [Query::Incoming(actor), Query::Active(actor, 0), Query::Active(actor, 2)])
+                .collect();
+            self.compare_by_http(&queries)?;
         }
         self.sweep();
         self.compare()
@@ -246,37 +247,38 @@ impl<'a> World<'a> {
     fn restart(&mut self) {
         match &mut self.http {
             Some(http) => http.restart(),
-            None => self.do_sql(&call(&statements::START_SERVER, [])).map(drop).unwrap(),
+            None => self.do_sql(&bind(&statements::START_SERVER, [])).map(drop).unwrap(),
         }
         self.model.restart();
     }
 
-    fn act(&mut self, step: Step) -> Result<Option<bool>, String> {
-        let step = Step { action: self.fit(step.action), ..step };
-        let Wish { who, request, statement, look, extra } = self.wish(step.action);
-        let by_http = request.is_some() && self.http.is_some() && (step.door == Door::Http || statement.is_none());
-        let is_known = who.is_none_or(|who| self.model.exists[who]);
-        if !is_known && (self.http.is_none() || (request.is_none() && look.is_none())) {
-            return Ok(None); // Nobody is there to do that, and in SQL nobody asks for a token.
+    fn run_action(&mut self, step: Step) -> Result<Option<bool>, String> {
+        let step = Step { action: self.choose_people(step.action), ..step };
+        let Operation { actor, request, statement, query, context } = self.operation(step.action);
+        let by_http =
+            request.is_some() && self.http.is_some() && (step.transport == Transport::Http || statement.is_none());
+        let is_known = actor.is_none_or(|actor| self.model.exists[actor]);
+        if !is_known && (self.http.is_none() || (request.is_none() && query.is_none())) {
+            return Ok(None); // The actor was removed, and SQL has no token that could be refused.
         }
-        if let Some(look) = look {
-            return self.look(step, look).map(Some);
+        if let Some(query) = query {
+            return self.query(step, query).map(Some);
         }
-        let door = if by_http || !is_known { Door::Http } else { Door::Sql };
-        let (outcome, body) = match (door, &mut self.http, request) {
-            (Door::Http, Some(http), Some((path, body))) => {
-                let who = who.unwrap();
-                http.post((&self.model.names[who], &self.tokens[who]), &path, body)
+        let transport = if by_http || !is_known { Transport::Http } else { Transport::Sql };
+        let (outcome, body) = match (transport, &mut self.http, request) {
+            (Transport::Http, Some(http), Some((path, body))) => {
+                let actor = actor.unwrap();
+                http.post((&self.model.names[actor], &self.tokens[actor]), &path, body)
             }
             _ => (run(self.sql, statement.as_ref().unwrap()), Value::Null),
         };
         if let Some(statement) = statement {
-            self.note(&statement, &outcome);
+            self.record(&statement, &outcome);
         }
         let verdict = if is_known { self.apply(step.action) } else { unauthorized() };
-        let done = agree(&verdict, &outcome, door).map_err(|why| format!("{step:?}: {why}"))?;
+        let done = check_outcome(&verdict, &outcome, transport).map_err(|why| format!("{step:?}: {why}"))?;
         if done {
-            self.learn(step.action, extra, &body, door).map_err(|why| format!("{step:?}: {why}"))?;
+            self.record_reply(step.action, context, &body, transport).map_err(|why| format!("{step:?}: {why}"))?;
         } else if body["code"] == "channel_has_live_call" {
             let Action::Initiate { channel, .. } = step.action else { unreachable!() };
             let live = self.model.live_call(channel).map(|call| self.model.calls[call].id.as_str());
@@ -287,8 +289,14 @@ impl<'a> World<'a> {
         Ok(Some(done))
     }
 
-    /// What the answer has that the model cannot know before, and what must be in it.
-    fn learn(&mut self, action: Action, extra: Extra, body: &Value, door: Door) -> Result<(), String> {
+    /// Takes ids from the reply into the model, and checks the members that the model predicts.
+    fn record_reply(
+        &mut self,
+        action: Action,
+        context: ReplyContext,
+        body: &Value,
+        transport: Transport,
+    ) -> Result<(), String> {
         let model = &mut self.model;
         let newest = |table| -> i64 {
             let query = format!("SELECT max(id) FROM {table}");
@@ -298,78 +306,78 @@ impl<'a> World<'a> {
         match action {
             Action::Initiate { .. } => {
                 let call = model.calls.last_mut().unwrap();
-                call.id = body["call_id"].as_str().map_or(extra.id, str::to_owned);
-                let names: Vec<&String> = call.participants.keys().map(|who| &model.names[*who]).collect();
+                call.id = body["call_id"].as_str().map_or(context.id, str::to_owned);
+                let names: Vec<&String> = call.participants.keys().map(|actor| &model.names[*actor]).collect();
                 expected = json!({ "participants": names });
             }
             Action::StartShare { .. } => {
-                model.shares.last_mut().unwrap().id = body["share_id"].as_str().map_or(extra.id, str::to_owned);
+                model.shares.last_mut().unwrap().id = body["share_id"].as_str().map_or(context.id, str::to_owned);
             }
-            Action::Accept { who, .. } => {
-                let call = &model.calls[extra.number.unwrap()];
-                let signals = call.signals.iter().filter(|signal| signal.to == who).map(|signal| signal.id);
+            Action::Accept { actor, .. } => {
+                let call = &model.calls[context.number.unwrap()];
+                let signals = call.signals.iter().filter(|signal| signal.to == actor).map(|signal| signal.id);
                 let last = signals.max().unwrap_or(0);
-                expected = json!({ "participants": model.on_call(call), "last_signal_id": last });
+                expected = json!({ "participants": model.accepted_names(call), "last_signal_id": last });
             }
             Action::Signal { .. } => {
-                model.calls[extra.number.unwrap()].signals.last_mut().unwrap().id = newest("call_signals");
+                model.calls[context.number.unwrap()].signals.last_mut().unwrap().id = newest("call_signals");
             }
             Action::ShareSignal { .. } => {
-                model.shares[extra.number.unwrap()].signals.last_mut().unwrap().id = newest("call_signals");
+                model.shares[context.number.unwrap()].signals.last_mut().unwrap().id = newest("call_signals");
             }
-            Action::UploadMedia { who, .. } if !extra.is_init => {
-                let stream = model.calls[extra.number.unwrap()].media.get_mut(&who).unwrap();
+            Action::UploadMedia { actor, .. } if !context.is_init => {
+                let stream = model.calls[context.number.unwrap()].media.get_mut(&actor).unwrap();
                 stream.chunks.last_mut().unwrap().id = newest("call_media");
                 expected = json!({ "seq": newest("call_media") });
             }
-            Action::UploadShareMedia { .. } if !extra.is_init => {
-                let stream = &mut model.shares[extra.number.unwrap()].media;
+            Action::UploadShareMedia { .. } if !context.is_init => {
+                let stream = &mut model.shares[context.number.unwrap()].media;
                 stream.chunks.last_mut().unwrap().id = newest("share_media");
                 expected = json!({ "seq": newest("share_media") });
             }
             Action::UploadMedia { .. } | Action::UploadShareMedia { .. } => {
                 expected = json!({ "seq": -1 });
             }
-            Action::AddUser { whom } if self.http.is_some() => {
-                self.tokens[whom] = Http::log_in(self.sql, &model.names[whom]);
+            Action::AddUser { target } if self.http.is_some() => {
+                self.tokens[target] = Http::log_in(self.sql, &model.names[target]);
             }
             _ => {}
         }
-        agree(&Verdict::Done(expected), &Ok(body.clone()), door).map(drop)
+        check_outcome(&Verdict::Done(expected), &Ok(body.clone()), transport).map(drop)
     }
 
-    /// A question that is a step of its own. Whoever looks at a call's state is thereby seen.
-    fn look(&mut self, step: Step, look: Look) -> Result<bool, String> {
-        let noted = match (step.action, look) {
-            (Action::LookAtState { .. }, Look::State(who, call)) => Some((who, call)),
+    /// Runs a query as a step. Reading a call's state notes presence.
+    fn query(&mut self, step: Step, query: Query) -> Result<bool, String> {
+        let noted = match (step.action, query) {
+            (Action::ReadState { .. }, Query::State(actor, call)) => Some((actor, call)),
             _ => None,
         };
-        let is_known = self.model.exists[look.who()];
-        let verdict = if is_known { self.model.sees(look) } else { unauthorized() };
-        let by_http = self.http.is_some() && (step.door == Door::Http || !is_known);
+        let is_known = self.model.exists[query.actor()];
+        let verdict = if is_known { self.model.reply_to(query) } else { unauthorized() };
+        let by_http = self.http.is_some() && (step.transport == Transport::Http || !is_known);
         if by_http {
-            self.compare_by_http(&[look])?;
+            self.compare_by_http(&[query])?;
             if let (Some(http), Some(_), true) = (&self.http, noted, is_known) {
-                // The note goes the way of all writes, in their order, so it is there when a later one is.
-                let who = look.who();
+                // Presence is written in order with other writes, so this write shows that it is stored.
+                let actor = query.actor();
                 let flush = Body::Json(json!({ "up_to": 0.0 }));
-                http.post((&self.model.names[who], &self.tokens[who]), "/calls/missed/seen", flush).0.unwrap();
+                http.post((&self.model.names[actor], &self.tokens[actor]), "/calls/missed/seen", flush).0.unwrap();
             }
         } else {
-            self.compare_by_sql(&[look])?;
-            if let Some((who, call_number)) = noted {
+            self.compare_by_sql(&[query])?;
+            if let Some((actor, call_number)) = noted {
                 let id = call_number.map_or("nowhere", |number| &self.model.calls[number].id);
-                let seen = call(&statements::SEEN, [SqlValue::Text(self.name(who)), SqlValue::Text(id.to_owned())]);
+                let seen = bind(&statements::SEEN, [SqlValue::Text(self.name(actor)), SqlValue::Text(id.to_owned())]);
                 self.do_sql(&seen).unwrap();
             }
         }
-        if let (Some((who, call)), true) = (noted, is_known) {
-            self.model.look_at_state(who, call);
+        if let (Some((actor, call)), true) = (noted, is_known) {
+            self.model.note_presence(actor, call);
         }
         Ok(matches!(verdict, Verdict::Done(_)))
     }
 
-    /// Ends what is left, and takes all of it out of the file.
+    /// Ends the live calls and shares of this sequence, and deletes its rows.
     pub fn clear(&mut self) {
         let ids = |ids: Vec<&str>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
         let calls = ids(self.model.calls.iter().map(|call| call.id.as_str()).collect());

@@ -1,11 +1,12 @@
-//! What the tests share: a real server on a real file, people who are logged in, and requests.
+//! Shared by the tests: a server process on a database file, users with sessions, and requests.
 //!
-//! Time is never slept away: a test that needs it to be later moves the rows that matter into the past, with SQL.
+//! No test sleeps until a timeout: it moves the rows into the past with SQL.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, reason = "each binary uses a part of it")]
 
-use std::fmt::Write as _;
+mod events;
+
+use std::fmt::{Debug, Write as _};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,14 +20,16 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use events::{Event, EventStream};
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_minimost-calls");
 
-/// A password hash that no password has, for people who log in with a token; hashing a real one takes long.
+/// The hash of no password, for users who have a token: a real hash takes long.
 pub const NO_PASSWORD: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A server of its own for one test, on a file of its own, which ends with it.
+/// A server process with a database file of its own, stopped on drop.
 pub struct Server {
     pub url: String,
     pub folder: TempDir,
@@ -49,7 +52,7 @@ impl Server {
         Self::start_as(Command::new(PROGRAM), address, folder, arguments)
     }
 
-    /// The same by way of a command that becomes the program: `strace -D`, say, with the program as its last argument.
+    /// Starts a server under a command that executes it, such as `strace -D` with the program as last argument.
     pub fn start_as(mut program: Command, address: &str, folder: TempDir, arguments: &[&str]) -> Self {
         let mut child = program
             .arg("--db")
@@ -61,13 +64,13 @@ impl Server {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        // With HTTPS it says more before that.
+        // With HTTPS, other lines come first.
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.into_iter().find(|line| line.starts_with("minimost-calls serves")).unwrap_or_default();
         let url = line.trim_end().rsplit(' ').next().unwrap_or_default().to_owned();
         assert!(
             url.starts_with("http://127.0.0.1:") || url.starts_with("https://127.0.0.1:"),
-            "the server said {line:?}"
+            "the server printed {line:?}"
         );
         Self { url, folder, child: Some(child) }
     }
@@ -77,12 +80,12 @@ impl Server {
         self.folder.path().join("presence.db")
     }
 
-    /// The id of the server's process.
+    /// The process id of the server.
     pub fn process(&self) -> Pid {
         Pid::from_raw(self.child.as_ref().unwrap().id().try_into().unwrap())
     }
 
-    /// Ends the server with a signal, waits for it, and gives back its folder and its exit status.
+    /// Sends the server a signal, waits for its end, and returns its folder and exit status.
     pub fn stop(mut self, signal: Signal) -> (TempDir, std::process::ExitStatus) {
         let mut child = self.child.take().unwrap();
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
@@ -91,12 +94,12 @@ impl Server {
         (folder, status)
     }
 
-    /// A connection to the file, like another program's.
+    /// A connection to the file, as another program opens it.
     pub fn sql(&self) -> Connection {
         connect(&self.db())
     }
 
-    /// Adds a user and answers somebody who is logged in as them.
+    /// Adds a user, unless they exist, and a session.
     pub fn person(&self, name: &str) -> Person {
         let token = new_token().unwrap();
         let sql = self.sql();
@@ -114,12 +117,12 @@ impl Server {
         Person { name: name.to_owned(), token, url: self.url.clone(), client: reqwest::Client::new() }
     }
 
-    /// The same person, with the same token, at this server: after it was started anew on the file of another.
+    /// The same session on this server, which was restarted on the file of another.
     pub fn moved(&self, person: &Person) -> Person {
         Person { url: self.url.clone(), ..person.clone() }
     }
 
-    /// Adds a private channel with members, who exist, and answers its name.
+    /// Adds a private channel with these users, and returns its name.
     pub fn private_channel(&self, members: &[&str]) -> String {
         let sql = self.sql();
         sql.execute("INSERT INTO private_channels (name, created_ts) VALUES ('a channel', 0)", []).unwrap();
@@ -134,7 +137,7 @@ impl Server {
         format!("private:{id}")
     }
 
-    /// Makes all that rings have rung for so many seconds longer.
+    /// Moves ringing calls and pending invitations into the past by `seconds`.
     pub fn age_invitations(&self, seconds: f64) {
         self.sql()
             .execute_batch(&format!(
@@ -146,12 +149,12 @@ impl Server {
             .unwrap();
     }
 
-    /// Runs SQL on the file, like an admin at a shell.
+    /// Runs SQL on the file, as an admin in a shell.
     pub fn execute(&self, sql: &str) {
         self.sql().execute_batch(sql).unwrap();
     }
 
-    /// Runs the program on the file while the server runs, with a line of standard input; it has to succeed.
+    /// Runs a command on the server's file, with a line on standard input. Fails unless it succeeds.
     pub fn run(&self, arguments: &[&str], line: &str) -> String {
         let mut child = Command::new(PROGRAM)
             .arg("--db")
@@ -167,7 +170,7 @@ impl Server {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Everything that people have in the file, to see whether it changed.
+    /// The rows of all tables that requests change, to compare.
     pub fn rows(&self) -> String {
         let mut sql = self.sql();
         let snapshot = sql.transaction().unwrap();
@@ -194,7 +197,7 @@ impl Server {
         dump
     }
 
-    /// Sends a request that must be refused with this status and code, and must change nothing.
+    /// Sends a request, and fails unless it is refused with this status and code and changes nothing.
     pub async fn assert_refuses(&self, request: RequestBuilder, status: u16, code: &str) -> Value {
         let before = self.rows();
         let refused = answer(request).await;
@@ -203,21 +206,17 @@ impl Server {
         refused.1
     }
 
-    /// Waits until a query answers 1, but not for long.
+    /// Polls a query until it returns 1. Fails after `limit`.
     pub async fn eventually(&self, query: &str, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        while self.value::<i64>(query) != 1 {
-            assert!(Instant::now() < deadline, "not within {limit:?}: {query}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually(limit, query, 1_i64, || self.value(query)).await;
     }
 
-    /// One value of the file.
+    /// The value of a query.
     pub fn value<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
         self.sql().query_row(query, [], |row| row.get(0)).unwrap()
     }
 
-    /// Fails if the file breaks a rule.
+    /// Fails if the file violates a rule.
     pub fn assert_integrity(&self) {
         let sql = self.sql();
         let mut statement = sql.prepare("SELECT violation FROM integrity_violations").unwrap();
@@ -237,7 +236,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits for a process that should end by itself; one that does not is killed and fails the test.
+/// Waits for the end of a process. After `limit` it kills the process and fails.
 pub fn wait(child: &mut Child, limit: Duration) -> std::process::ExitStatus {
     let deadline = Instant::now() + limit;
     loop {
@@ -253,14 +252,27 @@ pub fn wait(child: &mut Child, limit: Duration) -> std::process::ExitStatus {
     }
 }
 
-/// A connection to a file, like another program's: no settings but patience.
+/// Polls `probe` until it returns `expected`. Fails after `limit`, with `what` was expected.
+pub async fn eventually<T: PartialEq + Debug>(limit: Duration, what: &str, expected: T, mut probe: impl FnMut() -> T) {
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = probe();
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what} is {found:?}, not {expected:?}, after {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A connection to a file, as another program opens it: with a busy timeout, and no other settings.
 pub fn connect(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(10)).unwrap();
     connection
 }
 
-/// Somebody with a token.
+/// A user with a session.
 #[derive(Clone)]
 pub struct Person {
     pub name: String,
@@ -270,7 +282,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody whose token is in the file already; people may share a client and its pool of connections.
+    /// A user whose session is in the file. Users may share a client and its connections.
     pub fn with_client(name: String, token: String, url: String, client: reqwest::Client) -> Self {
         Self { name, token, url, client }
     }
@@ -280,54 +292,55 @@ impl Person {
         self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
-    /// A GET to send.
+    /// A GET request.
     pub fn getting(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
     }
 
-    /// A POST to send, without a body.
+    /// A POST request without a body.
     pub fn posting(&self, path: &str) -> RequestBuilder {
         self.request(Method::POST, path)
     }
 
-    /// A POST to send, of JSON.
+    /// A POST request with JSON.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the body in the call")]
     pub fn posting_json(&self, path: &str, body: Value) -> RequestBuilder {
         self.request(Method::POST, path).json(&body)
     }
 
-    /// A POST to send, of bytes.
+    /// A POST request with bytes.
     pub fn posting_bytes(&self, path: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
         self.request(Method::POST, path).header("content-type", "application/octet-stream").body(body.into())
     }
 
-    /// GET: the status and the JSON.
+    /// Sends a GET request; returns status and JSON.
     pub async fn get(&self, path: &str) -> (u16, Value) {
         answer(self.getting(path)).await
     }
 
-    /// GET of what is there.
+    /// Sends a GET request that must succeed; returns the JSON.
     pub async fn read(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
-    /// POST without a body.
+    /// Sends a POST request without a body.
     pub async fn post(&self, path: &str) -> (u16, Value) {
         answer(self.posting(path)).await
     }
 
-    /// POST of JSON.
+    /// Sends a POST request with JSON.
     pub async fn post_json(&self, path: &str, body: Value) -> (u16, Value) {
         answer(self.posting_json(path, body)).await
     }
 
-    /// POST of bytes.
+    /// Sends a POST request with bytes.
     pub async fn post_bytes(&self, path: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
         answer(self.posting_bytes(path, body)).await
     }
 
-    /// Calls a channel and answers the call's id.
+    /// Calls a channel, and returns the call's id.
     pub async fn call(&self, channel: &str) -> String {
         let (status, body) = self.post_json("/calls/initiate", serde_json::json!({ "channel": channel })).await;
         assert_eq!(status, 200, "{body}");
@@ -335,7 +348,7 @@ impl Person {
     }
 }
 
-/// Sends a request; every answer of the API is JSON.
+/// Sends a request; each response of the API is JSON.
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
@@ -344,7 +357,7 @@ pub async fn answer(request: RequestBuilder) -> (u16, Value) {
     (status, response.json().await.unwrap())
 }
 
-/// Fails unless an answer is an error of the contract's form with this status and code.
+/// Fails unless a response is an error with this status and code, and a sentence.
 pub fn assert_refused((status, body): &(u16, Value), expected_status: u16, code: &str) {
     assert_eq!((*status, body["code"].as_str()), (expected_status, Some(code)), "{body}");
     assert!(body["error"].as_str().is_some_and(|sentence| sentence.len() > 5), "{body}");

@@ -1,4 +1,4 @@
-//! The two ways in: the REST API of a running server, and SQL on the file.
+//! The two transports: the REST API of a server, and SQL on its file.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use base64_simd::STANDARD;
 
 use crate::support::{Person, Server, answer};
 
-/// What came of it: the answer, or the status, which SQL does not have, and the code.
+/// The reply, or a refusal: the code, and over HTTP its status.
 pub type Outcome = Result<Value, (Option<u16>, String)>;
 
 /// The body of a request.
@@ -26,15 +26,15 @@ pub enum Body {
 }
 
 /// A statement and its parameters.
-pub type Call = (String, Vec<SqlValue>);
+pub type BoundStatement = (String, Vec<SqlValue>);
 
-/// One of the program's own statements.
-pub fn call<const N: usize>(statement: &Statement, parameters: [SqlValue; N]) -> Call {
-    (statement.sql().to_owned(), parameters.to_vec())
+/// One of the program's statements.
+pub fn bind<const N: usize>(statement: &Statement, parameters: [SqlValue; N]) -> BoundStatement {
+    (statement.sql().to_owned(), parameters.into())
 }
 
-/// A statement as one types it, without parameters.
-pub fn spelled((sql, parameters): &Call) -> String {
+/// A statement with its parameters as literals.
+pub fn literal_sql((sql, parameters): &BoundStatement) -> String {
     let mut sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
     for (number, parameter) in parameters.iter().enumerate().rev() {
         let literal = match parameter {
@@ -51,7 +51,7 @@ pub fn spelled((sql, parameters): &Call) -> String {
     sql
 }
 
-/// The code in an error of SQLite: what RAISE said, or the name of the CHECK.
+/// The code of a refusal: the message of RAISE, or the name of the CHECK.
 fn code(error: &rusqlite::Error) -> (Option<u16>, String) {
     let message = match error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
@@ -61,7 +61,7 @@ fn code(error: &rusqlite::Error) -> (Option<u16>, String) {
 }
 
 /// Runs a statement to its end.
-pub fn run(sql: &Connection, (statement, parameters): &Call) -> Outcome {
+pub fn run(sql: &Connection, (statement, parameters): &BoundStatement) -> Outcome {
     let run = || {
         let mut prepared = sql.prepare_cached(statement)?;
         let mut rows = prepared.query(params_from_iter(parameters))?;
@@ -86,10 +86,10 @@ fn text(value: &str) -> SqlValue {
     SqlValue::Text(value.to_owned())
 }
 
-/// The questions of the API, asked with the statements that its handlers run.
-pub struct Questions<'a>(pub &'a Connection);
+/// The queries of the API over SQL, with the statements of its handlers.
+pub struct SqlQueries<'a>(pub &'a Connection);
 
-impl Questions<'_> {
+impl SqlQueries<'_> {
     fn refusal(&self, why_not: &Statement, parameters: &[SqlValue]) -> Result<(), (Option<u16>, String)> {
         let mut prepared = self.0.prepare_cached(why_not.sql()).unwrap();
         let code: Option<Option<String>> =
@@ -122,25 +122,25 @@ impl Questions<'_> {
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    pub fn incoming(&self, who: &str) -> Outcome {
+    pub fn incoming(&self, actor: &str) -> Value {
         let members = ["call_id", "channel", "initiator", "started_ts"];
-        Ok(self.objects(&statements::INCOMING_CALLS, &[text(who)], &members))
+        self.objects(&statements::INCOMING_CALLS, &[text(actor)], &members)
     }
 
-    pub fn history(&self, who: &str) -> Outcome {
-        let parameters = [text(who), SqlValue::Null, SqlValue::Real(f64::INFINITY), text(""), SqlValue::Integer(200)];
-        Ok(self.jsons(&statements::HISTORY, &parameters))
+    pub fn history(&self, actor: &str) -> Value {
+        let parameters = [text(actor), SqlValue::Null, SqlValue::Real(f64::INFINITY), text(""), SqlValue::Integer(200)];
+        self.jsons(&statements::HISTORY, &parameters)
     }
 
-    pub fn missed(&self, who: &str) -> Outcome {
+    pub fn missed(&self, actor: &str) -> Value {
         let members = ["call_id", "channel", "initiator", "called_by", "missed_ts", "seen"];
-        Ok(self.objects(&statements::MISSED_CALLS, &[text(who), SqlValue::Real(0.0)], &members))
+        self.objects(&statements::MISSED_CALLS, &[text(actor), SqlValue::Real(0.0)], &members)
     }
 
-    pub fn state(&self, who: &str, call: &str) -> Outcome {
+    pub fn state(&self, actor: &str, call: &str) -> Outcome {
         let mut prepared = self.0.prepare_cached(statements::CALL_STATE_FOR.sql()).unwrap();
         let found: Option<(String, Option<String>)> =
-            prepared.query_row([call, who], |row| Ok((row.get(0)?, row.get(2)?))).optional().unwrap();
+            prepared.query_row([call, actor], |row| Ok((row.get(0)?, row.get(2)?))).optional().unwrap();
         match found {
             Some((state, None)) => Ok(json_of(&state)),
             Some((_, Some(code))) => Err((None, code)),
@@ -148,35 +148,35 @@ impl Questions<'_> {
         }
     }
 
-    pub fn active(&self, who: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(who)])?;
-        let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(who)]);
+    pub fn active(&self, actor: &str, channel: &str) -> Outcome {
+        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(actor)])?;
+        let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(actor)]);
         Ok(json!({ "call": call.get(0) }))
     }
 
-    /// Of a call or a share, which `why_not` tells apart.
-    pub fn signals(&self, who: &str, id: &str, after: i64, why_not: &Statement) -> Outcome {
-        self.refusal(why_not, &[text(id), text(who)])?;
-        let parameters = [text(id), text(who), SqlValue::Integer(after)];
+    /// The signals of a call or a share; `why_not` is the statement for its access.
+    pub fn signals(&self, actor: &str, id: &str, after: i64, why_not: &Statement) -> Outcome {
+        self.refusal(why_not, &[text(id), text(actor)])?;
+        let parameters = [text(id), text(actor), SqlValue::Integer(after)];
         Ok(self.objects(&statements::SIGNALS_AFTER, &parameters, &["id", "from", "type", "payload", "ts"]))
     }
 
-    pub fn call_media(&self, who: &str, call: &str, sender: &str, after: i64) -> Outcome {
-        self.refusal(&statements::WHY_NOT_TAKE_PART, &[text(call), text(who)])?;
+    pub fn call_media(&self, actor: &str, call: &str, sender: &str, after: i64) -> Outcome {
+        self.refusal(&statements::WHY_NOT_TAKE_PART, &[text(call), text(actor)])?;
         let init = self.objects(&statements::CALL_INIT_SEGMENT, &[text(call), text(sender)], &["mime_type", "init"]);
         let parameters = [text(call), text(sender), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::CALL_CHUNKS_AFTER, &parameters, &["seq", "data"]);
         Ok(json!({ "mime_type": init[0]["mime_type"], "init": init[0]["init"], "chunks": chunks }))
     }
 
-    pub fn shares(&self, who: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(who)])?;
+    pub fn shares(&self, actor: &str, channel: &str) -> Outcome {
+        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(actor)])?;
         let members = ["share_id", "channel", "sharer", "started_ts"];
         Ok(self.objects(&statements::ACTIVE_SCREENSHARES, &[text(channel)], &members))
     }
 
-    pub fn share_media(&self, who: &str, share: &str, after: i64) -> Outcome {
-        self.refusal(&statements::WHY_NOT_WATCH_SHARE, &[text(share), text(who)])?;
+    pub fn share_media(&self, actor: &str, share: &str, after: i64) -> Outcome {
+        self.refusal(&statements::WHY_NOT_WATCH_SHARE, &[text(share), text(actor)])?;
         let init = self.objects(&statements::SHARE_INIT_SEGMENT, &[text(share)], &["mime_type", "init"]);
         let parameters = [text(share), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::SHARE_CHUNKS_AFTER, &parameters, &["seq", "data"]);
@@ -186,13 +186,13 @@ impl Questions<'_> {
     }
 }
 
-/// A client that gives up idle connections long before the server does: one that the server closes just when it is used again
-/// would fail a request for no reason of its own.
+/// A client that closes idle connections before the server does; a request on a connection that the server is closing
+/// would fail.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1)).build().unwrap()
 }
 
-/// A server of a round, which many sequences share, and its clients.
+/// A server for all sequences of a round, and its client.
 pub struct Http {
     server: Option<Server>,
     client: reqwest::Client,
@@ -210,7 +210,7 @@ impl Http {
         self.server.as_ref().unwrap()
     }
 
-    /// Ends the server, by request and by force in turns, and starts another on its file.
+    /// Stops the server, with SIGKILL and SIGTERM in turns, and starts it again on the same file.
     pub fn restart(&mut self) {
         let signal = if self.restarts.is_multiple_of(2) { Signal::SIGKILL } else { Signal::SIGTERM };
         self.restarts += 1;
@@ -219,11 +219,11 @@ impl Http {
         self.client = client();
     }
 
-    /// Logs somebody in who is in the file, and answers the token.
+    /// Creates a session for a user of the file, and returns its token.
     pub fn log_in(sql: &Connection, name: &str) -> String {
         let token = new_token().unwrap();
         let session = [SqlValue::Text(token_hash(&token)), text(name), SqlValue::Real(36000.0)];
-        run(sql, &call(&statements::ADD_SESSION, session)).unwrap();
+        run(sql, &bind(&statements::ADD_SESSION, session)).unwrap();
         token
     }
 
@@ -247,7 +247,7 @@ impl Http {
         (Self::outcome(answered), body)
     }
 
-    /// Asks several questions at once.
+    /// Sends several GET requests at once.
     pub fn get(&self, questions: &[(&str, &str, String)]) -> Vec<Outcome> {
         let answers = questions.iter().map(|(name, token, path)| {
             let request = self.person(name, token).request(Method::GET, path);

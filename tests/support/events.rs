@@ -1,0 +1,102 @@
+//! Server-sent events, as a client reads them.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+use super::Person;
+
+/// The timeout for the next event.
+const NEXT_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A user's event stream.
+pub struct EventStream {
+    response: Response,
+    buffer: String,
+}
+
+/// A server-sent event.
+#[derive(Debug)]
+pub struct Event {
+    pub name: String,
+    pub id: i64,
+    pub data: Value,
+}
+
+impl EventStream {
+    /// Opens a stream that resumes after event `after`, if that is given.
+    pub async fn open(person: &Person, after: Option<i64>) -> Self {
+        let mut request = person.request(Method::GET, "/events");
+        if let Some(after) = after {
+            request = request.header("last-event-id", after.to_string());
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: String::new() }
+    }
+
+    /// Opens a stream and reads its first event, a snapshot.
+    pub async fn open_with_snapshot(person: &Person) -> (Self, Event) {
+        let mut stream = Self::open(person, None).await;
+        let snapshot = stream.expect("snapshot").await;
+        (stream, snapshot)
+    }
+
+    /// The next event. `None` if the stream has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let event = parse(&self.buffer[..end]);
+                self.buffer.drain(..end + 2);
+                if event.is_some() {
+                    return event;
+                }
+                continue;
+            }
+            let chunk =
+                tokio::time::timeout(NEXT_EVENT_TIMEOUT, self.response.chunk()).await.expect("an event in time");
+            match chunk {
+                Ok(Some(chunk)) => self.buffer.push_str(std::str::from_utf8(&chunk).unwrap()),
+                // A killed server resets the connection.
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// The next event. Fails if it has another name.
+    pub async fn expect(&mut self, name: &str) -> Event {
+        let event = self.next().await.expect("another event");
+        assert_eq!(event.name, name, "{event:?}");
+        event
+    }
+
+    /// The next event, a `call`. Fails if the call has another state.
+    pub async fn expect_call(&mut self, state: &str) -> Event {
+        let event = self.expect("call").await;
+        assert_eq!(event.data["state"], state, "{event:?}");
+        event
+    }
+
+    /// Reads events up to one whose data contains this text.
+    pub async fn expect_data(&mut self, text: &str) -> Event {
+        loop {
+            let event = self.next().await.unwrap_or_else(|| panic!("no event with {text}"));
+            if event.data.to_string().contains(text) {
+                return event;
+            }
+        }
+    }
+}
+
+/// The event of a block. `None` for a comment.
+fn parse(block: &str) -> Option<Event> {
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_start);
+    Some(Event {
+        name: field("event")?.to_owned(),
+        id: field("id").unwrap().parse().unwrap(),
+        data: serde_json::from_str(field("data").unwrap()).unwrap(),
+    })
+}
