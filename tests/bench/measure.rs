@@ -1,4 +1,4 @@
-//! What the benchmarks share: the distribution of what was measured, and what a process uses.
+//! Shared by the benchmarks: distributions of durations, and the resources of a process.
 
 #![allow(dead_code, reason = "each binary uses a part of it")]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use nix::unistd::Pid;
 
-/// Durations, to the microsecond, up to a minute.
+/// A histogram of durations up to a minute, in microseconds.
 pub struct Durations(Histogram<u64>);
 
 impl Durations {
@@ -20,12 +20,12 @@ impl Durations {
         self.0.saturating_record(u64::try_from(duration.as_micros()).unwrap().max(1));
     }
 
-    /// The duration that so many percent stay within, in milliseconds.
+    /// A percentile, in milliseconds.
     pub fn percentile(&self, percent: f64) -> f64 {
         self.0.value_at_percentile(percent) as f64 / 1000.0
     }
 
-    /// Median, 99th percentile and the longest, in milliseconds.
+    /// Median, 99th percentile and maximum, in milliseconds.
     pub fn summary(&self) -> String {
         format!(
             "p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms ({} measured)",
@@ -45,13 +45,13 @@ impl FromIterator<Duration> for Durations {
     }
 }
 
-/// The middle one of some numbers.
+/// The median.
 pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
 }
 
-/// The memory of a process that is its own or that it touched, in KiB (`VmRSS` of proc(5)).
+/// The resident memory of a process, in KiB (`VmRSS` of proc(5)).
 pub fn resident_kib(process: Pid) -> u64 {
     kib(process, "VmRSS:")
 }
@@ -62,7 +62,7 @@ fn kib(process: Pid, field: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The processor time that a process has used, user and system (`utime` and `stime` of proc(5)).
+/// The processor time of a process, user and system (`utime` and `stime` of proc(5)).
 pub fn processor_time(process: Pid) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
@@ -71,7 +71,7 @@ pub fn processor_time(process: Pid) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// The most memory that a process has had, in KiB (`VmHWM` of proc(5)).
+/// The peak resident memory of a process, in KiB (`VmHWM` of proc(5)).
 pub fn peak_kib(process: Pid) -> u64 {
     kib(process, "VmHWM:")
 }

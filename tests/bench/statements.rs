@@ -1,7 +1,6 @@
-//! The statements that matter, one by one: `cargo bench --bench statements`. A trigger that became slower or an index that is
-//! not used any more is seen here before anybody feels it.
+//! The most frequent statements, one by one: `cargo bench --bench statements`. It shows a slower trigger or an unused index.
 //!
-//! Writes run in a savepoint that is rolled back, so that no fsync is measured and the file stays as it is.
+//! Each write is rolled back to a savepoint: the figures contain no fsync, and the file does not grow.
 
 use std::hint::black_box;
 
@@ -13,8 +12,8 @@ use tempfile::TempDir;
 
 const TOKEN_HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A file on which a hundred calls of three people go on, one of which has signals and media, and a hundred have ended.
-fn file() -> (Connection, TempDir) {
+/// A file with a hundred active calls of three people, one of them with signals, and a hundred ended calls.
+fn populated_file() -> (Connection, TempDir) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("presence.db");
     Database::open(&path).unwrap().close();
@@ -65,32 +64,32 @@ fn run(connection: &Connection, statement: &Statement, parameters: &[&dyn ToSql]
 }
 
 fn reads(criterion: &mut Criterion) {
-    let (connection, _folder) = file();
+    let (connection, _folder) = populated_file();
     let mut group = criterion.benchmark_group("read");
-    let mut of = |statement: &'static Statement, parameters: &[&dyn ToSql]| {
+    let mut measure = |statement: &'static Statement, parameters: &[&dyn ToSql]| {
         group.bench_function(statement.name(), |bencher| {
             bencher.iter(|| black_box(run(&connection, statement, parameters)));
         });
     };
-    of(&statements::FIND_SESSION, params![TOKEN_HASH]);
-    of(&statements::INCOMING_CALLS, params!["b000"]);
-    of(&statements::WHY_NOT_TAKE_PART, params!["call0", "b000"]);
-    of(&statements::SIGNALS_AFTER, params!["call0", "b000", i64::MAX]);
-    of(&statements::CALL_STATE_FOR, params!["call0", "b000"]);
-    of(&statements::CALL_STATE, params!["call0"]);
-    of(&statements::ACTIVE_CALL, params!["dm:a000:b000:c000", "a000"]);
-    of(&statements::HISTORY, params!["a150", None::<&str>, f64::INFINITY, "", 50]);
-    of(&statements::MISSED_CALLS, params!["a150", 0.0]);
-    of(&statements::ANYTHING_DUE, params![]);
+    measure(&statements::FIND_SESSION, params![TOKEN_HASH]);
+    measure(&statements::INCOMING_CALLS, params!["b000"]);
+    measure(&statements::WHY_NOT_TAKE_PART, params!["call0", "b000"]);
+    measure(&statements::SIGNALS_AFTER, params!["call0", "b000", i64::MAX]);
+    measure(&statements::CALL_STATE_FOR, params!["call0", "b000"]);
+    measure(&statements::CALL_STATE, params!["call0"]);
+    measure(&statements::ACTIVE_CALL, params!["dm:a000:b000:c000", "a000"]);
+    measure(&statements::HISTORY, params!["a150", None::<&str>, f64::INFINITY, "", 50]);
+    measure(&statements::MISSED_CALLS, params!["a150", 0.0]);
+    measure(&statements::ANYTHING_DUE, params![]);
 }
 
 fn writes(criterion: &mut Criterion) {
-    let (connection, _folder) = file();
+    let (connection, _folder) = populated_file();
     let chunk = vec![7_u8; 32 * 1024];
     let payload = payload();
     connection.execute_batch("BEGIN").unwrap();
     let mut group = criterion.benchmark_group("write");
-    let mut of = |name: &str, steps: &[(&'static Statement, &[&dyn ToSql])]| {
+    let mut measure = |name: &str, steps: &[(&'static Statement, &[&dyn ToSql])]| {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 connection.prepare_cached("SAVEPOINT one_write").unwrap().execute([]).unwrap();
@@ -101,19 +100,25 @@ fn writes(criterion: &mut Criterion) {
             });
         });
     };
-    of("nothing", &[]);
-    of("PIN_CLOCK and FREE_CLOCK", &[(&statements::PIN_CLOCK, params![1e9]), (&statements::FREE_CLOCK, params![])]);
-    of(
+    measure("nothing", &[]);
+    measure(
+        "PIN_CLOCK and FREE_CLOCK",
+        &[(&statements::PIN_CLOCK, params![1e9]), (&statements::FREE_CLOCK, params![])],
+    );
+    measure(
         "SEND_CALL_SIGNAL",
         &[(&statements::SEND_CALL_SIGNAL, params!["call0", "a000", "b000", "ice_candidate", payload])],
     );
-    of("UPLOAD_CALL_MEDIA", &[(&statements::UPLOAD_CALL_MEDIA, params!["call0", "a000", 0, None::<&str>, chunk])]);
+    measure("UPLOAD_CALL_MEDIA", &[(&statements::UPLOAD_CALL_MEDIA, params!["call0", "a000", 0, None::<&str>, chunk])]);
     let initiate = (&statements::INITIATE_CALL, params!["new", "dm:a150:b150:c150", "a150"] as &[&dyn ToSql]);
     let accept = (&statements::ACCEPT_CALL, params!["new", "b150"] as &[&dyn ToSql]);
-    of("INITIATE_CALL", &[initiate]);
-    of("INITIATE_CALL, ACCEPT_CALL", &[initiate, accept]);
-    of("INITIATE_CALL, ACCEPT_CALL, END_CALL", &[initiate, accept, (&statements::END_CALL, params!["new", "a150"])]);
-    of("SEEN", &[(&statements::SEEN, params!["a000", "call0"])]);
+    measure("INITIATE_CALL", &[initiate]);
+    measure("INITIATE_CALL, ACCEPT_CALL", &[initiate, accept]);
+    measure(
+        "INITIATE_CALL, ACCEPT_CALL, END_CALL",
+        &[initiate, accept, (&statements::END_CALL, params!["new", "a150"])],
+    );
+    measure("SEEN", &[(&statements::SEEN, params!["a000", "call0"])]);
 }
 
 criterion_group! {
