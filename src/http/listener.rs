@@ -69,8 +69,8 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `routes` on `listener` until `stop` completes. Then it finishes the running requests within
-/// [`SHUTDOWN_TIMEOUT`], and returns.
+/// Serves `routes` on `listener` until `stop` completes. Then it finishes the running requests within four seconds, and
+/// returns.
 ///
 /// With `tls`, connections are HTTPS, and plain HTTP is redirected to it.
 pub async fn serve<F>(listener: TcpListener, tls: Option<&Tls>, routes: F, stop: impl Future<Output = ()>)

@@ -1,6 +1,7 @@
 //! The subscribers, and the thread that reads the event log for them.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,10 +89,19 @@ impl Drop for Subscription {
     }
 }
 
-/// The hub's thread panicked. The panic itself is on standard error.
+/// Why the hub does not run.
 #[derive(Debug, thiserror::Error)]
-#[error("the push thread panicked")]
-pub struct HubPanicked;
+pub enum HubError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The system starts no more threads.
+    #[error("cannot start the push thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The hub's thread panicked. The panic itself is on standard error.
+    #[error("the push thread panicked")]
+    Panicked,
+}
 
 impl Hub {
     /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own
@@ -99,7 +109,7 @@ impl Hub {
     ///
     /// # Errors
     /// If the file cannot be read, or no thread can be started.
-    pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, Box<dyn std::error::Error>> {
+    pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, HubError> {
         let hub = Self { shared: Arc::default() };
         let last_event_id = database.read(newest_event)?;
         let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, version: None };
@@ -108,15 +118,16 @@ impl Hub {
     }
 
     /// Runs `work` on the hub's thread. A panic of it ends all subscriptions and completes [`Hub::failed`].
-    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), HubError> {
         let hub = self.clone();
-        let thread = thread::Builder::new().name("push".to_owned()).spawn(move || {
+        let run = move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
                 hub.close();
                 hub.shared.failed.notify_one();
                 resume_unwind(panic);
             }
-        })?;
+        };
+        let thread = thread::Builder::new().name("push".to_owned()).spawn(run).map_err(HubError::Thread)?;
         *self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
@@ -151,11 +162,11 @@ impl Hub {
     /// Closes the hub, and returns when its thread has released the file.
     ///
     /// # Errors
-    /// If the thread panicked.
-    pub fn stop(&self) -> Result<(), HubPanicked> {
+    /// [`HubError::Panicked`] if the thread panicked.
+    pub fn stop(&self) -> Result<(), HubError> {
         self.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| HubPanicked))
+        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| HubError::Panicked))
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
@@ -318,7 +329,7 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use super::{Hub, Presence};
+    use super::{Hub, HubError, Presence};
 
     #[tokio::test]
     async fn a_panic_fails_the_hub_and_ends_its_subscriptions() {
@@ -327,7 +338,7 @@ mod tests {
         hub.spawn(|| panic!("on purpose")).unwrap();
         timeout(Duration::from_secs(10), hub.failed()).await.expect("the panic is reported");
         assert!(subscription.next().await.is_none());
-        assert!(hub.stop().is_err());
+        assert!(matches!(hub.stop(), Err(HubError::Panicked)));
     }
 
     #[tokio::test]

@@ -6,5 +6,5 @@
 mod hub;
 mod messages;
 
-pub use self::hub::{Hub, HubPanicked, Presence, Subscription};
+pub use self::hub::{Hub, HubError, Presence, Subscription};
 pub use self::messages::{Message, StreamStart, stream_start};

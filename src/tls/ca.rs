@@ -44,7 +44,7 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// The CA beside this database. Makes one if there is none, or if it expires within [`RENEW_DAYS`].
+    /// The CA beside this database. Makes one if there is none, or if it expires within 30 days.
     ///
     /// # Errors
     /// If its file can be neither read nor written, or holds no CA.

@@ -30,18 +30,18 @@ async fn malformed_requests_are_refused_and_change_nothing() {
         b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n",
     ] {
         let mut raw = Raw::connect(&scene.server);
-        if let Some(answer) = raw.send(garbage).finish().response() {
+        if let Some(response) = raw.send(garbage).finish().response() {
             let what = String::from_utf8_lossy(garbage);
-            assert!((400..500).contains(&answer.status), "{what:?} got {answer:?}");
+            assert!((400..500).contains(&response.status), "{what:?} got {response:?}");
         }
     }
     let mut raw = Raw::connect(&scene.server);
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(1 << 20));
-    assert!(raw.send(long).response().is_none_or(|answer| (400..500).contains(&answer.status)));
+    assert!(raw.send(long).response().is_none_or(|response| (400..500).contains(&response.status)));
     let mut raw = Raw::connect(&scene.server);
     let many = "X: y\r\n".repeat(20_000);
     raw.send(format!("GET /healthz HTTP/1.1\r\n{many}\r\n"));
-    assert!(raw.response().is_none_or(|answer| (400..500).contains(&answer.status)));
+    assert!(raw.response().is_none_or(|response| (400..500).contains(&response.status)));
 
     assert_eq!(scene.server.rows(), before);
     assert_eq!(scene.state().await["state"], "active");
@@ -79,11 +79,11 @@ async fn an_incomplete_body_changes_nothing() {
         let mut raw = Raw::connect(&scene.server);
         let head = head(&scene.alice, &format!("POST {path}"));
         raw.send(format!("{head}Content-Length: 100\r\n\r\n{body}")).finish();
-        assert!(raw.response().is_none_or(|answer| answer.status == 400));
+        assert!(raw.response().is_none_or(|response| response.status == 400));
         let mut raw = Raw::connect(&scene.server);
         raw.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len()));
         raw.finish();
-        assert!(raw.response().is_none_or(|answer| answer.status == 400));
+        assert!(raw.response().is_none_or(|response| response.status == 400));
         // Closed.
         Raw::connect(&scene.server).send(format!("{head}Content-Length: 100\r\n\r\n{body}"));
     }
@@ -102,9 +102,9 @@ async fn a_chunked_body_has_the_same_size_limit() {
         let mut raw = Raw::connect(&scene.server);
         raw.send(format!("{}Transfer-Encoding: chunked\r\n\r\n", head(&scene.alice, &format!("POST {path}"))));
         raw.send(format!("{size:x}\r\n")).send(vec![b' '; size]).send("\r\n0\r\n\r\n");
-        let answer = raw.response().unwrap();
-        assert_eq!(answer.status, 413, "{answer:?}");
-        assert!(answer.body.contains(&format!(r#""code":"{code}""#)), "{answer:?}");
+        let response = raw.response().unwrap();
+        assert_eq!(response.status, 413, "{response:?}");
+        assert!(response.body.contains(&format!(r#""code":"{code}""#)), "{response:?}");
     }
     // A small chunked body is accepted.
     let mut raw = Raw::connect(&scene.server);
@@ -127,14 +127,14 @@ async fn expect_100_continue_is_refused_before_the_body() {
     let begin = Instant::now();
     for (path, size, status) in [("media", 5 << 20, 413), ("invite", 17 << 10, 413), ("nowhere", 10, 404)] {
         let mut raw = Raw::connect(&scene.server);
-        let answer = raw.send(head(path, size)).response().unwrap();
-        assert_eq!(answer.status, status, "{answer:?}");
+        let response = raw.send(head(path, size)).response().unwrap();
+        assert_eq!(response.status, status, "{response:?}");
     }
     assert!(begin.elapsed() < Duration::from_secs(5), "the server waited for a body that does not come");
     let mut raw = Raw::connect(&scene.server);
     assert_eq!(raw.send(head("media", 4)).response().unwrap().status, 100);
-    let answer = raw.send("data").response().unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = raw.send("data").response().unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,11 +156,11 @@ async fn slow_clients_time_out_and_delay_nobody() {
     assert!(begin.elapsed() < Duration::from_secs(5), "other requests are delayed");
 
     let timeouts = tokio::task::spawn_blocking(move || {
-        let answer = slow_body.response().unwrap();
-        assert_eq!(answer.status, 408, "{answer:?}");
-        assert!(answer.body.contains(r#""code":"body_too_slow""#), "{answer:?}");
+        let response = slow_body.response().unwrap();
+        assert_eq!(response.status, 408, "{response:?}");
+        assert!(response.body.contains(r#""code":"body_too_slow""#), "{response:?}");
         for raw in &mut silent {
-            assert!(raw.response().is_none_or(|answer| answer.status == 408));
+            assert!(raw.response().is_none_or(|response| response.status == 408));
             assert!(raw.is_closed());
         }
     });
@@ -178,8 +178,8 @@ async fn a_connection_serves_many_requests_or_one_of_http_1_0() {
         assert_eq!(raw.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap().status, 200);
     }
     let mut raw = Raw::connect(&server);
-    let answer = raw.send("GET /healthz HTTP/1.0\r\n\r\n").response().unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
-    assert!(answer.headers.contains("content-type: application/json"), "{answer:?}");
+    let response = raw.send("GET /healthz HTTP/1.0\r\n\r\n").response().unwrap();
+    assert_eq!((response.status, response.body.as_str()), (200, r#"{"status":"ok"}"#));
+    assert!(response.headers.contains("content-type: application/json"), "{response:?}");
     assert!(raw.is_closed());
 }

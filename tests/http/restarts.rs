@@ -85,8 +85,8 @@ async fn sigterm_finishes_running_requests_and_exits_0() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(idle.is_closed(), "an idle connection stays open");
-    let answer = raw.send("67890").response().unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = raw.send("67890").response().unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
     let (folder, status) = scene.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
     let sql = crate::support::connect(&folder.path().join("presence.db"));

@@ -54,9 +54,9 @@ fn connect(server: &Server) -> TcpStream {
 fn response_to(server: &Server, request: &str) -> String {
     let mut stream = connect(server);
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.to_lowercase()
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response.to_lowercase()
 }
 
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn a_changed_certificate_is_loaded_and_a_bad_one_is_not() {
     let arguments = ["--tls-cert", certificate_path.to_str().unwrap(), "--tls-key", key_path.to_str().unwrap()];
     let server = Server::start_in(TempDir::new().unwrap(), &arguments);
     let health = format!("{}/healthz", server.url);
-    let answer = client(&first).get(&health).send().await.unwrap();
-    assert_eq!(answer.headers()["strict-transport-security"], "max-age=15552000");
+    let response = client(&first).get(&health).send().await.unwrap();
+    assert_eq!(response.headers()["strict-transport-security"], "max-age=15552000");
 
     // First a file that is not a certificate, then a certificate that does not match the key, then its key.
     let (second, second_key) = certificate();
@@ -140,14 +140,14 @@ async fn a_changed_certificate_is_loaded_and_a_bad_one_is_not() {
 async fn cookies_are_secure_over_tls() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     server.run(&["user", "add", "alice"], "rabbit hole");
-    let answer = client(&ca_of(&server))
+    let response = client(&ca_of(&server))
         .post(format!("{}/login", server.url))
         .body(r#"{"username":"alice","password":"rabbit hole"}"#)
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), 200);
-    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    assert_eq!(response.status(), 200);
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
     for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.split("; ").any(|one| one == attribute), "{cookie}");
     }
@@ -156,17 +156,17 @@ async fn cookies_are_secure_over_tls() {
 #[tokio::test]
 async fn plain_http_is_redirected_to_https() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let answer = response_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
-    assert!(answer.starts_with("http/1.1 307 "), "{answer}");
-    assert!(answer.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{answer}");
+    let response = response_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
+    assert!(response.starts_with("http/1.1 307 "), "{response}");
+    assert!(response.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{response}");
     for request in [
         "POST /login HTTP/1.1\r\nHost: calls.test\r\nContent-Length: 2\r\n\r\n{}",
         "GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
     ] {
-        let answer = response_to(&server, request);
-        assert!(answer.starts_with("http/1.") && answer.contains(" 400 "), "{answer}");
-        assert!(answer.contains(r#""code":"https_needed""#), "{answer}");
+        let response = response_to(&server, request);
+        assert!(response.starts_with("http/1.") && response.contains(" 400 "), "{response}");
+        assert!(response.contains(r#""code":"https_needed""#), "{response}");
     }
 }
 
