@@ -59,6 +59,9 @@ pub enum OpenProblem {
     /// The file has to be upgraded, and a server of the earlier version has the lock.
     #[error("a server of an earlier version is running on this file; stop it, and start this version's server")]
     UpgradeNeeded,
+    /// There is nowhere to create it.
+    #[error("its folder does not exist")]
+    NoFolder,
     /// The file, or its folder, cannot be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -118,6 +121,10 @@ fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
 /// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power loss kept
 /// from being created. Then only SQLite can tell, and [`kind`] asks it.
 fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.exists()) {
+        return Err(OpenProblem::NoFolder);
+    }
     let header = first_bytes(path, 100)?;
     let is_database = header.len() == 100 && header.starts_with(b"SQLite format 3\0");
     if header.is_empty() || (is_database && header[68..72] == APPLICATION_ID.to_be_bytes()) {

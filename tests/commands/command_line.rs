@@ -63,7 +63,7 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
     let (_folder, db) = file_with_users();
     let before = dump(&db);
     let mistakes: [(&[&str], &str, &str); 14] = [
-        (&["user", "add", "alice"], "secret\n", "alice: There is a user of that name already."),
+        (&["user", "add", "alice"], "secret\n", "alice: A user of that name exists already."),
         (&["user", "add", "a b"], "secret\n", "a b: A user name is 1 to 32"),
         (&["user", "add", "zoë"], "secret\n", "zoë: A user name is 1 to 32"),
         (&["user", "add", "two\nlines"], "secret\n", "two lines: A user name is 1 to 32"),
@@ -185,7 +185,7 @@ fn channels_are_added_joined_and_left() {
 
     let before = dump(&db);
     let mistakes: [(&[&str], &str); 8] = [
-        (&["channel", "join", "1", "carol"], "private:1, carol: That person is a member of the channel already."),
+        (&["channel", "join", "1", "carol"], "private:1, carol: That person is already a member of the channel."),
         (&["channel", "join", "7", "carol"], "private:7, carol: There is no such private channel."),
         (&["channel", "join", "1", "dave"], "private:1, dave: There is no such user."),
         (&["channel", "leave", "1", "alice"], "private:1, alice: Not a member of such a channel."),
@@ -277,7 +277,7 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         (path("foreign.db"), "not one of minimost-calls"),
         (path("original.db"), "not one of minimost-calls"),
         (path("damaged.db"), "malformed"),
-        (path("none/presence.db"), "unable to open"),
+        (path("none/presence.db"), "its folder does not exist"),
         (path("text.db/presence.db"), "Not a directory"),
     ]
 }
@@ -333,7 +333,7 @@ fn a_file_of_another_version_is_refused_and_unchanged() {
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         copy
     };
-    let changed = tampered("changed.db", "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 5");
+    let changed = tampered("changed.db", "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 2");
     let newer = tampered(
         "newer.db",
         "INSERT INTO refinery_schema_history SELECT 9999, 'of_the_future', applied_on, '1' \

@@ -149,7 +149,8 @@ async fn statements_that_break_a_rule_are_refused() {
         (format!("UPDATE call_participants SET state = 'accepted' WHERE call_id = '{finished}'"), "call_finished"),
         (format!("DELETE FROM call_participants WHERE call_id = '{finished}'"), "call_finished"),
         (format!("INSERT OR REPLACE INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('{finished}', 'dm:alice:bob', 'alice', 'ringing', 0)"), "call_exists"),
-        ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'dm:bob:alice', 'bob', 'ringing', 0)".into(), "channel_has_live_call"),
+        ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'dm:alice:bob', 'bob', 'ringing', 0)".into(), "channel_has_live_call"),
+        ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'dm:bob:alice', 'bob', 'ringing', 0)".into(), "channel_name_not_canonical"),
         ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'town-square', 'bob', 'ringing', 0)".into(), "channel_not_callable"),
         ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'dm:bob:mallory', 'alice', 'ringing', 0)".into(), "not_a_member"),
         ("INSERT INTO calls (call_id, channel, initiator, state, started_ts) VALUES ('x', 'dm:alice', 'alice', 'ringing', 0)".into(), "nobody_to_call"),
@@ -201,7 +202,7 @@ async fn inserts_with_the_columns_of_the_contract_work() {
         "INSERT INTO call_media (id, call_id, sender, is_init, mime_type, data, ts) \
          VALUES (4, 'c', 'alice', 1, 'video/webm', x'1a45', unixepoch())",
         "INSERT INTO screenshares (share_id, channel, sharer, state, started_ts, ended_ts) \
-         VALUES ('s', 'dm:bob:alice', 'bob', 'active', unixepoch(), NULL)",
+         VALUES ('s', 'dm:alice:bob', 'bob', 'active', unixepoch(), NULL)",
         "INSERT INTO share_media (id, share_id, is_init, mime_type, data, ts) \
          VALUES (3, 's', 0, NULL, x'1a45', unixepoch())",
     ] {
