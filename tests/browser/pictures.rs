@@ -1,4 +1,4 @@
-//! Pictures of every view, for people to look at.
+//! Screenshots of every view, to inspect by eye.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use serde_json::json;
 use crate::views;
 
 #[tokio::test]
-#[ignore = "writes pictures into the folder that the variable PICTURES names"]
-async fn every_view_in_each_look() {
-    let folder = PathBuf::from(std::env::var_os("PICTURES").expect("a folder"));
-    views::tour(async |browser, what, look| {
-        // What has just been drawn anew is drawn.
+#[ignore = "writes screenshots into the folder of the variable PICTURES"]
+async fn screenshots_of_every_view() {
+    let folder = PathBuf::from(std::env::var_os("PICTURES").expect("PICTURES names a folder"));
+    views::tour(async |browser, view, viewport| {
+        // Waits for the frame of the new size.
         browser
             .client
             .execute_async("requestAnimationFrame(() => setTimeout(arguments[0], 200))", vec![])
             .await
             .unwrap();
-        let picture = browser.command("Page.captureScreenshot", json!({ "format": "png" })).await;
-        let size = if look.width < 600 { "phone" } else { "desktop" };
-        let file = folder.join(format!("{}, {size}, {}.png", what.replace(", ", " - "), look.scheme));
+        let picture = browser.devtools("Page.captureScreenshot", json!({ "format": "png" })).await;
+        let size = if viewport.width < 600 { "phone" } else { "desktop" };
+        let file = folder.join(format!("{}, {size}, {}.png", view.replace(", ", " - "), viewport.scheme));
         std::fs::write(file, STANDARD.decode_to_vec(picture["data"].as_str().unwrap()).unwrap()).unwrap();
     })
     .await;
