@@ -144,3 +144,73 @@ async fn early_candidates_wait_for_their_description() {
     assert!(signalled.len() == 2 && signalled.iter().all(|count| *count > 0), "{signalled:?} of {counts:?}");
     driver.finish([&browser]).await;
 }
+
+/// A page of ours, which is polite, and a client that knows nothing of sessions. Both restart ICE at once, so their offers
+/// cross. Returns whether the page keeps its connection.
+const CROSSING_OFFERS: &str = r#"
+    const done = arguments[0];
+    (async () => {
+        const { Mesh } = await import("/web/mesh.js");
+        const camera = await navigator.mediaDevices.getUserMedia({ video: true });
+        const other = new RTCPeerConnection();
+        let isMakingOffer = false;
+        let isIgnoringOffer = false;
+        const send = (type, payload) => setTimeout(() => mesh.receive({ from: "bob", type, payload }), 20);
+        const receive = async ({ type, payload }) => {
+            if (type === "ice_candidate") {
+                await other.addIceCandidate(payload).catch(() => {});
+                return;
+            }
+            isIgnoringOffer = type === "offer" && (isMakingOffer || other.signalingState !== "stable");
+            if (isIgnoringOffer) {
+                return;
+            }
+            await other.setRemoteDescription({ type, sdp: payload.sdp });
+            if (type === "offer") {
+                await other.setLocalDescription();
+                send("answer", other.localDescription.toJSON());
+            }
+        };
+        other.onicecandidate = ({ candidate }) => candidate && send("ice_candidate", candidate.toJSON());
+        other.onnegotiationneeded = async () => {
+            isMakingOffer = true;
+            await other.setLocalDescription();
+            isMakingOffer = false;
+            send("offer", other.localDescription.toJSON());
+        };
+        window.fetch = async (path, { body }) => {
+            setTimeout(() => receive(JSON.parse(body)), 20);
+            return new Response("{}");
+        };
+        const mesh = new Mesh({
+            me: "alice", path: "/alice", iceServers: [], streams: { camera: camera.id },
+            addMedia: (peer) => peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
+        });
+        const until = async (condition) => {
+            while (!condition()) {
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+        };
+        const fragments = () =>
+            [other.localDescription, other.remoteDescription].map((one) => one?.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
+        const peer = mesh.connect("bob");
+        await until(() => peer.state === "connected" && other.connectionState === "connected");
+        const before = fragments();
+        mesh.restart();
+        other.restartIce();
+        await until(() => other.signalingState === "stable" && fragments().every((one) => !before.includes(one)));
+        await until(() => peer.state === "connected" && other.connectionState === "connected");
+        return { keeps: mesh.peers.get("bob") === peer, connections: window.connections.length };
+    })().then(done, (error) => done({ error: String(error) }));"#;
+
+#[tokio::test]
+async fn offers_that_cross_with_a_client_without_sessions_keep_the_connection() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let browser = driver.browser("alice").await;
+    browser.client.goto(&server.url).await.unwrap();
+    browser.wait_visible("#sign-in").await;
+    let result = browser.client.execute_async(CROSSING_OFFERS, vec![]).await.unwrap();
+    assert_eq!(result, json!({ "keeps": true, "connections": 2 }));
+    browser.wait_media(2, Media::Video).await;
+    driver.finish([&browser]).await;
+}
