@@ -121,7 +121,7 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
 }
 
 /// An answered, a declined and a missed call of alice and bob, and a call of the channel.
-async fn create_history(server: &Server, team: &str) {
+pub async fn create_history(server: &Server, team: &str) {
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| server.person(name));
     let answered = bob.call("dm:alice:bob").await;
     alice.post(&format!("/calls/{answered}/accept")).await;
