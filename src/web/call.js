@@ -20,7 +20,7 @@ import { acceptedNames, endSentence, isLive, stateOf } from "./store.js";
 /** Milliseconds to wait for a newcomer's offer before this side offers. */
 const OFFER_TIMEOUT = 3_000;
 
-/** Milliseconds without a connection to a person before the server is told, and between two such reports. */
+/** Milliseconds without a connection to a person before they are reported to the server, and between two reports. */
 const GONE_AFTER = 8_000;
 
 const CHECK_INTERVAL = 2_000;

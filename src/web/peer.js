@@ -3,7 +3,7 @@
 //
 // Either side may offer at any time. When two offers cross, the impolite side ignores the other's offer and the polite
 // side yields. The names decide who is polite (see mesh.js). In the standard, yielding is a rollback. In Chromium a
-// rollback sometimes stops the sound and picture of the yielding side for good. So between two of our pages the polite
+// rollback sometimes stops the audio and video of the yielding side for good. So between two of our pages the polite
 // side closes the connection and takes a new one, which answers the offer, or offers itself if the old one was
 // connected. A client that sends no `session` cannot tell connections apart: towards it the polite side rolls back.
 //
@@ -346,7 +346,7 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Their stream of camera and microphone, or of the screen. Of a client that does not say which is which, the first
+   * Their stream of camera and microphone, or of the screen. Without stream ids from the client, the first
    * stream is the camera's.
    * @param {"camera" | "screen"} kind
    */

@@ -230,12 +230,12 @@ impl Browser {
             match first {
                 // After a change of connections the sums start again.
                 Some(first) if first.connections == now.connections && first.audio <= now.audio => {
-                    let sound = now.audio > first.audio + 500;
-                    let picture = now.frames > first.frames + 5 && now.video > first.video && now.width >= 160;
+                    let audio = now.audio > first.audio + 500;
+                    let video = now.frames > first.frames + 5 && now.video > first.video && now.width >= 160;
                     let arrives = match media {
-                        Media::Audio => sound,
-                        Media::Video => picture,
-                        Media::Both => sound && picture,
+                        Media::Audio => audio,
+                        Media::Video => video,
+                        Media::Both => audio && video,
                     };
                     if now.connections == connections && arrives && condition(now) {
                         return now;

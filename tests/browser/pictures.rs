@@ -39,7 +39,7 @@ async fn screenshots_of_every_view() {
 const SIDE_BY_SIDE: &str = "
     const [pictures, done] = arguments;
     document.documentElement.style.colorScheme = 'light';
-    document.body.style.cssText = 'margin: 0; display: flex; gap: 16px; background: white';
+    document.body.style.cssText = 'margin: 0; display: flex; gap: 16px; background: white; overflow: hidden';
     Promise.all(pictures.map((picture) => {
         const image = new Image(760);
         image.src = `data:image/png;base64,${picture}`;
@@ -76,6 +76,7 @@ async fn picture_of_lobby_and_call() {
     let call = screenshot(&alice).await;
 
     let canvas = driver.browser("canvas").await;
+    canvas.client.goto("about:blank").await.unwrap();
     canvas.set_viewport(Viewport { width: 1536, height: 487, scheme: "light" }).await;
     canvas.client.execute_async(SIDE_BY_SIDE, vec![json!([lobby, call])]).await.unwrap();
     let both = screenshot(&canvas).await;

@@ -91,7 +91,7 @@ test("the polite side yields with the crossing offer before there is a connectio
   assert.equal(connection.rollbacks, 0);
 });
 
-test("the polite side yields and offers anew when offers cross on a connected call", async () => {
+test("the polite side yields without an offer to answer when offers cross on a connected call", async () => {
   const { peer } = await offeringAgain(true, "theirs/1");
   await peer.receive("offer", offer("theirs/1"));
   assert.deepEqual(yielded, [null]);

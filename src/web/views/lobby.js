@@ -26,7 +26,7 @@ const HISTORY = "history";
  * @property {string} title
  * @property {string} status
  * @property {boolean} isLive
- * @property {string} person whom the entry is for; empty for a channel
+ * @property {string} person the person's name; empty for a channel
  * @property {string} presence of the person
  */
 

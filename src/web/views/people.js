@@ -1,5 +1,5 @@
 // @ts-check
-// The dialog of a call: who is on it, whom to invite, and, for the initiator, whom to remove.
+// The dialog of a call: its participants, with invitations, and removal by the initiator.
 
 import { messageOf } from "../api.js";
 import { avatar, button, h, keyedList, notify, rememberFocus, setText } from "../dom.js";
