@@ -107,6 +107,15 @@ export const post = (path, body = {}, options = {}) =>
  */
 export const postBytes = (path, body) => request("POST", path, { body, type: "application/octet-stream" });
 
+/** For small requests whose answer a call waits for, in milliseconds. */
+export const SHORT_TIMEOUT = 6_000;
+
+/** @returns {Promise<RTCIceServer[]>} */
+export async function fetchIceServers() {
+  const { ice_servers: servers } = await get("/calls/ice", { timeout: SHORT_TIMEOUT });
+  return servers;
+}
+
 /** @param {number} milliseconds */
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 

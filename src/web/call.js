@@ -4,7 +4,7 @@
 // Who joins a call offers to everybody who is on it, so of two people exactly one offers first. A reloaded page and
 // another device do the same.
 
-import { Refused, ServerGone, get, post } from "./api.js";
+import { Refused, SHORT_TIMEOUT, ServerGone, get, post } from "./api.js";
 import { depart } from "./departure.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
@@ -27,19 +27,10 @@ const CHECK_INTERVAL = 2_000;
 
 /** The state is re-read this often, because an event stream can die silently. */
 const REFRESH_INTERVAL = 10_000;
-const REQUEST_TIMEOUT = 6_000;
 
 /** In a mesh everybody sends to everybody: the camera's bits per second are divided among the peers. */
 const CAMERA_BITRATE = 1_800_000;
 const CAMERA_BITRATE_MIN = 250_000;
-
-/**
- * @typedef {object} Visit what a call is made or joined with
- * @property {string} me
- * @property {string} channel
- * @property {Media} media open already, so that nothing rings while the browser asks for the microphone
- * @property {() => boolean} [isWanted] false once the person has cancelled
- */
 
 /** @extends {Emitter<{ change: void, end: void, notice: string, missedEvents: void }>} */
 export class Call extends Emitter {
@@ -213,11 +204,11 @@ export class Call extends Emitter {
     this.#refreshedAt = performance.now();
     const before = [this.state?.version, this.#cursor];
     try {
-      this.update(await get(`/calls/${this.id}/state`, { timeout: REQUEST_TIMEOUT }));
+      this.update(await get(`/calls/${this.id}/state`, { timeout: SHORT_TIMEOUT }));
       if (!this.over) {
         const path = `/calls/${this.id}/signals?after=${this.#cursor}`;
         /** @type {SignalEvent[]} */
-        const signals = await get(path, { timeout: REQUEST_TIMEOUT });
+        const signals = await get(path, { timeout: SHORT_TIMEOUT });
         signals.forEach((signal) => this.onSignal(signal));
       }
     } catch (error) {

@@ -1,14 +1,12 @@
 // @ts-check
 // Leaving a call on the server, also when its answers are lost.
 
-import { get, post } from "./api.js";
+import { SHORT_TIMEOUT, get, post } from "./api.js";
 import { participantOf } from "./store.js";
 import { Undo } from "./undo.js";
 
 /** @import { Call } from "./call.js" */
 /** @import { Me } from "./types.js" */
-
-const REQUEST_TIMEOUT = 6_000;
 
 /** Departures by call id, and calls made without learning their id by channel. */
 export const undo = new Undo();
@@ -18,7 +16,7 @@ export const undo = new Undo();
  * @param {"leave" | "end"} action
  */
 export const postDeparture = (id, action) =>
-  post(`/calls/${id}/${action}`, {}, { keepalive: true, timeout: REQUEST_TIMEOUT });
+  post(`/calls/${id}/${action}`, {}, { keepalive: true, timeout: SHORT_TIMEOUT });
 
 /**
  * Tells the server that this person leaves or ends a call, until it has the message.
@@ -42,7 +40,7 @@ export function depart({ id, me, state }, action) {
 export async function departIfOn(id, me, isOurVisit, action) {
   // GET /me, because a read of the call's state would count as presence on it.
   /** @type {Me} */
-  const { calls } = await get("/me", { timeout: REQUEST_TIMEOUT });
+  const { calls } = await get("/me", { timeout: SHORT_TIMEOUT });
   const call = calls.find(({ call_id: other }) => other === id);
   const mine = call && participantOf(call, me);
   if (mine?.state === "accepted" && isOurVisit(mine.joined_ts)) {

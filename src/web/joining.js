@@ -2,13 +2,11 @@
 // Making and joining calls. A step that was half done is undone: nothing rings, and nobody is on a call, without a
 // page.
 
-import { Refused, ServerGone, get, post, retryWhileOffline, within } from "./api.js";
+import { Refused, SHORT_TIMEOUT, ServerGone, fetchIceServers, get, post, retryWhileOffline, within } from "./api.js";
 import { Call } from "./call.js";
 import { departIfOn, postDeparture, undo } from "./departure.js";
 
 /** @import { Media } from "./media.js" */
-
-const REQUEST_TIMEOUT = 6_000;
 
 /** How long, in milliseconds, each step is retried while the server is gone. */
 const STEP_MAX = 10_000;
@@ -70,7 +68,7 @@ export async function joinCall(visit) {
   await undo.withdraw(id);
   const call = new Call(visit);
   try {
-    const accept = () => post(`/calls/${id}/accept`, {}, { timeout: REQUEST_TIMEOUT });
+    const accept = () => post(`/calls/${id}/accept`, {}, { timeout: SHORT_TIMEOUT });
     const { participants, last_signal_id: cursor } = await retryWhileOffline(accept, isStepWanted(visit));
     const others = participants.filter((/** @type {string} */ name) => name !== me);
     return await begin(call, iceServers, others, cursor);
@@ -89,12 +87,6 @@ function isStepWanted({ isWanted }) {
   return () => isWanted() && isInTime();
 }
 
-/** @returns {Promise<RTCIceServer[]>} */
-async function fetchIceServers() {
-  const { ice_servers: servers } = await get("/calls/ice", { timeout: REQUEST_TIMEOUT });
-  return servers;
-}
-
 /**
  * @param {Visit} visit
  * @returns {Promise<string>} the id of the new call
@@ -102,7 +94,7 @@ async function fetchIceServers() {
 async function initiate(visit) {
   const { me, channel } = visit;
   try {
-    const request = () => post("/calls/initiate", { channel }, { timeout: REQUEST_TIMEOUT });
+    const request = () => post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
     const { call_id: id } = await retryWhileOffline(request, isStepWanted(visit));
     return id;
   } catch (error) {
@@ -120,7 +112,7 @@ async function initiate(visit) {
  */
 async function takeBackInitiate(me, channel) {
   const path = `/calls/active?channel=${encodeURIComponent(channel)}`;
-  const { call } = await get(path, { timeout: REQUEST_TIMEOUT });
+  const { call } = await get(path, { timeout: SHORT_TIMEOUT });
   if (call?.initiator === me && call.joined && !Call.byId(call.call_id)) {
     await postDeparture(call.call_id, "leave");
   }

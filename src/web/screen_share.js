@@ -4,7 +4,7 @@
 // A viewer offers to receive, and the sharer answers with the video. So the sharer needs no list of viewers, and late
 // viewers are no special case.
 
-import { get, post, retryWhileOffline, within } from "./api.js";
+import { fetchIceServers, get, post, retryWhileOffline, within } from "./api.js";
 import { openScreen } from "./devices.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
@@ -15,11 +15,9 @@ import { Mesh } from "./mesh.js";
 /** A message over the data channel needs this long, in milliseconds, to leave before the connections close. */
 const LAST_MESSAGE_TIME = 300;
 
-/** How long, in milliseconds, stopping a share is retried. */
+/** How long, in milliseconds, starting and stopping a share are retried. */
+const START_MAX = 10_000;
 const STOP_MAX = 60_000;
-
-/** @returns {Promise<RTCIceServer[]>} */
-const fetchIceServers = async () => (await get("/calls/ice")).ice_servers;
 
 /**
  * @typedef {object} ScreenShareOptions
@@ -90,8 +88,9 @@ export class OwnShare extends ScreenShare {
     const { videoTrack, audioTrack } = await openScreen();
     try {
       const iceServers = await fetchIceServers();
-      // A share whose answer is lost ends with the next one here: a person has one share a channel.
-      const { share_id: id } = await post("/screenshare/start", { channel });
+      // A share whose answer is lost ends with the retry: a person has one share a channel.
+      const start = () => post("/screenshare/start", { channel });
+      const { share_id: id } = await retryWhileOffline(start, within(START_MAX));
       return new OwnShare({ me, id, iceServers, videoTrack, audioTrack });
     } catch (error) {
       videoTrack.stop();

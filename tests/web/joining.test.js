@@ -6,6 +6,7 @@ import { FakeConnection, FakeStream, FakeTrack, LOST, audioSources, clock, refus
 import { ServerGone } from "../../src/web/api.js";
 import { joinCall, startCall } from "../../src/web/joining.js";
 import { Media } from "../../src/web/media.js";
+import { OwnShare } from "../../src/web/screen_share.js";
 
 const CHANNEL = "dm:alice:bob";
 const ACCEPTED = { status: "accepted", participants: ["alice", "bob"], last_signal_id: 0 };
@@ -181,6 +182,23 @@ test("a live call that ends before it is joined is called again", async () => {
   server.on("POST", "/calls/c0/accept", refusal(409, "call_finished"));
   const call = await keep(startCall(visit()));
   assert.equal(call.id, "c1");
+});
+
+test("a screen share whose answer is lost is started again", async () => {
+  globalThis.isSecureContext = true;
+  const stream = new FakeStream([new FakeTrack("video")]);
+  navigator.mediaDevices = { getDisplayMedia: async () => stream };
+  let attempts = 0;
+  server.on("POST", "/screenshare/start", () => {
+    attempts += 1;
+    return attempts === 1 ? LOST : { share_id: "s2" };
+  });
+  const starting = OwnShare.start("alice", CHANNEL);
+  await clock.advance(1_000);
+  const share = await starting;
+  assert.equal(share.id, "s2");
+  share.end();
+  assert.equal(stream.tracks[0].readyState, "ended");
 });
 
 // ---- departures that are retried

@@ -157,7 +157,8 @@ export class RelayPage {
     if (!stream) {
       return;
     }
-    const started = await reportFailure(post("/screenshare/start", { channel }));
+    const start = () => post("/screenshare/start", { channel });
+    const started = await reportFailure(retryWhileOffline(start, within(START_MAX)));
     if (!started) {
       stream.getTracks().forEach((track) => track.stop());
       return;
