@@ -66,9 +66,10 @@ async fn network_change_restarts_ice_and_the_call_continues() {
             browser.script(NETWORK_CHANGE).await;
         }
         bob.wait_until(&format!(
-            "window.connections.at(-1).remoteDescription && window.connections.at(-1).signalingState === 'stable' && \
-             [{}].every((name) => [window.connections.at(-1).localDescription, window.connections.at(-1).remoteDescription] \
-             .every(({{ sdp }}) => !sdp.includes(name)))",
+            "(({{ localDescription, remoteDescription, signalingState }}) => \
+                 remoteDescription && signalingState === 'stable' && [{}].every((fragment) => \
+                     !localDescription.sdp.includes(fragment) && !remoteDescription.sdp.includes(fragment)))\
+             (window.connections.at(-1))",
             before.as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
         ))
         .await;
@@ -124,8 +125,9 @@ const CANDIDATES_FIRST: &str = r#"
 /// How many remote candidates each connection of the page has from signals.
 const SIGNALLED_CANDIDATES: &str = r#"
     const done = arguments[0];
-    Promise.all(window.connections.map((one) => one.getStats())).then((all) => done(all.map((stats) =>
-        [...stats.values()].filter(({ type, candidateType }) => type === "remote-candidate" && candidateType === "host").length)));"#;
+    const isSignalled = ({ type, candidateType }) => type === "remote-candidate" && candidateType === "host";
+    Promise.all(window.connections.map((connection) => connection.getStats())).then((all) =>
+        done(all.map((stats) => [...stats.values()].filter(isSignalled).length)));"#;
 
 #[tokio::test]
 async fn early_candidates_wait_for_their_description() {
@@ -145,8 +147,8 @@ async fn early_candidates_wait_for_their_description() {
     driver.finish([&browser]).await;
 }
 
-/// A page of ours, which is polite, and a client that knows nothing of sessions. Both restart ICE at once, so their offers
-/// cross. Returns whether the page keeps its connection.
+/// A mesh of ours, which is polite, and a client without sessions. Both restart ICE at once, so their offers cross.
+/// Returns whether the mesh keeps its connection.
 const CROSSING_OFFERS: &str = r#"
     const done = arguments[0];
     (async () => {

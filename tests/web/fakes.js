@@ -102,8 +102,8 @@ class Server {
   async fetch(path, { method, body }) {
     this.requests.push(`${method} ${path}`);
     this.bodies.push(body ? JSON.parse(body) : null);
-    const matches = (one) => one.method === method && (one.path instanceof RegExp ? one.path.test(path) : one.path === path);
-    const handler = this.#handlers.find(matches);
+    const matches = (pattern) => (pattern instanceof RegExp ? pattern.test(path) : pattern === path);
+    const handler = this.#handlers.find((one) => one.method === method && matches(one.path));
     if (!handler) {
       throw new Error(`The fake server has no ${method} ${path}.`);
     }

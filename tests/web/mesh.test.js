@@ -21,7 +21,11 @@ function createMesh(me = "alice") {
   });
 }
 
-const offer = (session) => ({ from: "bob", type: "offer", payload: { type: "offer", sdp: "a=ice-ufrag:o\n", session } });
+const offer = (session) => ({
+  from: "bob",
+  type: "offer",
+  payload: { type: "offer", sdp: "a=ice-ufrag:o\n", session },
+});
 const answer = (session, recipient) => ({
   from: "bob",
   type: "answer",
