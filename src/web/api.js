@@ -1,10 +1,15 @@
-// The REST API: how the server is asked, and errors with a sentence for people.
+// @ts-check
+// The REST API: requests, and errors with a sentence for people.
 //
-// The browser adds the cookie of POST /login by itself. A POST with a cookie must be JSON, also when it has nothing to say:
-// that, and the Origin that browsers add, is how the server knows that no page of another site sent it.
+// The browser adds the session cookie. A POST with a cookie must have a JSON or octet-stream Content-Type, even without
+// a body: that is how the server rejects forged requests of other sites.
 
 /** The server refused: `status` and `code` are for programs, `message` is a sentence for people. */
 export class Refused extends Error {
+  /**
+   * @param {number} status
+   * @param {{ error?: string, code?: string, call_id?: string } | null} body
+   */
   constructor(status, body) {
     super(body?.error ?? `The server answered with status ${status}.`);
     this.status = status;
@@ -13,21 +18,40 @@ export class Refused extends Error {
   }
 }
 
-/** The server cannot be reached, or asks to be asked again later (503). Nothing was done. */
+/** The server cannot be reached, or asks for a retry (503). */
 export class ServerGone extends Error {
-  constructor() {
+  /** @param {boolean} mayHaveArrived whether the request may have changed something: only its answer is missing */
+  constructor(mayHaveArrived) {
     super("The server cannot be reached.");
+    this.mayHaveArrived = mayHaveArrived;
   }
 }
 
-/** Called whenever the server says that nobody is signed in. */
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+/** Runs whenever the server answers that nobody is signed in. */
 let onSignedOut = () => {};
 
+/** @param {() => void} listener */
 export function whenSignedOut(listener) {
   onSignedOut = listener;
 }
 
-async function ask(method, path, { body, type = "application/json", keepalive = false, timeout = 20_000 } = {}) {
+/**
+ * @typedef {object} RequestOptions
+ * @property {boolean} [keepalive] finish the request even if the page is closed
+ * @property {number} [timeout] in milliseconds
+ */
+
+/**
+ * @param {"GET" | "POST"} method
+ * @param {string} path
+ * @param {RequestOptions & { body?: BodyInit, type?: string }} options
+ * @returns {Promise<any>} the JSON of the answer
+ */
+async function request(method, path, { body, type = "application/json", keepalive = false, timeout = 20_000 }) {
+  /** @type {Response} */
   let response;
   try {
     response = await fetch(path, {
@@ -35,18 +59,26 @@ async function ask(method, path, { body, type = "application/json", keepalive = 
       keepalive,
       cache: "no-store",
       headers: method === "POST" ? { "content-type": type } : {},
-      body: method === "POST" ? body : undefined,
+      body,
       signal: AbortSignal.timeout(timeout),
     });
   } catch {
-    throw new ServerGone();
+    throw new ServerGone(method === "POST");
   }
-  const answer = await response.json().catch(() => null);
+  let answer;
+  try {
+    answer = await response.json();
+  } catch (error) {
+    if (response.ok && !(error instanceof SyntaxError)) {
+      throw new ServerGone(method === "POST"); // the connection broke within the answer
+    }
+    answer = null;
+  }
   if (response.ok) {
     return answer;
   }
   if (response.status === 503) {
-    throw new ServerGone();
+    throw new ServerGone(false);
   }
   if (response.status === 401 && path !== "/login") {
     onSignedOut();
@@ -54,31 +86,72 @@ async function ask(method, path, { body, type = "application/json", keepalive = 
   throw new Refused(response.status, answer);
 }
 
-export const get = (path, options) => ask("GET", path, options);
+/**
+ * @param {string} path
+ * @param {RequestOptions} [options]
+ */
+export const get = (path, options = {}) => request("GET", path, options);
 
-export const post = (path, body = {}, options = {}) => ask("POST", path, { ...options, body: JSON.stringify(body) });
+/**
+ * @param {string} path
+ * @param {object} [body]
+ * @param {RequestOptions} [options]
+ */
+export const post = (path, body = {}, options = {}) =>
+  request("POST", path, { ...options, body: JSON.stringify(body) });
 
-/** Raw bytes, for the media routes. */
-export const postBytes = (path, body) => ask("POST", path, { body, type: "application/octet-stream" });
+/**
+ * Posts raw bytes, for the media routes.
+ * @param {string} path
+ * @param {Uint8Array<ArrayBuffer>} body
+ */
+export const postBytes = (path, body) => request("POST", path, { body, type: "application/octet-stream" });
 
+/** For small requests whose answer a call waits for, in milliseconds. */
+export const SHORT_TIMEOUT = 6_000;
+
+/** @returns {Promise<RTCIceServer[]>} */
+export async function fetchIceServers() {
+  const { ice_servers: servers } = await get("/calls/ice", { timeout: SHORT_TIMEOUT });
+  return servers;
+}
+
+/** @param {number} milliseconds */
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /**
- * Asks again while the server is gone, for as long as `wanted()` says so; what the server refuses is thrown at once.
- * The pauses grow from a quarter of a second to four.
+ * Retries `action` while the server is gone and `isWanted()` holds, with pauses that grow from a quarter of a second to
+ * four. A refusal is thrown at once.
+ * @template T
+ * @param {() => Promise<T>} action
+ * @param {() => boolean} isWanted
+ * @returns {Promise<T>}
  */
-export async function insist(action, wanted) {
+export async function retryWhileOffline(action, isWanted) {
+  let mayHaveArrived = false;
   for (let wait = 250; ; wait = Math.min(wait * 2, 4_000)) {
     try {
       return await action();
     } catch (error) {
-      if (!(error instanceof ServerGone) || !wanted()) {
+      if (!(error instanceof ServerGone)) {
         throw error;
       }
+      mayHaveArrived ||= error.mayHaveArrived;
     }
-    await pause(wait);
-    if (!wanted()) {
-      throw new ServerGone();
+    if (isWanted()) {
+      await pause(wait);
+    }
+    if (!isWanted()) {
+      throw new ServerGone(mayHaveArrived);
     }
   }
+}
+
+/**
+ * For {@link retryWhileOffline}: true for so many milliseconds from now.
+ * @param {number} milliseconds
+ */
+export function within(milliseconds) {
+  const deadline = performance.now() + milliseconds;
+  return () => performance.now() < deadline;
 }

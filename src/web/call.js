@@ -1,175 +1,174 @@
-// A call that this page is on: its state as the server gives it, what I send, and the connections to the others.
+// @ts-check
+// A call that this page is on: its state as the server sends it, what I send, and the connections to the others.
 //
-// Who comes on the call offers to everybody who is on it already; POST /calls/ID/accept answers who that is, so of two people
-// exactly one offers first. A page that was loaded anew, or another device, does the same again.
+// Who joins a call offers to everybody who is on it, so of two people exactly one offers first. A reloaded page and
+// another device do the same.
 
-import { Refused, ServerGone, get, insist, post } from "./api.js";
+import { Refused, SHORT_TIMEOUT, ServerGone, get, post } from "./api.js";
+import { depart } from "./departure.js";
+import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
-import { isLive, peopleOn, stateOf, whyEnded } from "./picture.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
+import { acceptedNames, endSentence, isLive, stateOf } from "./store.js";
 
-/** Somebody who has not offered after this many milliseconds may wait for us to. */
-const OFFER_PATIENCE = 3_000;
+/** @import { Media } from "./media.js" */
+/** @import { Peer } from "./peer.js" */
+/** @import { Measurement } from "./quality.js" */
+/** @import { CallState, PeerMessage, Role, SignalEvent } from "./types.js" */
 
-/** A connection that is down for so long is reported to the server, and again after each such time. */
+/** Milliseconds to wait for a newcomer's offer before this side offers. */
+const OFFER_TIMEOUT = 3_000;
+
+/** Milliseconds without a connection to a person before they are reported to the server, and between two reports. */
 const GONE_AFTER = 8_000;
 
-/** How often connections are looked after. */
-const LOOK = 2_000;
+const CHECK_INTERVAL = 2_000;
 
-/** How often the server is asked although it tells everything by itself: a stream can die without a sign. */
-const ASK = 10_000;
-const ANSWER = 6_000;
+/** The state is re-read this often, because an event stream can die silently. */
+const REFRESH_INTERVAL = 10_000;
 
-export class Call extends EventTarget {
+/** In a mesh everybody sends to everybody: the camera's bits per second are divided among the peers. */
+const CAMERA_BITRATE = 1_800_000;
+const CAMERA_BITRATE_MIN = 250_000;
+
+/** @extends {Emitter<{ change: void, end: void, notice: string, missedEvents: void }>} */
+export class Call extends Emitter {
+  /** The calls of this page by id, including those being joined. @type {Map<string, Call>} */
+  static #byId = new Map();
+
   #cursor = 0;
-  /** Signals that came before we know from which on they are ours. */
-  #waiting = [];
-  #timer = 0;
-  #asked = performance.now();
-  #qualities = new Map();
+  /** Signals that arrived before the cursor was known. @type {SignalEvent[]} */
+  #early = [];
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+  #refreshedAt = performance.now();
+  /** @type {Map<string, Quality>} */
+  #meters = new Map();
   #speaking;
-  #joined = false;
+  #isJoined = false;
 
   over = false;
   /** Why it is over, as a sentence. */
   reason = "";
-  /** What the server said last; null before. */
+  /** The newest state from the server. @type {CallState | null} */
   state = null;
+  /** @type {Mesh | null} */
   mesh = null;
+  /** Who speaks now. @type {Set<string>} */
   speakers = new Set();
+  /** @type {Map<string, Measurement>} */
   qualities = new Map();
-  /** Whether the server can be reached. */
+  /** Whether the event stream is open. */
   online = true;
 
+  /**
+   * @param {object} options
+   * @param {string} options.me
+   * @param {string} options.id
+   * @param {string} options.channel
+   * @param {Media} options.media
+   */
   constructor({ me, id, channel, media }) {
     super();
-    Call.#known.set(id, this);
+    Call.#byId.set(id, this);
     this.me = me;
     this.id = id;
     this.channel = channel;
     this.media = media;
-    media.addEventListener("track", ({ detail: role }) => this.#sendTrack(role));
-    media.addEventListener("change", () => this.#mediaChanged());
-    media.addEventListener("lost", ({ detail: role }) => this.#lost(role));
-    this.#speaking = new Speaking((name, speaking) => {
-      speaking ? this.speakers.add(name) : this.speakers.delete(name);
+    media.on("track", (role) => this.#sendTrack(role));
+    media.on("change", () => this.#onMediaChange());
+    media.on("deviceLost", (role) => this.#onDeviceLost(role));
+    this.#speaking = new Speaking((name, isSpeaking) => {
+      if (isSpeaking) {
+        this.speakers.add(name);
+      } else {
+        this.speakers.delete(name);
+      }
       this.#changed();
     });
   }
 
-  // ---- coming and going
+  /** @param {string} id */
+  static byId(id) {
+    return Call.#byId.get(id);
+  }
+
+  /** @type {Map<string, Peer>} */
+  get peers() {
+    return this.mesh?.peers ?? new Map();
+  }
+
+  // ---- joining and leaving
 
   /**
-   * Calls a channel, with media that is open already, so that nobody's phone rings while a question for the microphone is
-   * answered. If there is a call in the channel already, perhaps because both called at the same moment, this joins it.
+   * Begins, once the server has accepted this person.
+   * @param {RTCIceServer[]} iceServers
+   * @param {string[]} others who were on the call before
+   * @param {number} cursor the last signal that is not for this visit
    */
-  static async start({ me, channel, media }) {
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        const { call_id: id } = await post("/calls/initiate", { channel });
-        const call = new Call({ me, id, channel, media });
-        await call.#begin([], 0).catch((error) => {
-          call.#forget();
-          throw error;
-        });
-        return call;
-      } catch (error) {
-        const live = error instanceof Refused && error.code === "channel_has_live_call" && error.body.call_id;
-        if (!live || attempt > 2) {
-          throw error;
-        }
-        try {
-          return await Call.join({ me, id: live, channel, media });
-        } catch (joining) {
-          // It was over in between: call again.
-          if (!(joining instanceof Refused) || !["call_finished", "call_not_found"].includes(joining.code)) {
-            throw joining;
-          }
-        }
-      }
-    }
-  }
-
-  /** Answers a call, joins one that goes on, or comes back to it. */
-  static async join({ me, id, channel, media }) {
-    const call = new Call({ me, id, channel, media });
-    try {
-      const { participants, last_signal_id: last } = await post(`/calls/${id}/accept`);
-      await call.#begin(participants.filter((name) => name !== me), last);
-      return call;
-    } catch (error) {
-      call.#forget();
-      throw error;
-    }
-  }
-
-  /** The calls of this page by id, also those whose answer is still under way. */
-  static #known = new Map();
-
-  static of(id) {
-    return Call.#known.get(id);
-  }
-
-  async #begin(others, cursor) {
-    const { ice_servers: iceServers } = await get("/calls/ice");
-    this.mesh = new Mesh({
+  async connect(iceServers, others, cursor) {
+    const mesh = new Mesh({
       me: this.me,
       path: `/calls/${this.id}/signal`,
       iceServers,
       streams: this.media.streams,
-      equip: (peer, answering) => this.#equip(peer, answering),
+      addMedia: (peer, isAnswering) => this.#addMedia(peer, isAnswering),
     });
-    this.mesh.addEventListener("change", () => this.#peersChanged());
-    this.mesh.addEventListener("open", ({ detail: peer }) => peer.tell(this.#says()));
-    this.mesh.addEventListener("replaced", () => this.#end("You are on this call on another device or in another window now."));
+    this.mesh = mesh;
+    mesh.on("change", () => this.#onPeersChange());
+    mesh.on("open", (peer) => peer.sendMessage(this.#mediaStatus()));
+    mesh.on("replaced", () => this.#end("You are on this call on another device or in another window now."));
     this.#cursor = cursor;
-    this.#joined = true;
-    others.forEach((name) => this.mesh.connect(name));
-    this.#waiting.splice(0).forEach((signal) => this.signal(signal));
-    this.#timer = setInterval(() => this.#look(), LOOK);
-    addEventListener("online", this.#networkChanged);
-    navigator.connection?.addEventListener("change", this.#networkChanged);
-    this.#mediaChanged();
+    this.#isJoined = true;
+    others.forEach((name) => mesh.connect(name));
+    this.#early.splice(0).forEach((signal) => this.onSignal(signal));
+    this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL);
+    addEventListener("online", this.#onNetworkChange);
+    networkInformation()?.addEventListener("change", this.#onNetworkChange);
+    this.#onMediaChange();
     await this.refresh();
   }
 
-  /** Goes; the others talk on while there are two. */
+  /** Leaves; the call continues while two people are on it. */
   async leave() {
     this.#end("You have left the call.");
-    await insist(() => post(`/calls/${this.id}/leave`, {}, { keepalive: true }), () => true).catch(() => {});
+    await depart(this, "leave");
   }
 
-  /** Hangs up for everyone. */
+  /** Ends the call for everybody. */
   async endForAll() {
     this.#end(this.state?.state === "ringing" ? "You have cancelled the call." : "You have ended the call.");
-    await insist(() => post(`/calls/${this.id}/end`, {}, { keepalive: true }), () => true).catch(() => {});
+    await depart(this, "end");
   }
 
+  /** @param {string} reason */
   #end(reason) {
     if (this.over) {
       return;
     }
     this.over = true;
     this.reason = reason;
-    this.#forget();
+    this.release();
     this.media.close();
-    this.mesh?.close();
-    this.dispatchEvent(new Event("end"));
+    this.emit("end");
   }
 
-  #forget() {
-    Call.#known.delete(this.id);
+  /** Frees what the call holds, except the media. */
+  release() {
+    if (Call.#byId.get(this.id) === this) {
+      Call.#byId.delete(this.id);
+    }
     clearInterval(this.#timer);
-    removeEventListener("online", this.#networkChanged);
-    navigator.connection?.removeEventListener("change", this.#networkChanged);
+    removeEventListener("online", this.#onNetworkChange);
+    networkInformation()?.removeEventListener("change", this.#onNetworkChange);
+    this.mesh?.close();
     this.#speaking.close();
   }
 
-  // ---- what the server says
+  // ---- what the server sends
 
-  /** Takes the state of the call, as an event or as an answer. */
+  /** @param {CallState} state an event or an answer */
   update(state) {
     if (this.over || (this.state && state.version < this.state.version)) {
       return;
@@ -177,89 +176,94 @@ export class Call extends EventTarget {
     const before = this.state;
     this.state = state;
     if (!isLive(state)) {
-      this.#end(this.#reason(state));
+      this.#end(this.#endReason(state));
       return;
     }
-    const mine = stateOf(state, this.me);
-    if (this.#joined && mine !== "accepted") {
-      this.#end("You are no longer on this call: the server had not heard from you, or somebody took you off it.");
+    if (this.#isJoined && stateOf(state, this.me) !== "accepted") {
+      this.#end("You are no longer on this call: the connection to the server was lost, or somebody removed you.");
       return;
     }
-    this.#follow(before, state);
+    this.#followParticipants(state);
+    this.#followSharer(before, state);
     this.#changed();
   }
 
-  #reason(state) {
-    const unreachable = [...(this.mesh?.peers.values() ?? [])].filter((peer) => peer.reported);
+  /** @param {CallState} state */
+  #endReason(state) {
+    const unreachable = [...this.peers.values()].filter((peer) => peer.reportedAt > 0).map(({ name }) => name);
     if (state.ended_reason === "hangup" && unreachable.length > 0) {
-      return `The connection to ${unreachable.map(({ name }) => name).join(" and ")} was lost, and the call has ended.`;
+      return `The connection to ${unreachable.join(" and ")} was lost, and the call has ended.`;
     }
-    return whyEnded(state);
+    return endSentence(state);
   }
 
   /**
-   * Asks for the state, and for signals that the stream may have missed. Whoever listens to `unheard` is told when there was
-   * news, or no answer: the stream should have told it.
+   * Re-reads the state and the signals. Emits `missedEvents` if the event stream should have delivered something of it.
    */
   async refresh() {
-    this.#asked = performance.now();
-    const [version, cursor] = [this.state?.version, this.#cursor];
+    this.#refreshedAt = performance.now();
+    const before = [this.state?.version, this.#cursor];
     try {
-      this.update(await get(`/calls/${this.id}/state`, { timeout: ANSWER }));
+      this.update(await get(`/calls/${this.id}/state`, { timeout: SHORT_TIMEOUT }));
       if (!this.over) {
-        const signals = await get(`/calls/${this.id}/signals?after=${this.#cursor}`, { timeout: ANSWER });
-        signals.forEach((signal) => this.signal(signal));
+        const path = `/calls/${this.id}/signals?after=${this.#cursor}`;
+        /** @type {SignalEvent[]} */
+        const signals = await get(path, { timeout: SHORT_TIMEOUT });
+        signals.forEach((signal) => this.onSignal(signal));
       }
     } catch (error) {
       if (error instanceof Refused && [403, 404].includes(error.status)) {
         this.#end("The call has ended.");
       } else if (error instanceof ServerGone) {
-        this.dispatchEvent(new Event("unheard"));
+        this.emit("missedEvents");
       }
       return;
     }
-    if (this.state?.version !== version || this.#cursor !== cursor) {
-      this.dispatchEvent(new Event("unheard"));
+    if (this.state?.version !== before[0] || this.#cursor !== before[1]) {
+      this.emit("missedEvents");
     }
   }
 
-  /** A signal for me, as the server gives it; what comes twice, by the stream and by asking, is taken once. */
-  signal(signal) {
-    if (!this.#joined) {
-      this.#waiting.push(signal);
+  /** @param {SignalEvent} signal one that arrives twice, from the stream and from a read, is used once */
+  onSignal(signal) {
+    if (!this.#isJoined) {
+      this.#early.push(signal);
     } else if (signal.id > this.#cursor && !this.over) {
       this.#cursor = signal.id;
-      this.mesh.receive(signal);
+      this.mesh?.receive(signal);
     }
   }
 
-  /** Who has come and gone, and who shares the screen. */
-  #follow(before, state) {
-    if (!this.mesh) {
-      return;
+  /** @param {CallState} state */
+  #followParticipants(state) {
+    const others = acceptedNames(state).filter((name) => name !== this.me);
+    for (const name of [...this.peers.keys()].filter((name) => !others.includes(name))) {
+      this.mesh?.drop(name);
     }
-    const now = peopleOn(state).filter((name) => name !== this.me);
-    for (const name of this.mesh.peers.keys()) {
-      if (!now.includes(name)) {
-        this.mesh.drop(name);
-      }
+    for (const name of others.filter((name) => !this.peers.has(name))) {
+      setTimeout(() => this.#isOn(name) && this.mesh?.connect(name), OFFER_TIMEOUT);
     }
-    for (const name of now.filter((name) => !this.mesh.peers.has(name))) {
-      setTimeout(() => this.#isOn(name) && this.mesh.connect(name), OFFER_PATIENCE);
-    }
-    if (before && before.screenshare_user === this.me && state.screenshare_user !== this.me) {
+  }
+
+  /**
+   * @param {CallState | null} before
+   * @param {CallState} state
+   */
+  #followSharer(before, { screenshare_user: sharer }) {
+    if (before?.screenshare_user === this.me && sharer !== this.me) {
       this.media.closeScreen();
-      if (state.screenshare_user) {
-        this.#notice(`${state.screenshare_user} shows a screen now, so yours is no longer shown.`);
+      if (sharer) {
+        this.emit("notice", `${sharer} is sharing their screen now. You are no longer sharing yours.`);
       }
     }
   }
 
+  /** @param {string} name */
   #isOn(name) {
     return !this.over && this.state !== null && stateOf(this.state, name) === "accepted";
   }
 
-  /** Whether the stream of events is open. */
+  /** @param {boolean} online whether the event stream is open */
   setOnline(online) {
     if (this.online !== online) {
       this.online = online;
@@ -272,44 +276,51 @@ export class Call extends EventTarget {
 
   // ---- media
 
-  #equip(peer, answering) {
-    for (const [role, track] of Object.entries(this.media.tracks)) {
-      peer.sendTrack(role, track, this.media.streamOf(role));
+  /**
+   * @param {Peer} peer
+   * @param {boolean} isAnswering
+   */
+  #addMedia(peer, isAnswering) {
+    for (const role of /** @type {Role[]} */ (Object.keys(this.media.tracks))) {
+      peer.sendTrack(role, this.media.tracks[role], this.media.streamOf(role));
     }
-    if (!this.media.tracks.microphone && !answering) {
-      peer.wantToReceive("audio");
+    if (!this.media.tracks.microphone && !isAnswering) {
+      peer.receiveOnly("audio");
     }
   }
 
+  /** @param {Role} role */
   #sendTrack(role) {
     if (!this.over) {
       const [track, stream] = [this.media.tracks[role], this.media.streamOf(role)];
-      this.mesh?.peers.forEach((peer) => peer.sendTrack(role, track, stream));
+      this.peers.forEach((peer) => peer.sendTrack(role, track, stream));
     }
   }
 
-  #says() {
+  /** @returns {PeerMessage} */
+  #mediaStatus() {
     const { microphone, camera } = this.media.tracks;
     return { muted: this.media.muted || !microphone, camera: Boolean(camera) };
   }
 
-  #mediaChanged() {
+  #onMediaChange() {
     if (!this.over) {
       this.#speaking.listen(this.me, this.media.camera);
-      this.mesh?.tell(this.#says());
+      this.mesh?.broadcast(this.#mediaStatus());
       this.#changed();
     }
   }
 
-  #lost(role) {
+  /** @param {Role} role */
+  #onDeviceLost(role) {
     if (role === "screen") {
       this.stopScreen();
     } else if (role !== "screenSound") {
-      this.#notice(`The ${role} is gone. Choose another one under Devices.`);
+      this.emit("notice", `The ${role} was disconnected. Choose another one under Devices.`);
     }
   }
 
-  /** Shows my screen, instead of anybody else's: a call has one sharer. */
+  /** Shares my screen and takes over from anybody else: a call has one sharer. */
   async shareScreen() {
     await this.media.openScreen();
     try {
@@ -325,76 +336,79 @@ export class Call extends EventTarget {
     await post(`/calls/${this.id}/screenshare`, { on: false }).catch(() => {});
   }
 
+  /** @param {string} username */
   invite(username) {
     return post(`/calls/${this.id}/invite`, { username });
   }
 
+  /** @param {string} username */
   remove(username) {
     return post(`/calls/${this.id}/remove`, { username });
   }
 
-  // ---- looking after the connections
+  // ---- checking the connections
 
-  #peersChanged() {
-    for (const [name, peer] of this.mesh.peers) {
+  #onPeersChange() {
+    for (const [name, peer] of this.peers) {
       this.#speaking.listen(name, peer.streamOf("camera"));
     }
-    for (const name of this.#qualities.keys()) {
-      if (!this.mesh.peers.has(name)) {
-        this.#qualities.delete(name);
-        this.qualities.delete(name);
-        this.#speaking.forget(name);
-      }
+    this.#speaking.keepOnly(new Set([this.me, ...this.peers.keys()]));
+    for (const map of [this.#meters, this.qualities]) {
+      [...map.keys()].filter((name) => !this.peers.has(name)).forEach((name) => map.delete(name));
     }
     this.#changed();
   }
 
-  #networkChanged = () => {
+  #onNetworkChange = () => {
     this.mesh?.restart();
     this.refresh();
   };
 
-  async #look() {
-    if (this.online && performance.now() - this.#asked > ASK) {
+  async #check() {
+    if (this.online && performance.now() - this.#refreshedAt > REFRESH_INTERVAL) {
       this.refresh();
     }
-    const peers = [...this.mesh.peers.values()];
+    const peers = [...this.peers.values()];
     for (const peer of peers) {
-      this.#report(peer);
-      if (!this.#qualities.has(peer.name)) {
-        this.#qualities.set(peer.name, new Quality());
-      }
-      const quality = await this.#qualities.get(peer.name).look(peer);
-      if (quality && this.mesh.peers.get(peer.name) === peer) {
+      this.#reportIfGone(peer);
+      const meter = this.#meters.get(peer.name) ?? new Quality();
+      this.#meters.set(peer.name, meter);
+      const quality = await meter.measure(peer);
+      if (quality && this.peers.get(peer.name) === peer) {
         this.qualities.set(peer.name, quality);
       }
-      // In a mesh everybody sends to everybody, so the more they are, the less each gets.
-      peer.limit("camera", Math.max(250_000, Math.round(1_800_000 / peers.length)));
+      peer.limitBitrate("camera", Math.max(CAMERA_BITRATE_MIN, Math.round(CAMERA_BITRATE / peers.length)));
     }
     this.#changed();
   }
 
-  /** Says that somebody cannot be reached; the server takes them off the call if it does not hear from them either. */
-  #report(peer) {
+  /**
+   * Reports a person who cannot be reached; the server removes them if it has lost them, too.
+   * @param {Peer} peer
+   */
+  #reportIfGone(peer) {
     const now = performance.now();
     if (peer.downSince === 0) {
-      peer.reported = 0;
+      peer.reportedAt = 0;
       return;
     }
-    if (now - Math.max(peer.downSince, peer.reported) < GONE_AFTER || !this.#isOn(peer.name)) {
-      return;
+    if (now - Math.max(peer.downSince, peer.reportedAt) >= GONE_AFTER && this.#isOn(peer.name)) {
+      peer.reportedAt = now;
+      post(`/calls/${this.id}/gone`, { username: peer.name }).catch(() => {});
     }
-    peer.reported = now;
-    post(`/calls/${this.id}/gone`, { username: peer.name }).catch(() => {});
-  }
-
-  #notice(sentence) {
-    this.dispatchEvent(new CustomEvent("notice", { detail: sentence }));
   }
 
   #changed() {
     if (!this.over) {
-      this.dispatchEvent(new Event("change"));
+      this.emit("change");
     }
   }
+}
+
+/**
+ * Chromium's Network Information API, where there is one.
+ * @returns {EventTarget | undefined}
+ */
+function networkInformation() {
+  return /** @type {{ connection?: EventTarget }} */ (navigator).connection;
 }

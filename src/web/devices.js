@@ -1,119 +1,158 @@
-// Microphones, cameras, speakers and screens, and a sentence for each way in which a browser refuses them.
+// @ts-check
+// Microphones, cameras, speakers and screens, and a sentence for each reason that a browser refuses them.
 
-/** A device cannot be used; `message` says why, and what to do about it. */
+/** @import { CaptureKind, DeviceKind } from "./types.js" */
+
+/** A device cannot be used; `message` says why, and what to do. */
 export class DeviceError extends Error {
-  constructor(what, cause) {
-    super(sentence(what, cause), { cause });
-    this.what = what;
-    /** Whether somebody chose not to, which is no failure. */
-    this.dismissed = what === "screen" && cause?.name === "NotAllowedError";
+  /**
+   * @param {CaptureKind} kind
+   * @param {unknown} [cause]
+   */
+  constructor(kind, cause) {
+    const name = cause instanceof Error ? cause.name : "";
+    super(sentenceFor(kind, name, cause), { cause });
+    /** Whether the person closed the browser's dialog: no error to report. */
+    this.dismissed = kind === "screen" && name === "NotAllowedError";
   }
 }
 
-const INSECURE =
-  "This page came over plain http, and browsers give no page a microphone, a camera or a screen that way. " +
-  "Open it over https, or on the server itself as http://localhost.";
+/** @param {unknown} error */
+export const isDismissal = (error) => error instanceof DeviceError && error.dismissed;
 
-function sentence(what, cause) {
+const INSECURE =
+  "This page was loaded over plain HTTP, and browsers then block microphone, camera and screen. " +
+  "Open it over HTTPS, or on the server itself as http://localhost.";
+
+/**
+ * @param {CaptureKind} kind
+ * @param {string} name of a DOMException
+ * @param {unknown} cause
+ */
+function sentenceFor(kind, name, cause) {
   if (!isSecureContext || !navigator.mediaDevices) {
     return INSECURE;
   }
-  switch (cause?.name) {
+  switch (name) {
     case "NotAllowedError":
     case "SecurityError":
-      return what === "screen"
-        ? "The browser was not allowed to show a screen. On a Mac, allow it in System Settings under Privacy."
-        : `The browser was not allowed to use the ${what}. Allow it with the icon beside the address, then try again.`;
+      return kind === "screen"
+        ? "The browser is not allowed to record the screen. On a Mac, allow it in System Settings, Privacy."
+        : `Access to the ${kind} is blocked. Allow it with the icon beside the address, then try again.`;
     case "NotFoundError":
     case "OverconstrainedError":
-      return `No ${what} was found. Plug one in, or choose another one, then try again.`;
+      return `No ${kind} was found. Plug one in or choose another one, then try again.`;
     case "NotReadableError":
     case "AbortError":
-      return `The ${what} does not answer. Perhaps another program is using it; close that, then try again.`;
+      return `The ${kind} does not respond. Another program may be using it; close that, then try again.`;
     case "NotSupportedError":
     case "TypeError":
-      return `This browser cannot use a ${what}.`;
+      return `This browser cannot use a ${kind}.`;
     default:
-      return `The ${what} cannot be used: ${cause?.message || cause?.name || "the browser does not say why"}.`;
+      return `The ${kind} cannot be used: ${(cause instanceof Error && cause.message) || name || "unknown reason"}.`;
   }
 }
 
-// ---- which devices somebody has chosen, in this browser
+// ---- the chosen devices, remembered in this browser
 
-const KINDS = { microphone: "audioinput", camera: "videoinput", speaker: "audiooutput" };
+/** @type {Record<DeviceKind, MediaDeviceKind>} */
+const MEDIA_KINDS = { microphone: "audioinput", camera: "videoinput", speaker: "audiooutput" };
 
-export function chosen(what) {
+/**
+ * @param {DeviceKind} kind
+ * @returns {string} a device id, empty for the default
+ */
+export function chosenDevice(kind) {
   try {
-    return localStorage.getItem(`device-${what}`) ?? "";
+    return localStorage.getItem(`device-${kind}`) ?? "";
   } catch {
     return "";
   }
 }
 
-export function choose(what, id) {
+/**
+ * @param {DeviceKind} kind
+ * @param {string} id
+ */
+export function chooseDevice(kind, id) {
   try {
-    localStorage.setItem(`device-${what}`, id);
+    localStorage.setItem(`device-${kind}`, id);
   } catch {
-    // A browser that keeps nothing keeps no choice either.
+    // Without storage the choice lasts until the page is closed.
   }
 }
 
-/** The devices of a kind, as `{id, label}`. Browsers tell names only to pages that may use such devices. */
-export async function devices(what) {
+/**
+ * The devices of a kind. Browsers reveal labels only to pages that may use such devices.
+ * @param {DeviceKind} kind
+ * @returns {Promise<{ id: string, label: string }[]>}
+ */
+export async function listDevices(kind) {
   const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   return all
-    .filter((device) => device.kind === KINDS[what] && device.deviceId)
-    .map((device) => ({ id: device.deviceId, label: device.label || `A ${what}` }));
+    .filter((device) => device.kind === MEDIA_KINDS[kind] && device.deviceId)
+    .map((device) => ({ id: device.deviceId, label: device.label || `A ${kind}` }));
 }
 
 export const canChooseSpeaker = () => "setSinkId" in HTMLMediaElement.prototype;
 
-/** Plays an element through the chosen speaker; one that is gone is as good as none chosen. */
+/**
+ * Plays an element through the chosen speaker, or the default if that is gone.
+ * @param {HTMLMediaElement} element
+ */
 export async function useSpeaker(element) {
-  await element.setSinkId?.(chosen("speaker")).catch(() => {});
+  await element.setSinkId?.(chosenDevice("speaker")).catch(() => {});
 }
 
 // ---- opening them
 
-async function open(what, constraints) {
+/**
+ * @template T
+ * @param {CaptureKind} kind
+ * @param {(devices: MediaDevices) => Promise<T>} action
+ * @returns {Promise<T>}
+ */
+async function open(kind, action) {
   if (!isSecureContext || !navigator.mediaDevices) {
-    throw new DeviceError(what);
+    throw new DeviceError(kind);
   }
   try {
-    return await constraints();
+    return await action(navigator.mediaDevices);
   } catch (cause) {
-    throw new DeviceError(what, cause);
+    throw new DeviceError(kind, cause);
   }
 }
 
-const preferred = (what) => (chosen(what) ? { deviceId: { ideal: chosen(what) } } : {});
+/** @param {"microphone" | "camera"} kind */
+const preferredDevice = (kind) => (chosenDevice(kind) ? { deviceId: { ideal: chosenDevice(kind) } } : {});
 
-/** Opens the microphone; answers its track. */
+/** @returns {Promise<MediaStreamTrack>} */
 export function openMicrophone() {
-  return open("microphone", async () => {
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...preferred("microphone") };
-    return (await navigator.mediaDevices.getUserMedia({ audio })).getAudioTracks()[0];
-  });
+  const processing = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  const audio = { ...processing, ...preferredDevice("microphone") };
+  return open("microphone", async (devices) => (await devices.getUserMedia({ audio })).getAudioTracks()[0]);
 }
 
-/** Opens the camera; answers its track. */
+/** @returns {Promise<MediaStreamTrack>} */
 export function openCamera() {
-  return open("camera", async () => {
-    const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...preferred("camera") };
-    return (await navigator.mediaDevices.getUserMedia({ video })).getVideoTracks()[0];
-  });
+  const size = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+  const video = { ...size, ...preferredDevice("camera") };
+  return open("camera", async (devices) => (await devices.getUserMedia({ video })).getVideoTracks()[0]);
 }
 
-/** Asks which screen, window or tab to show; answers the picture's track, and the sound's if there is one. */
+/**
+ * Lets the person choose a screen, window or tab.
+ * @returns {Promise<{ videoTrack: MediaStreamTrack, audioTrack: MediaStreamTrack | null }>}
+ */
 export function openScreen() {
-  return open("screen", async () => {
-    if (!navigator.mediaDevices.getDisplayMedia) {
+  return open("screen", async (devices) => {
+    if (!devices.getDisplayMedia) {
       throw new DOMException("", "NotSupportedError");
     }
-    const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } }, audio: true });
-    const [picture] = stream.getVideoTracks();
-    // Text should stay sharp rather than smooth.
-    picture.contentHint = "detail";
-    return { picture, sound: stream.getAudioTracks()[0] ?? null };
+    const stream = await devices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } }, audio: true });
+    const [videoTrack] = stream.getVideoTracks();
+    // Text stays sharp rather than smooth.
+    videoTrack.contentHint = "detail";
+    return { videoTrack, audioTrack: stream.getAudioTracks()[0] ?? null };
   });
 }

@@ -1,23 +1,42 @@
-// Making and renewing elements. Text is only ever set as text, so nothing that anybody types becomes markup.
+// @ts-check
+// Creating and updating elements. Text is only ever set as text, so nothing that a person types becomes markup.
 
 import { icon } from "./icons.js";
 
 /**
- * An element: `h("button", {class: "quiet", onclick, "aria-label": "…"}, "text", child)`. Properties that are functions are
- * listeners; true and false set and remove an attribute.
+ * @typedef {Record<string, unknown>} Properties functions are event handlers; true and false set and remove an
+ *   attribute
+ */
+/** @typedef {Node | string | null | undefined | false} Child */
+
+/**
+ * Creates an element: `h("button", { class: "quiet", onclick, "aria-label": "…" }, "text", child)`.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties} [properties]
+ * @param {(Child | Child[])[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
-  set(element, properties);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  setProperties(element, properties);
+  for (const child of children.flat()) {
+    if (child !== null && child !== undefined && child !== false) {
+      element.append(child);
+    }
+  }
   return element;
 }
 
-/** Sets attributes and listeners, and leaves alone what is as it should be. */
-export function set(element, properties) {
+/**
+ * Sets what differs: attributes and event handlers.
+ * @param {HTMLElement} element
+ * @param {Properties} properties
+ */
+export function setProperties(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (typeof value === "function") {
-      element[name] = value;
+      Object.assign(element, { [name]: value });
     } else if (value === null || value === undefined || value === false) {
       element.removeAttribute(name);
     } else {
@@ -27,40 +46,65 @@ export function set(element, properties) {
       }
     }
   }
-  return element;
-}
-
-/** Sets an element's text, if it is another: a live region says what changes, and should not say it twice. */
-export function say(element, text) {
-  if (element.textContent !== text) {
-    element.textContent = text;
-  }
-  return element;
 }
 
 /**
- * Makes the children of `parent` those of `items`, one each, in order. An element is made once for a key and then renewed, so
- * that focus, a playing video, or a finger on a button stays where it is.
+ * Sets an element's text if it differs: a live region announces each assignment.
+ * @param {Element} element
+ * @param {string} text
  */
-export function list(parent, items, { key, make, renew = () => {} }) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = items.map((item) => {
+export function setText(element, text) {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+/**
+ * @template Item
+ * @typedef {{ element: HTMLElement, render?: (item: Item) => void }} Row
+ */
+
+/** @type {WeakMap<Element, Map<string, Row<any>>>} */
+const rowsOf = new WeakMap();
+
+/**
+ * Makes the children of `parent` those of `items`. A row is created once for a key and then rendered, so that the focus
+ * or a playing video stays.
+ * @template Item
+ * @param {Element} parent has no other children
+ * @param {Item[]} items
+ * @param {(item: Item) => string} key
+ * @param {(item: Item) => Row<Item>} create
+ */
+export function keyedList(parent, items, key, create) {
+  const before = rowsOf.get(parent) ?? new Map();
+  /** @type {Map<string, Row<Item>>} */
+  const rows = new Map();
+  for (const item of items) {
     const name = key(item);
-    const element = known.get(name) ?? make(item);
-    element.dataset.key = name;
-    known.delete(name);
-    renew(element, item);
-    return element;
-  });
-  known.forEach((child) => child.remove());
-  wanted.forEach((element, index) => {
+    const row = before.get(name) ?? create(item);
+    row.element.dataset.key = name;
+    row.render?.(item);
+    rows.set(name, row);
+  }
+  rowsOf.set(parent, rows);
+  for (const [name, row] of before) {
+    if (!rows.has(name)) {
+      row.element.remove();
+    }
+  }
+  [...rows.values()].forEach(({ element }, index) => {
     if (parent.children[index] !== element) {
       parent.insertBefore(element, parent.children[index] ?? null);
     }
   });
 }
 
-/** A button with an icon, and a text that is seen, or only heard if `label` is given instead. */
+/**
+ * A button with an icon, a text, or both. With `label` instead of `text`, the text is for screen readers and the
+ * tooltip.
+ * @param {{ icon?: string, text?: string, label?: string } & Properties} properties
+ */
 export function button({ icon: name, text, label, ...properties }) {
   return h(
     "button",
@@ -70,7 +114,21 @@ export function button({ icon: name, text, label, ...properties }) {
   );
 }
 
-/** Puts another icon on a button. */
+/**
+ * Sets the text of a {@link button} that was made with one.
+ * @param {HTMLButtonElement} element
+ * @param {string} text
+ */
+export function setButtonText(element, text) {
+  if (element.lastElementChild) {
+    setText(element.lastElementChild, text);
+  }
+}
+
+/**
+ * @param {HTMLButtonElement} element
+ * @param {string} name
+ */
 export function setIcon(element, name) {
   if (element.dataset.icon !== name) {
     element.dataset.icon = name;
@@ -79,46 +137,81 @@ export function setIcon(element, name) {
   }
 }
 
-/** The first letter of a name, on a colour that is always the same for that name. */
-export function avatar(name, extra = "") {
-  const hue = [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
-  return h("span", { class: `avatar hue-${Math.floor(hue / 45)} ${extra}`, "aria-hidden": "true" }, [...name][0].toUpperCase());
+/**
+ * The first letter of a name, on a colour that depends on the name.
+ * @param {string} name
+ */
+export function avatar(name, classes = "") {
+  const hue = [...name].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+  const properties = { class: `avatar hue-${Math.floor(hue / 45)} ${classes}`, "aria-hidden": "true" };
+  return h("span", properties, [...name][0].toUpperCase());
 }
 
-// ---- what is told to people, whether they see it or hear it
+/**
+ * An element that the page's HTML has.
+ * @param {string} id
+ */
+export function byId(id) {
+  const element = document.getElementById(id);
+  if (!element) {
+    throw new Error(`The page has no element ${id}.`);
+  }
+  return element;
+}
 
-/** Tells something in passing, at the foot of the page. `urgent` interrupts a screen reader. */
+/** @param {string} word */
+export const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1);
+
+/** @returns {() => void} gives the focus back to the element that has it now */
+export function rememberFocus() {
+  const before = document.activeElement;
+  return () => before instanceof HTMLElement && before.focus();
+}
+
+// ---- messages and dialogs
+
+/**
+ * Shows a toast. `urgent` interrupts a screen reader.
+ * @param {string} sentence
+ */
 export function notify(sentence, { urgent = false } = {}) {
-  const region = document.getElementById(urgent ? "alerts" : "notices");
+  const region = byId(urgent ? "alerts" : "notices");
   const close = button({ icon: "close", label: "Dismiss", class: "plain", onclick: () => toast.remove() });
-  const toast = h("div", { class: `toast ${urgent ? "urgent" : ""}`, "data-toast": urgent ? "alert" : "notice" }, h("p", {}, sentence), close);
+  const toast = h(
+    "div",
+    { class: `toast ${urgent ? "urgent" : ""}`, "data-toast": urgent ? "alert" : "notice" },
+    h("p", {}, sentence),
+    close,
+  );
   [...region.children].slice(0, -2).forEach((old) => old.remove());
   region.append(toast);
   setTimeout(() => toast.remove(), urgent ? 12_000 : 6_000);
 }
 
 /**
- * Asks in a dialog; answers the value of the button that was chosen, or null if it was dismissed. Focus returns to where it was.
- * `buttons` are `{value, text, class}`.
+ * Shows a modal dialog.
+ * @param {object} options
+ * @param {string} options.id
+ * @param {string} options.title
+ * @param {Node[]} options.body
+ * @param {({ value: string, text: string } & Properties)[]} options.buttons
+ * @returns {Promise<string | null>} the value of the chosen button; null if it was dismissed
  */
-export function ask({ id, title, body = [], buttons }) {
+export function askInDialog({ id, title, body, buttons }) {
   return new Promise((resolve) => {
-    const before = document.activeElement;
+    const restoreFocus = rememberFocus();
+    const row = buttons.map(({ value, text, ...rest }) =>
+      button({ text, "data-answer": value, onclick: () => dialog.close(value), ...rest }));
     const dialog = h(
       "dialog",
       { id, class: "dialog", "aria-labelledby": `${id}-title` },
       h("h2", { id: `${id}-title` }, title),
-      ...body,
-      h(
-        "div",
-        { class: "row end" },
-        buttons.map(({ value, text, ...rest }) =>
-          button({ text, "data-answer": value, onclick: () => dialog.close(value), ...rest })),
-      ),
+      body,
+      h("div", { class: "row end" }, row),
     );
     dialog.addEventListener("close", () => {
       dialog.remove();
-      before?.focus?.();
+      restoreFocus();
       resolve(dialog.returnValue || null);
     });
     document.body.append(dialog);
@@ -128,21 +221,23 @@ export function ask({ id, title, body = [], buttons }) {
 
 // ---- times
 
-export function clock(seconds) {
+/** @param {number} seconds */
+export function formatDuration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (number) => String(number).padStart(2, "0");
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+  const twoDigits = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  return hours > 0 ? `${hours}:${twoDigits(minutes)}:${twoDigits(rest)}` : `${minutes}:${twoDigits(rest)}`;
 }
 
-export function day(seconds) {
+/** @param {number} seconds since the epoch */
+export function formatTime(seconds) {
   const date = new Date(seconds * 1000);
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const midnight = new Date().setHours(0, 0, 0, 0);
-  if (date >= midnight) {
+  if (date.getTime() >= midnight) {
     return time;
   }
-  if (date >= midnight - 86_400_000) {
+  if (date.getTime() >= midnight - 86_400_000) {
     return `Yesterday, ${time}`;
   }
   return `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;

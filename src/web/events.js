@@ -1,100 +1,136 @@
-// Push: the stream of GET /events, kept open for as long as somebody is signed in.
+// @ts-check
+// Push: keeps a stream of GET /events open while somebody is signed in.
 //
-// EventSource reconnects by itself after a broken connection, but gives up for good when the server answers with an error, and
-// never says which. So each stream is used once; when it breaks, the server is looked for, and the next stream resumes after
-// the last event (`?after=`). If the log does not reach back that far, the server begins with a snapshot.
+// EventSource reconnects after a broken connection, but gives up when the server answers with an error, and does not
+// tell which. So each EventSource is used once. When it breaks, GET /me is retried until the server answers, and a new
+// stream resumes after the last event (`?after=`). If the log does not reach back that far, the server sends a
+// snapshot.
 
-import { Refused, get, pause } from "./api.js";
+import { Refused, get } from "./api.js";
 
+/** @import { ServerEvent } from "./types.js" */
+
+/** @type {ServerEvent["name"][]} */
 const NAMES = ["snapshot", "incoming", "call", "signal", "share"];
 
-/** A timer that comes so much too late, in milliseconds, has slept with the machine, and the connection has not survived it. */
-const BEAT = 5_000;
-const SLEPT = 30_000;
+/** A timer this late, in milliseconds, means that the machine slept: the connection is dead. */
+const TICK = 5_000;
+const SLEEP_MIN = 30_000;
+
+const RETRY_FIRST = 200;
+const RETRY_MAX = 4_000;
 
 export class Events {
+  /** @type {EventSource | null} */
   #source = null;
-  #last = null;
-  #closed = true;
-  #looking = false;
-  #wake = () => {};
-  #heard;
-  #changed;
+  /** @type {string | null} */
+  #lastEventId = null;
+  /** Counts open() and close(): a retry of an earlier opening ends. */
+  #opening = 0;
+  #isOpen = false;
+  #isReconnecting = false;
+  #retryNow = () => {};
+  #onEvent;
+  #onConnection;
 
-  /** `heard(name, data)` is told each event, `changed(open)` whether the stream is open. */
-  constructor(heard, changed) {
-    this.#heard = heard;
-    this.#changed = changed;
-    // Another network, or one that was away, takes the connection along without a word. And nobody waits for the end of a
-    // pause when it is back.
-    addEventListener("online", () => (this.#looking ? this.#wake() : this.lost()));
-    addEventListener("offline", () => this.lost());
-    document.addEventListener("visibilitychange", () => this.#wake());
-    let beat = Date.now();
+  /**
+   * @param {(event: ServerEvent) => void} onEvent
+   * @param {(connected: boolean) => void} onConnection
+   */
+  constructor(onEvent, onConnection) {
+    this.#onEvent = onEvent;
+    this.#onConnection = onConnection;
+    // A network change breaks the connection silently.
+    addEventListener("online", () => (this.#isReconnecting ? this.#retryNow() : this.reconnect()));
+    addEventListener("offline", () => this.reconnect());
+    document.addEventListener("visibilitychange", () => this.#retryNow());
+    let last = Date.now();
     setInterval(() => {
       const now = Date.now();
-      if (now - beat > SLEPT + BEAT) {
-        this.lost();
+      if (now - last > SLEEP_MIN + TICK) {
+        this.reconnect();
       }
-      beat = now;
-    }, BEAT);
+      last = now;
+    }, TICK);
   }
 
   open() {
-    this.#closed = false;
+    this.#opening += 1;
+    this.#isOpen = true;
+    this.#isReconnecting = false;
+    this.#source?.close();
     this.#connect();
   }
 
+  /** Closes the stream; the next one starts with a snapshot. */
   close() {
-    this.#closed = true;
-    this.#last = null;
+    this.#opening += 1;
+    this.#isOpen = false;
+    this.#isReconnecting = false;
+    this.#lastEventId = null;
     this.#source?.close();
     this.#source = null;
-    this.#wake();
+    this.#retryNow();
   }
 
   #connect() {
-    const source = new EventSource(this.#last === null ? "/events" : `/events?after=${this.#last}`);
+    const source = new EventSource(this.#lastEventId === null ? "/events" : `/events?after=${this.#lastEventId}`);
     this.#source = source;
-    source.onopen = () => this.#changed(true);
-    source.onerror = () => source === this.#source && this.lost();
+    source.onopen = () => source === this.#source && this.#onConnection(true);
+    source.onerror = () => source === this.#source && this.reconnect();
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
-        if (source !== this.#source) {
-          return;
+        if (source === this.#source) {
+          this.#lastEventId = event.lastEventId;
+          this.#onEvent({ name, data: JSON.parse(event.data) });
         }
-        this.#last = event.lastEventId;
-        this.#heard(name, JSON.parse(event.data));
       });
     }
   }
 
-  /** The stream broke, or somebody has found out that the server does not answer: looks for it until it does. */
-  async lost() {
-    if (this.#closed || this.#looking) {
+  /** Replaces the stream as soon as the server answers. Called when the stream broke or turned out to be dead. */
+  async reconnect() {
+    if (!this.#isOpen || this.#isReconnecting) {
       return;
     }
-    this.#looking = true;
+    const opening = this.#opening;
+    const isCurrent = () => this.#isOpen && opening === this.#opening;
+    this.#isReconnecting = true;
     this.#source?.close();
     this.#source = null;
-    this.#changed(false);
-    for (let wait = 200; !this.#closed; wait = Math.min(wait * 1.6, 4_000)) {
-      await Promise.race([pause(wait + Math.random() * 100), new Promise((resolve) => (this.#wake = resolve))]);
-      try {
-        if (!this.#closed) {
-          await get("/me", { timeout: 5_000 });
-          break;
-        }
-      } catch (error) {
-        // Whoever is not signed in any more has been told so by the look itself.
-        if (error instanceof Refused && error.status === 401) {
-          this.#closed = true;
-        }
+    this.#onConnection(false);
+    for (let wait = RETRY_FIRST; isCurrent(); wait = Math.min(wait * 1.6, RETRY_MAX)) {
+      await this.#retryPause(wait + Math.random() * 100);
+      if (isCurrent() && (await this.#isServerThere())) {
+        break;
       }
     }
-    this.#looking = false;
-    if (!this.#closed) {
+    if (isCurrent()) {
+      this.#isReconnecting = false;
       this.#connect();
+    }
+  }
+
+  /** @param {number} milliseconds */
+  #retryPause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#retryNow = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
+  }
+
+  async #isServerThere() {
+    try {
+      await get("/me", { timeout: 5_000 });
+      return true;
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) {
+        this.close(); // `whenSignedOut` has reported it
+      }
+      return false;
     }
   }
 }

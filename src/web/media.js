@@ -1,11 +1,16 @@
+// @ts-check
 // What I send in a call: the microphone, the camera if it is on, and the screen if I share it.
 
 import { openCamera, openMicrophone, openScreen } from "./devices.js";
+import { Emitter } from "./emitter.js";
 
-export class Media extends EventTarget {
-  /** The tracks, by role; null is what is off. */
+/** @import { Role } from "./types.js" */
+
+/** @extends {Emitter<{ change: void, track: Role, deviceLost: Role }>} */
+export class Media extends Emitter {
+  /** Tracks by role; null is off. @type {Record<Role, MediaStreamTrack | null>} */
   tracks = { microphone: null, camera: null, screen: null, screenSound: null };
-  /** The streams in which they travel; the others tell camera and screen apart by them. */
+  /** The streams that the tracks travel in; receivers tell camera and screen apart by their ids. */
   camera = new MediaStream();
   screen = new MediaStream();
   muted = false;
@@ -14,17 +19,21 @@ export class Media extends EventTarget {
     return { camera: this.camera.id, screen: this.screen.id };
   }
 
-  /** The stream that a role travels in. */
+  /**
+   * The stream that a role travels in.
+   * @param {Role} role
+   */
   streamOf(role) {
     return role === "microphone" || role === "camera" ? this.camera : this.screen;
   }
 
-  /** Turns the microphone on, or takes the one that is chosen now. */
+  /** Opens the chosen microphone. */
   async openMicrophone() {
     this.#set("microphone", await openMicrophone());
     this.mute(this.muted);
   }
 
+  /** Opens the chosen camera. */
   async openCamera() {
     this.#set("camera", await openCamera());
   }
@@ -33,18 +42,19 @@ export class Media extends EventTarget {
     this.#set("camera", null);
   }
 
+  /** @param {boolean} muted */
   mute(muted) {
     this.muted = muted;
     if (this.tracks.microphone) {
       this.tracks.microphone.enabled = !muted;
     }
-    this.dispatchEvent(new Event("change"));
+    this.emit("change");
   }
 
   async openScreen() {
-    const { picture, sound } = await openScreen();
-    this.#set("screen", picture);
-    this.#set("screenSound", sound);
+    const { videoTrack, audioTrack } = await openScreen();
+    this.#set("screen", videoTrack);
+    this.#set("screenSound", audioTrack);
   }
 
   closeScreen() {
@@ -53,9 +63,15 @@ export class Media extends EventTarget {
   }
 
   close() {
-    Object.keys(this.tracks).forEach((role) => this.#set(role, null));
+    for (const role of /** @type {Role[]} */ (Object.keys(this.tracks))) {
+      this.#set(role, null);
+    }
   }
 
+  /**
+   * @param {Role} role
+   * @param {MediaStreamTrack | null} track
+   */
   #set(role, track) {
     const old = this.tracks[role];
     if (old === track) {
@@ -70,13 +86,13 @@ export class Media extends EventTarget {
     this.tracks[role] = track;
     if (track) {
       stream.addTrack(track);
-      // A device that was unplugged, or a screen whose sharing was stopped in the browser's own bar.
+      // A device was unplugged, or the sharing was stopped in the browser's own bar.
       track.onended = () => {
         this.#set(role, null);
-        this.dispatchEvent(new CustomEvent("lost", { detail: role }));
+        this.emit("deviceLost", role);
       };
     }
-    this.dispatchEvent(new CustomEvent("track", { detail: role }));
-    this.dispatchEvent(new Event("change"));
+    this.emit("track", role);
+    this.emit("change");
   }
 }

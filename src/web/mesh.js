@@ -1,71 +1,99 @@
-// The connections of one visit to a call or a share: one peer for each of the others.
+// @ts-check
+// The peer connections of one visit to a call or a share: one for each of the others.
 //
-// Signals go to people, but a person may load the page anew, or go on with the call on another device. So each visit has a name,
-// and each connection of a visit a number: together they are the session that signals carry. An offer of a session that we do
-// not know replaces the connection to the one before.
+// Signals are addressed to people, but a person may reload the page or move to another device. So each visit has an id,
+// and each connection of a visit a number: together they are the session that signals carry. An offer of an unknown
+// session replaces the connection to the session before.
 
-import { insist, post, Refused } from "./api.js";
+import { post, retryWhileOffline } from "./api.js";
+import { Emitter } from "./emitter.js";
 import { Peer } from "./peer.js";
 
-/** Signals that came before the offer of their session; more than this is no honest client. */
+/** @import { Payload, PeerMessage, Signal, SignalType, StreamIds } from "./types.js" */
+
+/** Signals kept per session until its offer arrives. */
 const HELD_MAX = 200;
 
+/** A message over the data channel needs this long, in milliseconds, to leave before the connection closes. */
+const LAST_MESSAGE_TIME = 500;
+
+/** @param {string} session */
 const visitOf = (session) => session.split("/")[0];
 
-export class Mesh extends EventTarget {
-  #path;
+/**
+ * @typedef {object} MeshOptions
+ * @property {string} me
+ * @property {string} path where signals are posted
+ * @property {RTCIceServer[]} iceServers
+ * @property {StreamIds} streams the ids of our media streams
+ * @property {(peer: Peer, isAnswering: boolean) => void} addMedia gives a new peer what we send; a peer that answers an
+ *   offer needs no tracks of its own to negotiate
+ */
+
+/** @extends {Emitter<{ change: void, open: Peer, replaced: void }>} */
+export class Mesh extends Emitter {
+  #options;
+  /** @type {Map<string, Pick<Signal, "from" | "type" | "payload">[]>} */
   #held = new Map();
+  /** @type {Set<string>} */
   #retired = new Set();
-  /** How many connections there have been to each person. */
+  /** How many connections there were to each person. @type {Map<string, number>} */
   #counts = new Map();
-  /** Signals to one person go one after the other, so that none overtakes another. */
+  /**
+   * Signals to one person are posted one after the other, so that none overtakes another.
+   * @type {Map<string, Promise<void>>}
+   */
   #sending = new Map();
   #closed = false;
 
-  /** Which visit of ours this is. */
+  /** The id of this visit. */
   visit = crypto.getRandomValues(new Uint32Array(3)).join("-");
-  /** The peers, by name. */
+  /** Peers by name. @type {Map<string, Peer>} */
   peers = new Map();
 
-  /**
-   * `path` is where signals are sent. `equip(peer, answering)` gives a new peer what we send; one that answers an offer need
-   * not ask for anything.
-   */
-  constructor({ me, path, iceServers, streams, equip }) {
+  /** @param {MeshOptions} options */
+  constructor(options) {
     super();
-    this.me = me;
-    this.#path = path;
-    this.iceServers = iceServers;
-    this.streams = streams;
-    this.equip = equip;
+    this.#options = options;
   }
 
-  /** Connects to somebody, if there is no connection yet; sending or wanting something makes the offer. */
-  connect(name, answering = false) {
-    if (this.#closed || this.peers.has(name)) {
-      return this.peers.get(name) ?? null;
+  /**
+   * Connects to a person, unless there is a connection. Adding media to the peer makes the offer.
+   * @param {string} name
+   * @returns {Peer | null} null once the mesh is closed
+   */
+  connect(name, isAnswering = false) {
+    const existing = this.peers.get(name) ?? null;
+    if (this.#closed || existing) {
+      return existing;
     }
+    const { me, iceServers, streams, addMedia } = this.#options;
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    /** @type {Peer} */
     const peer = new Peer({
       name,
       session: this.#session(name),
-      polite: this.me < name,
-      iceServers: this.iceServers,
-      streams: this.streams,
+      polite: me < name,
+      iceServers,
+      streams,
       send: (type, payload) => this.#send(peer, type, payload),
     });
     this.peers.set(name, peer);
-    peer.addEventListener("change", () => this.#changed());
-    peer.addEventListener("open", () => this.dispatchEvent(new CustomEvent("open", { detail: peer })));
-    peer.addEventListener("told", ({ detail }) => this.#told(peer, detail));
-    peer.addEventListener("giveway", ({ detail: offer }) => this.#giveWay(peer, offer));
-    this.equip(peer, answering);
+    peer.on("change", () => this.#changed());
+    peer.on("open", () => this.emit("open", peer));
+    peer.on("message", (message) => this.#onMessage(peer, message));
+    peer.on("yield", (offer) => this.#yield(peer, offer));
+    addMedia(peer, isAnswering);
     this.#changed();
     return peer;
   }
 
-  /** Takes a new connection in the place of one that gives way: to answer their offer, or to offer. */
-  #giveWay(peer, offer) {
+  /**
+   * Replaces a connection that yields: by one that answers their offer, or, with null, by one that offers.
+   * @param {Peer} peer
+   * @param {Payload | null} offer
+   */
+  #yield(peer, offer) {
     this.drop(peer.name);
     peer.successor = this.connect(peer.name, offer !== null);
     if (offer) {
@@ -73,53 +101,60 @@ export class Mesh extends EventTarget {
     }
   }
 
-  /** The session of our newest connection to somebody. */
+  /**
+   * The session of our newest connection to a person.
+   * @param {string} name
+   */
   #session(name) {
     return `${this.visit}/${this.#counts.get(name) ?? 0}`;
   }
 
-  /** Takes a signal as the server gives it: `{from, type, payload}`. */
+  /** @param {Pick<Signal, "from" | "type" | "payload">} signal as the server sends it */
   receive({ from, type, payload }) {
     if (this.#closed || payload === null || typeof payload !== "object") {
       return;
     }
-    if (payload.for && payload.for !== this.#session(from)) {
-      return; // for an earlier connection of ours
-    }
+    const isForEarlierConnection = payload.for && payload.for !== this.#session(from);
     const session = payload.session ?? "";
-    if (this.#retired.has(`${from} ${session}`)) {
-      return; // from an earlier one of theirs
+    if (isForEarlierConnection || this.#retired.has(`${from} ${session}`)) {
+      return;
     }
-    let peer = this.peers.get(from);
-    const known = peer?.theirSession ?? session;
-    if (type === "offer" && known !== session) {
+    let peer = this.peers.get(from) ?? null;
+    const isOtherSession = peer !== null && peer.theirSession !== null && peer.theirSession !== session;
+    if (type !== "offer") {
+      if (peer && !isOtherSession) {
+        peer.receive(type, payload);
+      } else {
+        this.#hold({ from, type, payload });
+      }
+      return;
+    }
+    if (peer && isOtherSession) {
       this.#replace(peer, session);
       peer = null;
     }
-    if (type !== "offer" && (!peer || known !== session)) {
-      this.#hold(from, session, { from, type, payload });
-      return;
-    }
     peer ??= this.connect(from, true);
-    peer.receive(type, payload);
-    if (type === "offer") {
-      this.#release(from, session, peer);
-    }
+    peer?.receive(type, payload);
+    this.#deliverHeld(from, session, peer);
   }
 
-  /** They are there anew. The page or device where they were before is told, in case it is still there. */
+  /**
+   * A person has a new connection. The page or device of the one before, which may still be there, is informed.
+   * @param {Peer} peer
+   * @param {string} session
+   */
   #replace(peer, session) {
-    if (visitOf(peer.theirSession) !== visitOf(session)) {
-      peer.tell({ replaced: true });
+    if (visitOf(peer.theirSession ?? "") !== visitOf(session)) {
+      peer.sendMessage({ replaced: true });
     }
     this.#retired.add(`${peer.name} ${peer.theirSession}`);
     this.peers.delete(peer.name);
-    // What was told should leave before the connection does.
-    setTimeout(() => peer.close(), 500);
+    setTimeout(() => peer.close(), LAST_MESSAGE_TIME);
   }
 
-  #hold(from, session, signal) {
-    const key = `${from} ${session}`;
+  /** @param {Pick<Signal, "from" | "type" | "payload">} signal */
+  #hold(signal) {
+    const key = `${signal.from} ${signal.payload.session ?? ""}`;
     const held = this.#held.get(key) ?? [];
     if (held.length < HELD_MAX) {
       held.push(signal);
@@ -127,48 +162,58 @@ export class Mesh extends EventTarget {
     this.#held.set(key, held);
   }
 
-  #release(from, session, peer) {
+  /**
+   * @param {string} from
+   * @param {string} session
+   * @param {Peer | null} peer
+   */
+  #deliverHeld(from, session, peer) {
     const key = `${from} ${session}`;
     for (const { type, payload } of this.#held.get(key) ?? []) {
-      peer.receive(type, payload);
+      peer?.receive(type, payload);
     }
     this.#held.delete(key);
   }
 
+  /**
+   * @param {Peer} peer
+   * @param {SignalType} type
+   * @param {Payload} payload
+   */
   #send(peer, type, payload) {
-    const body = () => ({
-      to: peer.name,
-      type,
-      payload: { ...payload, session: peer.session, ...(peer.theirSession ? { for: peer.theirSession } : {}) },
-    });
-    const wanted = () => !this.#closed && !peer.closed;
-    const before = this.#sending.get(peer.name) ?? Promise.resolve();
-    const sent = before.then(async () => {
-      if (wanted()) {
-        await insist(() => post(this.#path, body()), wanted);
+    const isWanted = () => !this.#closed && !peer.closed;
+    const postSignal = () => {
+      const recipient = peer.theirSession ? { for: peer.theirSession } : {};
+      const body = { to: peer.name, type, payload: { ...payload, session: peer.session, ...recipient } };
+      return post(this.#options.path, body);
+    };
+    const previous = this.#sending.get(peer.name) ?? Promise.resolve();
+    const sent = previous.then(async () => {
+      if (isWanted()) {
+        await retryWhileOffline(postSignal, isWanted);
       }
     });
-    this.#sending.set(
-      peer.name,
-      sent.catch((error) => {
-        // Somebody who has left, or a call that is over: the event that says so is on its way.
-        if (!(error instanceof Refused)) {
-          this.dispatchEvent(new Event("unsent"));
-        }
-      }),
-    );
+    // A refusal means that they left or that the call is over; the event that reports it is on its way.
+    this.#sending.set(peer.name, sent.catch(() => {}));
   }
 
-  #told(peer, message) {
+  /**
+   * @param {Peer} peer
+   * @param {PeerMessage} message
+   */
+  #onMessage(peer, message) {
     if (message.bye) {
       this.drop(peer.name);
     }
     if (message.replaced) {
-      this.dispatchEvent(new Event("replaced"));
+      this.emit("replaced");
     }
   }
 
-  /** Somebody has left. */
+  /**
+   * Closes the connection to a person who left.
+   * @param {string} name
+   */
   drop(name) {
     const peer = this.peers.get(name);
     if (peer) {
@@ -178,14 +223,14 @@ export class Mesh extends EventTarget {
     }
   }
 
-  /** After a change of network: new ways are looked for. */
+  /** Restarts ICE with everybody, after a network change. */
   restart() {
     this.peers.forEach((peer) => peer.restart());
   }
 
-  /** Tells everybody something. */
-  tell(message) {
-    this.peers.forEach((peer) => peer.tell(message));
+  /** @param {PeerMessage} message */
+  broadcast(message) {
+    this.peers.forEach((peer) => peer.sendMessage(message));
   }
 
   close() {
@@ -196,6 +241,6 @@ export class Mesh extends EventTarget {
   }
 
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.emit("change");
   }
 }

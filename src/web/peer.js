@@ -1,69 +1,79 @@
-// One connection to one other person: perfect negotiation (WebRTC 1.0, section 10.7), with the signals of this API.
+// @ts-check
+// One peer connection: perfect negotiation (WebRTC 1.0, section 10.7) over the signals of this API.
 //
-// Either side may offer at any time. When two offers cross, the impolite side ignores the other's, and the polite side gives way;
-// who is polite is settled by the names (see mesh.js), so both sides agree on it without asking. In the standard's example, giving way is a
-// rollback. In Chromium that costs the sound and the picture of the one who gives way, now and then, for good; so here the polite
-// side takes a new connection, which answers the other's offer, or offers again if the old one had been connected. It is seldom
-// needed: only the first picture of a camera or a screen, and a new way through the network, is negotiated at all.
+// Either side may offer at any time. When two offers cross, the impolite side ignores the other's offer and the polite
+// side yields. The names decide who is polite (see mesh.js). In the standard, yielding is a rollback. In Chromium a
+// rollback sometimes stops the audio and video of the yielding side for good. So between two of our pages the polite
+// side closes the connection and takes a new one, which answers the offer, or offers itself if the old one was
+// connected. A client that sends no `session` cannot tell connections apart: towards it the polite side rolls back.
 //
-// A signal's payload is the RTCSessionDescription or RTCIceCandidate itself, with three more members, which a client may leave out:
-//   session   which connection of the sender's this is: a page that was loaded anew has another
-//   for       the session of the recipient's that it is meant for, as far as the sender knows
-//   streams   in a description: which media stream is the camera's (with the microphone) and which the screen's
+// A payload is an RTCSessionDescription or RTCIceCandidate with the members of `PayloadMembers` in types.js.
 
-/** Candidates that wait for their description; more than this is no honest client. */
+import { Emitter } from "./emitter.js";
+
+/** @import { Payload, PeerMessage, Role, SignalType, StreamIds } from "./types.js" */
+
+/** Candidates kept until their description arrives. */
 const EARLY_MAX = 200;
 
 /**
- * A connection that was interrupted often comes back by itself; after this many milliseconds it is helped. Both sides see the
- * same interruption, so the polite one waits longer, lest their offers cross.
+ * An interrupted connection often recovers; after this many milliseconds ICE is restarted. Both sides see the same
+ * interruption, so the polite side waits longer and their offers rarely cross.
  */
-const INTERRUPTION = 2_500;
+const INTERRUPTION_MAX = 2_500;
 const POLITE_PAUSE = 2_500;
 
-/** While a connection is down, a new way is looked for this often. */
-const RETRY = 8_000;
+/** Milliseconds between ICE restarts while there is no connection. */
+const RESTART_INTERVAL = 8_000;
 
-export class Peer extends EventTarget {
+/**
+ * @typedef {object} PeerOptions
+ * @property {string} name
+ * @property {string} session the id of this connection on our side
+ * @property {boolean} polite
+ * @property {RTCIceServer[]} iceServers
+ * @property {StreamIds} streams the ids of our media streams
+ * @property {(type: SignalType, payload: Payload) => void} send hands a signal to the server, in order
+ */
+
+/** @extends {Emitter<{ change: void, open: void, message: PeerMessage, yield: Payload | null }>} */
+export class Peer extends Emitter {
   #send;
   #connection;
-  #makingOffer = false;
-  #ignoringOffer = false;
-  #settingAnswer = false;
-  /** Candidates whose description has not come yet. */
+  #isMakingOffer = false;
+  #isIgnoringOffer = false;
+  #isSettingAnswer = false;
+  /** Candidates whose description has not arrived. @type {Payload[]} */
   #early = [];
-  /** Signals are taken one after the other, in the order in which the server has them. */
-  #taking = Promise.resolve();
-  /** What is sent, by role: microphone, camera, screen, screenSound. */
+  /** Signals are processed one after the other, in the server's order. */
+  #processing = Promise.resolve();
+  /** @type {Map<Role, RTCRtpTransceiver>} */
   #transceivers = new Map();
   #streams;
+  /** @type {StreamIds | null} */
   #theirStreams = null;
-  #restarting = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #restartTimer;
   #channel;
 
-  /** Whether it was closed. */
   closed = false;
-  /** The peer that took over when this one gave way. */
+  /** The peer that took over when this one yielded. @type {Peer | null} */
   successor = null;
-  /** The session of theirs that this is a connection to; null until they have said. */
+  /** The session at their end; null until a description of theirs arrives. @type {string | null} */
   theirSession = null;
-  /** What they send, by the id of the stream. */
+  /** The streams they send, by id. @type {Map<string, MediaStream>} */
   received = new Map();
-  /** What they say of themselves: `{muted, camera}`. */
-  says = {};
-  /** Since when it is not connected, in milliseconds; 0 while it is. */
+  /** What they report of themselves. @type {PeerMessage} */
+  status = {};
+  /** `performance.now()` when the connection was lost or begun; 0 while it is connected. */
   downSince = performance.now();
-  /** When the server was last told that they cannot be reached; 0 if they can. */
-  reported = 0;
+  /** `performance.now()` of the last report to the server that they are unreachable; 0 if they are reachable. */
+  reportedAt = 0;
 
-  /**
-   * `send(type, payload)` hands a signal to the server, in order. `streams` are the ids of our media streams,
-   * `{camera, screen}`.
-   */
+  /** @param {PeerOptions} options */
   constructor({ name, session, polite, iceServers, streams, send }) {
     super();
     this.name = name;
-    /** Which connection of ours this is. */
     this.session = session;
     this.polite = polite;
     this.#streams = streams;
@@ -72,15 +82,14 @@ export class Peer extends EventTarget {
     this.#connection = connection;
     connection.onnegotiationneeded = () => this.#offer();
     connection.onicecandidate = ({ candidate }) => candidate && this.#send("ice_candidate", candidate.toJSON());
-    connection.onconnectionstatechange = () => this.#stateChanged();
-    connection.ontrack = ({ track, streams: [stream] }) => this.#received(track, stream);
-    // A channel of our own for what is said between clients. `negotiated` needs no agreement, and a client without it does no harm.
+    connection.onconnectionstatechange = () => this.#onStateChange();
+    connection.ontrack = ({ track, streams: [stream] }) => this.#onTrack(track, stream);
+    // A negotiated channel needs no agreement: a client without it still connects.
     this.#channel = connection.createDataChannel("state", { negotiated: true, id: 0 });
-    this.#channel.onopen = () => this.dispatchEvent(new Event("open"));
-    this.#channel.onmessage = ({ data }) => this.#told(data);
+    this.#channel.onopen = () => this.emit("open");
+    this.#channel.onmessage = ({ data }) => this.#onMessage(data);
   }
 
-  /** new, connecting, connected, disconnected, failed or closed. */
   get state() {
     return this.#connection.connectionState;
   }
@@ -89,96 +98,132 @@ export class Peer extends EventTarget {
 
   async #offer() {
     try {
-      this.#makingOffer = true;
+      this.#isMakingOffer = true;
       await this.#connection.setLocalDescription();
-      this.#describe();
+      this.#sendDescription();
     } catch (error) {
       if (!this.closed) {
         throw error;
       }
     } finally {
-      this.#makingOffer = false;
+      this.#isMakingOffer = false;
     }
   }
 
-  #describe() {
-    const { type, sdp } = this.#connection.localDescription;
-    this.#send(type, { type, sdp, streams: this.#streams });
+  #sendDescription() {
+    const description = this.#connection.localDescription;
+    if (description) {
+      const { type, sdp } = description;
+      this.#send(type === "offer" ? "offer" : "answer", { type, sdp, streams: this.#streams });
+    }
   }
 
-  /** Takes a signal from them. */
+  /**
+   * Processes a signal of theirs.
+   * @param {SignalType} type
+   * @param {Payload} payload
+   */
   receive(type, payload) {
-    this.#taking = this.#taking.then(() => this.#take(type, payload)).catch((error) => {
-      if (!this.closed) {
-        console.warn(`A signal from ${this.name} could not be used:`, error);
-      }
-    });
-    return this.#taking;
+    this.#processing = this.#processing
+      .then(() => this.#process(type, payload))
+      .catch((error) => {
+        if (!this.closed) {
+          console.warn(`A signal from ${this.name} could not be used:`, error);
+        }
+      });
+    return this.#processing;
   }
 
-  async #take(type, payload) {
+  /**
+   * @param {SignalType} type
+   * @param {Payload} payload
+   */
+  async #process(type, payload) {
     if (this.closed) {
       this.successor?.receive(type, payload);
-      return;
+    } else if (type === "ice_candidate") {
+      await this.#processCandidate(payload);
+    } else if (type === "answer") {
+      await this.#processAnswer(payload);
+    } else {
+      await this.#processOffer(payload);
     }
-    if (type === "ice_candidate") {
-      await this.#takeCandidate(payload);
-      return;
+  }
+
+  /** @param {Payload} payload */
+  async #processAnswer(payload) {
+    if (this.#connection.signalingState !== "have-local-offer") {
+      return; // a second answer, to a repeated offer
     }
+    this.#isSettingAnswer = true;
+    try {
+      await this.#applyRemote("answer", payload);
+    } finally {
+      this.#isSettingAnswer = false;
+    }
+    await this.#processEarly();
+  }
+
+  /** @param {Payload} payload */
+  async #processOffer(payload) {
     const connection = this.#connection;
-    if (type === "answer" && connection.signalingState !== "have-local-offer") {
-      return; // a second answer to an offer that was repeated
-    }
-    const ready = !this.#makingOffer && (connection.signalingState === "stable" || this.#settingAnswer);
-    const crossed = type === "offer" && !ready;
-    if (crossed && this.polite) {
-      // A connection that has been made before is no longer what the other's offer is about.
-      const offer = connection.currentRemoteDescription ? null : payload;
-      this.dispatchEvent(new CustomEvent("giveway", { detail: offer }));
-      return;
-    }
-    this.#ignoringOffer = crossed;
-    if (crossed) {
-      // They give way. What was sent before they came on the call has not reached them, so it is said again.
-      if (this.theirSession === null && connection.localDescription) {
-        this.#describe();
+    const isStable = connection.signalingState === "stable" || this.#isSettingAnswer;
+    const isCrossing = this.#isMakingOffer || !isStable;
+    this.#isIgnoringOffer = isCrossing && !this.polite;
+    if (this.#isIgnoringOffer) {
+      // They yield. If they joined after our offer was sent, it never reached them, so it is sent again.
+      if (this.theirSession === null) {
+        this.#sendDescription();
       }
       return;
     }
+    if (isCrossing && payload.session) {
+      // A connection that was connected is not the one that the offer belongs to.
+      this.emit("yield", connection.currentRemoteDescription ? null : payload);
+      return;
+    }
+    // With an offer of ours pending, the browser rolls that back first and reports `negotiationneeded` again
+    // afterwards.
+    await this.#applyRemote("offer", payload);
+    await connection.setLocalDescription();
+    this.#sendDescription();
+    await this.#processEarly();
+  }
+
+  /**
+   * @param {"offer" | "answer"} type
+   * @param {Payload} payload
+   */
+  async #applyRemote(type, payload) {
     this.theirSession = payload.session ?? "";
     this.#theirStreams = payload.streams ?? this.#theirStreams;
-    this.#settingAnswer = type === "answer";
-    try {
-      await connection.setRemoteDescription({ type, sdp: payload.sdp });
-    } finally {
-      this.#settingAnswer = false;
-    }
-    if (type === "offer") {
-      await connection.setLocalDescription();
-      this.#describe();
-    }
-    const early = this.#early.splice(0);
-    for (const candidate of early) {
-      await this.#takeCandidate(candidate);
+    await this.#connection.setRemoteDescription({ type, sdp: payload.sdp });
+  }
+
+  async #processEarly() {
+    for (const candidate of this.#early.splice(0)) {
+      await this.#processCandidate(candidate);
     }
     this.#changed();
   }
 
-  async #takeCandidate(candidate) {
+  /** @param {Payload} candidate */
+  async #processCandidate(candidate) {
     const { remoteDescription } = this.#connection;
     const fragment = candidate.usernameFragment;
-    // A candidate belongs to the description with its user name fragment, which may not have come yet.
-    if (!remoteDescription || (fragment && !remoteDescription.sdp.includes(`a=ice-ufrag:${fragment}`))) {
+    // A candidate belongs to the description with its username fragment.
+    const isEarly = !remoteDescription || (fragment && !remoteDescription.sdp.includes(`a=ice-ufrag:${fragment}`));
+    if (isEarly) {
       if (this.#early.length < EARLY_MAX) {
         this.#early.push(candidate);
       }
       return;
     }
-    const { session, for: visit, ...init } = candidate;
+    const { session: _session, for: _for, ...init } = candidate;
     try {
       await this.#connection.addIceCandidate(init);
     } catch (error) {
-      if (!this.#ignoringOffer && !this.closed) {
+      if (!this.#isIgnoringOffer && !this.closed) {
         throw error;
       }
     }
@@ -186,31 +231,37 @@ export class Peer extends EventTarget {
 
   // ---- staying connected
 
-  #stateChanged() {
+  #onStateChange() {
     if (this.closed) {
       return;
     }
-    clearTimeout(this.#restarting);
+    clearTimeout(this.#restartTimer);
     if (this.state === "connected") {
       this.downSince = 0;
     } else {
       this.downSince ||= performance.now();
-      const pause = { failed: 0, disconnected: INTERRUPTION }[this.state];
-      if (pause !== undefined) {
-        this.#restarting = setTimeout(() => this.restart(), pause + (this.polite ? POLITE_PAUSE : 0));
-      }
+      this.#scheduleRestart();
     }
     this.#changed();
   }
 
-  /** Looks for a new way to them (an ICE restart), and again while there is none. */
+  #scheduleRestart() {
+    const courtesy = this.polite ? POLITE_PAUSE : 0;
+    if (this.state === "failed") {
+      this.#restartTimer = setTimeout(() => this.restart(), courtesy);
+    } else if (this.state === "disconnected") {
+      this.#restartTimer = setTimeout(() => this.restart(), INTERRUPTION_MAX + courtesy);
+    }
+  }
+
+  /** Restarts ICE, and again while there is no connection. */
   restart() {
     if (this.closed) {
       return;
     }
-    clearTimeout(this.#restarting);
+    clearTimeout(this.#restartTimer);
     this.#connection.restartIce();
-    this.#restarting = setTimeout(() => this.state !== "connected" && this.restart(), RETRY);
+    this.#restartTimer = setTimeout(() => this.state !== "connected" && this.restart(), RESTART_INTERVAL);
   }
 
   close() {
@@ -218,7 +269,7 @@ export class Peer extends EventTarget {
       return;
     }
     this.closed = true;
-    clearTimeout(this.#restarting);
+    clearTimeout(this.#restartTimer);
     this.#connection.close();
     this.received.clear();
     this.#changed();
@@ -226,10 +277,26 @@ export class Peer extends EventTarget {
 
   // ---- media
 
-  /** Sends a track in a role, another one than before, or none. */
+  /**
+   * Sends a track in a role instead of the one before; null stops sending.
+   * @param {Role} role
+   * @param {MediaStreamTrack | null} track
+   * @param {MediaStream} stream
+   */
   async sendTrack(role, track, stream) {
+    const transceiver = this.#transceivers.get(role);
     try {
-      await this.#sendTrack(role, track, stream);
+      if (transceiver) {
+        // Needs no negotiation. That a role is off is sent as a message, or is in the call's state (whose screen is
+        // shared).
+        await transceiver.sender.replaceTrack(track);
+      } else if (track) {
+        const sender = this.#connection.addTrack(track, stream);
+        const added = this.#connection.getTransceivers().find((one) => one.sender === sender);
+        if (added) {
+          this.#transceivers.set(role, added);
+        }
+      }
     } catch (error) {
       if (!this.closed) {
         throw error;
@@ -237,40 +304,38 @@ export class Peer extends EventTarget {
     }
   }
 
-  async #sendTrack(role, track, stream) {
-    const transceiver = this.#transceivers.get(role);
-    if (!transceiver) {
-      if (track) {
-        const sender = this.#connection.addTrack(track, stream);
-        this.#transceivers.set(role, this.#connection.getTransceivers().find((one) => one.sender === sender));
-      }
-      return;
-    }
-    // No track, or another one, needs no negotiation. That there is nothing to see any more is told (see `tell`), or is in the
-    // call's state, which knows whose screen is shown.
-    await transceiver.sender.replaceTrack(track);
-  }
-
-  /** Asks to be sent something, without sending anything: somebody who only watches. */
-  wantToReceive(...kinds) {
+  /**
+   * Offers to receive without sending.
+   * @param {("audio" | "video")[]} kinds
+   */
+  receiveOnly(...kinds) {
     for (const kind of kinds) {
       this.#connection.addTransceiver(kind, { direction: "recvonly" });
     }
   }
 
-  /** Keeps what is sent in a role below so many bits a second. */
-  async limit(role, bits) {
+  /**
+   * Limits the bit rate of a role.
+   * @param {Role} role
+   * @param {number} bitsPerSecond
+   */
+  async limitBitrate(role, bitsPerSecond) {
     const sender = this.#transceivers.get(role)?.sender;
     const parameters = sender?.getParameters();
-    if (!parameters?.encodings?.length || parameters.encodings[0].maxBitrate === bits) {
+    const [encoding] = parameters?.encodings ?? [];
+    if (!sender || !parameters || !encoding || encoding.maxBitrate === bitsPerSecond) {
       return;
     }
-    parameters.encodings[0].maxBitrate = bits;
-    // It is refused while a negotiation is under way; the next look repeats it.
+    encoding.maxBitrate = bitsPerSecond;
+    // Refused during a negotiation; the next periodic check repeats it.
     await sender.setParameters(parameters).catch(() => {});
   }
 
-  #received(track, stream) {
+  /**
+   * @param {MediaStreamTrack} track
+   * @param {MediaStream | undefined} stream
+   */
+  #onTrack(track, stream) {
     if (!stream) {
       return;
     }
@@ -280,30 +345,38 @@ export class Peer extends EventTarget {
     this.#changed();
   }
 
-  /** Their camera and microphone, or their screen. Of a client that does not say which is which, the first stream is the camera's. */
-  streamOf(what) {
+  /**
+   * Their stream of camera and microphone, or of the screen. Without stream ids from the client, the first
+   * stream is the camera's.
+   * @param {"camera" | "screen"} kind
+   */
+  streamOf(kind) {
     const streams = [...this.received.values()].filter((stream) => stream.getTracks().length > 0);
-    const named = this.#theirStreams?.[what];
     if (this.#theirStreams) {
-      return streams.find((stream) => stream.id === named) ?? null;
+      const id = this.#theirStreams[kind];
+      return streams.find((stream) => stream.id === id) ?? null;
     }
-    return streams[what === "camera" ? 0 : 1] ?? null;
+    return streams[kind === "camera" ? 0 : 1] ?? null;
   }
 
   statistics() {
     return this.#connection.getStats();
   }
 
-  // ---- what clients tell each other
+  // ---- messages between clients
 
-  /** Tells them something about us, as an object; lost if they are not connected. */
-  tell(message) {
+  /**
+   * Sends a message over the data channel; dropped if they are not connected.
+   * @param {PeerMessage} message
+   */
+  sendMessage(message) {
     if (this.#channel.readyState === "open") {
       this.#channel.send(JSON.stringify(message));
     }
   }
 
-  #told(data) {
+  /** @param {string} data */
+  #onMessage(data) {
     let message;
     try {
       message = JSON.parse(data);
@@ -311,13 +384,13 @@ export class Peer extends EventTarget {
       return;
     }
     if (message && typeof message === "object") {
-      Object.assign(this.says, message);
-      this.dispatchEvent(new CustomEvent("told", { detail: message }));
+      Object.assign(this.status, message);
+      this.emit("message", message);
       this.#changed();
     }
   }
 
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.emit("change");
   }
 }

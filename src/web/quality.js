@@ -1,40 +1,59 @@
-// How good a connection is, by what getStats counts between two looks.
+// @ts-check
+// Connection quality, from the counters of getStats between two measurements.
 
-/** What one connection has done since the last look at it. */
+/** @typedef {"good" | "fair" | "poor"} Level */
+
+/**
+ * @typedef {object} Measurement
+ * @property {Level} level
+ * @property {number | null} roundTrip milliseconds
+ * @property {number} loss lost packets as a fraction of 1
+ * @property {number} received bytes
+ * @property {number} frames decoded video frames
+ */
+
+/** Measures one connection. */
 export class Quality {
-  #before = null;
+  #before = { packets: 0, lost: 0 };
 
-  /** `{level, roundTrip, loss, received, frames}`: good, fair or poor; milliseconds; a share of 1; bytes; pictures decoded. */
-  async look(peer) {
+  /**
+   * @param {Pick<import("./peer.js").Peer, "state" | "statistics">} peer
+   * @returns {Promise<Measurement | null>} null if there are no statistics
+   */
+  async measure(peer) {
     const stats = await peer.statistics().catch(() => null);
     if (!stats) {
       return null;
     }
-    let received = 0;
-    let frames = 0;
-    let packets = 0;
-    let lost = 0;
+    const sum = { received: 0, frames: 0, packets: 0, lost: 0 };
+    /** @type {number | null} */
     let roundTrip = null;
     stats.forEach((report) => {
       if (report.type === "inbound-rtp") {
-        received += report.bytesReceived ?? 0;
-        frames += report.framesDecoded ?? 0;
-        packets += report.packetsReceived ?? 0;
-        lost += report.packetsLost ?? 0;
+        sum.received += report.bytesReceived ?? 0;
+        sum.frames += report.framesDecoded ?? 0;
+        sum.packets += report.packetsReceived ?? 0;
+        sum.lost += report.packetsLost ?? 0;
       } else if (report.type === "candidate-pair" && report.nominated && report.state === "succeeded") {
         roundTrip = report.currentRoundTripTime === undefined ? roundTrip : report.currentRoundTripTime * 1000;
       }
     });
-    const before = this.#before ?? { packets: 0, lost: 0 };
+    const { packets, lost, received, frames } = sum;
+    const arrived = Math.max(packets - this.#before.packets, 0);
+    const missing = Math.max(lost - this.#before.lost, 0);
     this.#before = { packets, lost };
-    const arrived = Math.max(packets - before.packets, 0);
-    const missing = Math.max(lost - before.lost, 0);
     const loss = arrived + missing > 0 ? missing / (arrived + missing) : 0;
-    return { level: level(peer.state, loss, roundTrip ?? 0), roundTrip, loss, received, frames };
+    return { level: levelOf(peer.state, loss, roundTrip ?? 0), roundTrip, loss, received, frames };
   }
 }
 
-function level(state, loss, roundTrip) {
+/**
+ * @param {RTCPeerConnectionState} state
+ * @param {number} loss
+ * @param {number} roundTrip
+ * @returns {Level}
+ */
+function levelOf(state, loss, roundTrip) {
   if (state !== "connected" || loss > 0.08 || roundTrip > 400) {
     return "poor";
   }

@@ -1,68 +1,94 @@
-// Who speaks: the loudness of each stream, by an analyser of the browser's audio graph.
+// @ts-check
+// Who speaks: the loudness of each person's sound, measured with the Web Audio API.
 
-import { audio } from "./sound.js";
+import { audioContext } from "./sound.js";
 
-/** Louder than this, as the root mean square of the samples, is speech; and so many milliseconds of quiet end it. */
-const LOUD = 0.018;
+/** Speech is louder than this root mean square of the samples; this many milliseconds of quiet end it. */
+const SPEECH_MIN = 0.018;
 const QUIET_AFTER = 600;
 
-export class Speaking {
-  #ears = new Map();
-  #timer = 0;
-  #changed;
+const MEASURE_INTERVAL = 120;
 
-  /** `changed(name, speaking)` is told when somebody begins or ends. */
-  constructor(changed) {
-    this.#changed = changed;
-    this.#timer = setInterval(() => this.#look(), 120);
+/**
+ * @typedef {object} Meter
+ * @property {MediaStreamTrack} track
+ * @property {MediaStreamAudioSourceNode} source
+ * @property {AnalyserNode} analyser
+ * @property {Float32Array<ArrayBuffer>} samples
+ * @property {number} speaksUntil
+ * @property {boolean} isSpeaking
+ */
+
+export class Speaking {
+  /** @type {Map<string, Meter>} */
+  #meters = new Map();
+  #timer;
+  #onChange;
+
+  /** @param {(name: string, isSpeaking: boolean) => void} onChange */
+  constructor(onChange) {
+    this.#onChange = onChange;
+    this.#timer = setInterval(() => this.#measure(), MEASURE_INTERVAL);
   }
 
-  /** Listens to somebody's stream from now on, or, without a sound in it, no longer. */
+  /**
+   * Measures a person's stream; without sound in it, the person is forgotten.
+   * @param {string} name
+   * @param {MediaStream | null} stream
+   */
   listen(name, stream) {
     const track = stream?.getAudioTracks()[0] ?? null;
-    const known = this.#ears.get(name);
-    if ((known?.track ?? null) === track) {
+    if ((this.#meters.get(name)?.track ?? null) === track) {
       return;
     }
     this.forget(name);
-    if (!track) {
-      return;
+    if (track) {
+      const source = new MediaStreamAudioSourceNode(audioContext(), { mediaStream: new MediaStream([track]) });
+      const analyser = new AnalyserNode(audioContext(), { fftSize: 512 });
+      source.connect(analyser);
+      const samples = new Float32Array(512);
+      this.#meters.set(name, { track, source, analyser, samples, speaksUntil: 0, isSpeaking: false });
     }
-    const source = new MediaStreamAudioSourceNode(audio(), { mediaStream: new MediaStream([track]) });
-    const analyser = new AnalyserNode(audio(), { fftSize: 512 });
-    source.connect(analyser);
-    this.#ears.set(name, { track, source, analyser, samples: new Float32Array(512), until: 0, speaking: false });
   }
 
+  /** @param {string} name */
   forget(name) {
-    const ear = this.#ears.get(name);
-    if (ear) {
-      ear.source.disconnect();
-      this.#ears.delete(name);
-      if (ear.speaking) {
-        this.#changed(name, false);
+    const meter = this.#meters.get(name);
+    if (meter) {
+      meter.source.disconnect();
+      this.#meters.delete(name);
+      if (meter.isSpeaking) {
+        this.#onChange(name, false);
       }
     }
   }
 
-  #look() {
+  /**
+   * Forgets everybody else.
+   * @param {Set<string>} names
+   */
+  keepOnly(names) {
+    [...this.#meters.keys()].filter((name) => !names.has(name)).forEach((name) => this.forget(name));
+  }
+
+  #measure() {
     const now = performance.now();
-    for (const [name, ear] of this.#ears) {
-      ear.analyser.getFloatTimeDomainData(ear.samples);
-      const power = ear.samples.reduce((sum, sample) => sum + sample * sample, 0) / ear.samples.length;
-      if (Math.sqrt(power) > LOUD && ear.track.enabled) {
-        ear.until = now + QUIET_AFTER;
+    for (const [name, meter] of this.#meters) {
+      meter.analyser.getFloatTimeDomainData(meter.samples);
+      const power = meter.samples.reduce((sum, sample) => sum + sample * sample, 0) / meter.samples.length;
+      if (Math.sqrt(power) > SPEECH_MIN && meter.track.enabled) {
+        meter.speaksUntil = now + QUIET_AFTER;
       }
-      const speaking = now < ear.until;
-      if (speaking !== ear.speaking) {
-        ear.speaking = speaking;
-        this.#changed(name, speaking);
+      const isSpeaking = now < meter.speaksUntil;
+      if (isSpeaking !== meter.isSpeaking) {
+        meter.isSpeaking = isSpeaking;
+        this.#onChange(name, isSpeaking);
       }
     }
   }
 
   close() {
     clearInterval(this.#timer);
-    [...this.#ears.keys()].forEach((name) => this.forget(name));
+    this.keepOnly(new Set());
   }
 }

@@ -1,4 +1,4 @@
-//! The rules of axe-core, which Chromium brings along: its DevTools hold Lighthouse, and that holds axe-core.
+//! Runs axe-core, which is part of Lighthouse in Chromium's DevTools.
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -7,7 +7,7 @@ use crate::browser::Browser;
 
 const DEVTOOLS: &str = "devtools://devtools/bundled/devtools_app.html";
 
-/// Answers the string literal that axe-core is in Lighthouse's bundle; the quotation mark before it is the one after it.
+/// Returns the string literal with axe-core from Lighthouse's bundle, quotation marks included.
 const FIND: &str = r#"
     const done = arguments[0];
     (async () => {
@@ -20,8 +20,7 @@ const FIND: &str = r#"
         return start < 0 ? "" : bundle.slice(start, end + 1);
     })().then(done, (error) => done(String(error)));"#;
 
-/// What axe-core finds, as `[impact, rule, elements]`. What it cannot decide, such as text over a moving picture, it does not
-/// find.
+/// Returns violations as `[impact, rule, elements]`. Undecided results, such as text over video, are not violations.
 const RUN: &str = r#"
     const done = arguments[0];
     axe.run(document, { resultTypes: ["violations"] }).then(
@@ -34,43 +33,41 @@ const RUN: &str = r#"
 
 static SOURCE: OnceCell<String> = OnceCell::const_new();
 
-/// Takes axe-core out of the DevTools, in a browser that then shows nothing.
+/// Reads axe-core from the DevTools, which the browser shows afterwards.
 async fn source(browser: &Browser) -> &'static str {
     SOURCE
         .get_or_init(|| async {
             browser.client.goto(DEVTOOLS).await.unwrap();
             let literal = browser.client.execute_async(FIND, vec![]).await.unwrap();
             let value =
-                browser.command("Runtime.evaluate", json!({ "expression": literal, "returnByValue": true })).await;
+                browser.devtools("Runtime.evaluate", json!({ "expression": literal, "returnByValue": true })).await;
             let source = value["result"]["value"].as_str().unwrap_or_default().to_owned();
-            assert!(
-                source.contains("axe.run"),
-                "Chromium's DevTools have axe-core no more where it was: {literal:.200}"
-            );
+            assert!(source.contains("axe.run"), "axe-core is not where it was in Chromium's DevTools: {literal:.200}");
             source
         })
         .await
 }
 
-/// axe-core, for any page.
+/// The source of axe-core.
 pub struct Axe(&'static str);
 
 impl Axe {
-    /// Takes it from a browser that has not been used yet.
+    /// Reads it with a browser that shows no page yet.
     pub async fn from(browser: &Browser) -> Self {
         Self(source(browser).await)
     }
 
-    /// What a page as it stands has of faults that axe-core calls serious or critical.
+    /// The serious and critical violations of the current page.
     pub async fn faults(&self, browser: &Browser) -> Vec<Value> {
         if browser.script("return typeof window.axe").await == "undefined" {
-            // Not a script of the page's, so that its policy has nothing to say.
-            let installed = browser.command("Runtime.evaluate", json!({ "expression": format!("{};0", self.0) })).await;
+            // Evaluated by DevTools, which the page's content security policy does not restrict.
+            let installed =
+                browser.devtools("Runtime.evaluate", json!({ "expression": format!("{};0", self.0) })).await;
             assert!(installed["exceptionDetails"].is_null(), "{installed}");
         }
         let mut result = browser.client.execute_async(RUN, vec![]).await.unwrap();
         assert!(result["rules"].as_u64().is_some_and(|count| count > 5), "{result}");
         let Value::Array(found) = result["found"].take() else { panic!("{result}") };
-        found.into_iter().filter(|one| one[0] != "minor" && one[0] != "moderate").collect()
+        found.into_iter().filter(|fault| fault[0] != "minor" && fault[0] != "moderate").collect()
     }
 }

@@ -1,127 +1,127 @@
-//! Ringing, answering, talking, and hanging up.
+//! Calls: ringing, answering, leaving and ending.
 
 use std::process::Command;
 
 use crate::browser::Media;
-use crate::stage::Stage;
+use crate::driver::Driver;
 use crate::support::Server;
 
 #[tokio::test]
-async fn two_sign_in_ring_answer_and_see_each_other() {
-    let (stage, server) = (Stage::open().await, Server::start());
+async fn two_people_sign_in_and_hold_a_video_call() {
+    let (driver, server) = (Driver::start().await, Server::start());
     let mut people = Vec::new();
     for name in ["alice", "bob"] {
         server.run(&["user", "add", name], "rabbit hole");
     }
     for name in ["alice", "bob"] {
-        let browser = stage.browser(name).await;
+        let browser = driver.browser(name).await;
         browser.client.goto(&server.url).await.unwrap();
-        browser.write("#username", name).await;
-        browser.write("#password", "rabbit hole").await;
+        browser.type_into("#username", name).await;
+        browser.type_into("#password", "rabbit hole").await;
         browser.click("#sign-in").await;
-        browser.sees("[data-view=lobby]").await;
+        browser.wait_visible("[data-view=lobby]").await;
         people.push(browser);
     }
     let [alice, bob] = &people[..] else { unreachable!("there are two") };
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, Media::Both).await;
-    bob.receives(1, Media::Both).await;
+    alice.wait_media(1, Media::Both).await;
+    bob.wait_media(1, Media::Both).await;
     alice.click("#leave").await;
-    bob.sees("#call-ended-reason").await;
-    assert_eq!(bob.arrived().await.connections, 0);
+    bob.wait_visible("#call-ended-reason").await;
+    assert_eq!(bob.media_stats().await.connections, 0);
     assert_eq!(server.value::<String>("SELECT outcome FROM call_history"), "answered");
     server.assert_integrity();
-    stage.finish([alice, bob]).await;
+    driver.finish([alice, bob]).await;
 }
 
 #[tokio::test]
-async fn three_talk_in_a_mesh_one_leaves_and_is_invited_again() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob, carol] = stage.people(&server, ["alice", "bob", "carol"]).await;
+async fn mesh_of_three_survives_a_leave_and_a_new_invitation() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob, carol] = driver.signed_in(&server, ["alice", "bob", "carol"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, Media::Both).await;
+    alice.wait_media(1, Media::Both).await;
 
-    // The channel is not hers, so she is told who is there.
+    // Carol is no member of the channel, so her card names the members.
     alice.click("#people-button").await;
     alice.click("[data-invite=carol]").await;
-    carol.reads(".ring-card", "invites you to a call with bob").await;
+    carol.wait_text(".ring-card", "invites you to a call with bob").await;
     carol.click("[data-action=answer]").await;
-    for one in [&alice, &bob, &carol] {
-        one.receives(2, Media::Both).await;
+    for browser in [&alice, &bob, &carol] {
+        browser.wait_media(2, Media::Both).await;
     }
     bob.click("#leave").await;
-    alice.misses("[data-kind=peer][data-tile=bob]").await;
-    alice.receives(1, Media::Sound).await;
-    carol.receives(1, Media::Both).await;
+    alice.wait_absent("[data-kind=peer][data-tile=bob]").await;
+    alice.wait_media(1, Media::Audio).await;
+    carol.wait_media(1, Media::Both).await;
     bob.click("#call-close").await;
 
     alice.click("[data-invite=bob]").await;
     bob.click("[data-action=answer]").await;
-    for one in [&alice, &bob, &carol] {
-        one.receives(2, Media::Sound).await;
+    for browser in [&alice, &bob, &carol] {
+        browser.wait_media(2, Media::Audio).await;
     }
-    bob.receives(2, Media::Both).await;
+    bob.wait_media(2, Media::Both).await;
     server.assert_integrity();
-    stage.finish([&alice, &bob, &carol]).await;
+    driver.finish([&alice, &bob, &carol]).await;
 }
 
 #[tokio::test]
-async fn a_call_is_declined_and_another_is_not_answered() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn declined_and_unanswered_calls_end() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=decline]").await;
-    alice.sees("#call-ended-reason").await;
+    alice.wait_visible("#call-ended-reason").await;
     assert_eq!(server.value::<String>("SELECT outcome FROM call_history"), "declined");
 
     alice.click("#call-again").await;
-    bob.sees("[data-action=answer]").await;
+    bob.wait_visible("[data-action=answer]").await;
     server.age_invitations(60.0);
-    alice.sees("#call-ended-reason").await;
-    bob.misses("[data-action=answer]").await;
+    alice.wait_visible("#call-ended-reason").await;
+    bob.wait_absent("[data-action=answer]").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM call_history WHERE outcome = 'missed'"), 1);
-    bob.until("document.querySelector('[data-missed]').textContent === '1'").await;
-    stage.finish([&alice, &bob]).await;
+    bob.wait_until("document.querySelector('[data-missed]').textContent === '1'").await;
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn who_call_each_other_at_the_same_moment_talk() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
-    for (one, other) in [(&alice, "bob"), (&bob, "alice")] {
-        one.click(&format!("[data-person={other}]")).await;
-        one.sees("#call-video").await;
+async fn simultaneous_calls_become_one() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
+    for (browser, other) in [(&alice, "bob"), (&bob, "alice")] {
+        browser.click(&format!("[data-person={other}]")).await;
+        browser.wait_visible("#call-video").await;
     }
     tokio::join!(alice.click("#call-video"), bob.click("#call-video"));
-    alice.receives(1, Media::Both).await;
-    bob.receives(1, Media::Both).await;
+    alice.wait_media(1, Media::Both).await;
+    bob.wait_media(1, Media::Both).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 1);
-    stage.finish([&alice, &bob]).await;
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn a_page_that_is_loaded_anew_comes_back_to_its_call() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn reloaded_page_returns_to_its_call() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives(1, Media::Both).await;
+    alice.wait_media(1, Media::Both).await;
     bob.client.refresh().await.unwrap();
-    bob.receives(1, Media::Both).await;
-    alice.receives(1, Media::Both).await;
+    bob.wait_media(1, Media::Both).await;
+    alice.wait_media(1, Media::Both).await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
-    stage.finish([&alice, &bob]).await;
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn a_hang_up_typed_into_sqlite3_closes_both() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn ending_a_call_in_sqlite3_closes_both_pages() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=answer]").await;
-    alice.receives(1, Media::Sound).await;
+    alice.wait_media(1, Media::Audio).await;
     let status = Command::new("sqlite3")
         .args(["-cmd", ".timeout 5000"])
         .arg(server.db())
@@ -129,9 +129,9 @@ async fn a_hang_up_typed_into_sqlite3_closes_both() {
         .status()
         .unwrap();
     assert!(status.success());
-    for one in [&alice, &bob] {
-        one.sees("#call-ended-reason").await;
-        assert_eq!(one.arrived().await.connections, 0);
+    for browser in [&alice, &bob] {
+        browser.wait_visible("#call-ended-reason").await;
+        assert_eq!(browser.media_stats().await.connections, 0);
     }
-    stage.finish([&alice, &bob]).await;
+    driver.finish([&alice, &bob]).await;
 }

@@ -1,120 +1,120 @@
-//! Several devices of one person, and devices that somebody has turned off or never allowed.
+//! Several devices of one person, and microphones and cameras that are off or blocked.
 
 use serde_json::json;
 
 use crate::browser::Media;
-use crate::stage::Stage;
+use crate::driver::Driver;
 use crate::support::Server;
 
 #[tokio::test]
-async fn all_devices_of_a_person_ring_and_all_stop_when_one_answers_or_declines() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
-    let other = stage.person(&server, "bob", "/").await;
+async fn answering_or_declining_stops_the_ringing_on_all_devices() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
+    let other = driver.signed_in_at(&server, "bob", "/").await;
     alice.call("bob", "#call-voice").await;
-    for one in [&bob, &other] {
-        one.sees("[data-action=answer]").await;
+    for browser in [&bob, &other] {
+        browser.wait_visible("[data-action=answer]").await;
     }
     bob.click("[data-action=answer]").await;
-    bob.receives(1, Media::Sound).await;
-    other.misses("[data-action=answer]").await;
-    other.misses("#call").await;
+    bob.wait_media(1, Media::Audio).await;
+    other.wait_absent("[data-action=answer]").await;
+    other.wait_absent("#call").await;
 
-    // The call goes on at the other device, and the first one says so.
+    // The call moves to the other device, and the first one reports it.
     other.click("[data-person=alice]").await;
-    other.reads("[data-live]", "on another device").await;
+    other.wait_text("[data-live]", "on another device").await;
     other.click("[data-action=join]").await;
-    other.receives(1, Media::Sound).await;
-    alice.receives(1, Media::Sound).await;
-    bob.reads("#call-ended-reason", "another device").await;
-    assert_eq!(bob.arrived().await.connections, 0);
+    other.wait_media(1, Media::Audio).await;
+    alice.wait_media(1, Media::Audio).await;
+    bob.wait_text("#call-ended-reason", "another device").await;
+    assert_eq!(bob.media_stats().await.connections, 0);
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
     bob.click("#call-close").await;
     alice.click("#leave").await;
-    other.sees("#call-ended-reason").await;
+    other.wait_visible("#call-ended-reason").await;
     other.click("#call-close").await;
 
     alice.click("#call-again").await;
-    for one in [&bob, &other] {
-        one.sees("[data-action=answer]").await;
+    for browser in [&bob, &other] {
+        browser.wait_visible("[data-action=answer]").await;
     }
     other.click("[data-action=decline]").await;
-    bob.misses("[data-action=answer]").await;
-    alice.reads("#call-ended-reason", "declined").await;
-    stage.finish([&alice, &bob, &other]).await;
+    bob.wait_absent("[data-action=answer]").await;
+    alice.wait_text("#call-ended-reason", "declined").await;
+    driver.finish([&alice, &bob, &other]).await;
 }
 
 #[tokio::test]
-async fn who_mutes_is_not_heard_and_whose_camera_is_off_is_not_seen() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn mute_and_camera_off_stop_the_media() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer]").await;
-    bob.receives_where(1, Media::Both, |arrived| arrived.loudness > 0).await;
+    bob.wait_media_where(1, Media::Both, |stats| stats.energy > 0).await;
     let tile = "[data-kind=peer][data-tile=alice]";
 
     alice.click("#mute").await;
-    bob.sees(&format!("{tile} .tile-muted")).await;
-    bob.receives_no_more(|arrived| arrived.loudness).await;
+    bob.wait_visible(&format!("{tile} .tile-muted")).await;
+    bob.wait_media_stops(|stats| stats.energy).await;
     alice.click("#mute").await;
-    let silent = bob.arrived().await.loudness;
-    bob.until(&format!("!document.querySelector('{tile} .tile-muted').checkVisibility()")).await;
-    bob.receives_where(1, Media::Both, |arrived| arrived.loudness > silent).await;
+    let before = bob.media_stats().await.energy;
+    bob.wait_until(&format!("!document.querySelector('{tile} .tile-muted').checkVisibility()")).await;
+    bob.wait_media_where(1, Media::Both, |stats| stats.energy > before).await;
 
     alice.click("#camera").await;
-    bob.sees(&format!("{tile}:not(.with-picture)")).await;
-    bob.receives_no_more(|arrived| arrived.frames).await;
-    bob.receives(1, Media::Sound).await;
+    bob.wait_visible(&format!("{tile}:not(.with-video)")).await;
+    bob.wait_media_stops(|stats| stats.frames).await;
+    bob.wait_media(1, Media::Audio).await;
     alice.click("#camera").await;
-    bob.sees(&format!("{tile}.with-picture")).await;
-    bob.receives(1, Media::Both).await;
+    bob.wait_visible(&format!("{tile}.with-video")).await;
+    bob.wait_media(1, Media::Both).await;
 
-    // A camera that was never on needs another negotiation.
-    assert_eq!(alice.arrived().await.frames, 0);
+    // A camera turned on for the first time needs a negotiation.
+    assert_eq!(alice.media_stats().await.frames, 0);
     bob.click("#camera").await;
-    alice.receives(1, Media::Both).await;
-    alice.sees("[data-kind=peer][data-tile=bob].with-picture").await;
-    stage.finish([&alice, &bob]).await;
+    alice.wait_media(1, Media::Both).await;
+    alice.wait_visible("[data-kind=peer][data-tile=bob].with-video").await;
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn without_a_microphone_nobody_is_called_before_one_has_said_what_to_do() {
-    let (stage, server) = (Stage::open().await, Server::start());
+async fn blocked_microphone_is_reported_before_anything_rings() {
+    let (driver, server) = (Driver::start().await, Server::start());
     server.person("bob");
-    let alice = stage.browser_without_devices("alice").await;
-    alice.enter(&server, "/").await;
-    let bob = stage.person(&server, "bob", "/").await;
+    let alice = driver.browser_without_devices("alice").await;
+    alice.sign_in(&server, "/").await;
+    let bob = driver.signed_in_at(&server, "bob", "/").await;
     alice.call("bob", "#call-voice").await;
-    alice.reads("#no-microphone", "not allowed to use the microphone").await;
-    assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 0, "no ring time is burnt");
+    alice.wait_text("#no-microphone", "Access to the microphone is blocked").await;
+    assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 0, "nothing rings yet");
     alice.click("[data-answer=cancel]").await;
-    alice.misses("#call").await;
+    alice.wait_absent("#call").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls"), 0);
 
     alice.click("#call-voice").await;
     alice.click("[data-answer=listen]").await;
     bob.click("[data-action=answer-video]").await;
-    alice.receives_where(1, Media::Both, |arrived| arrived.loudness > 0).await;
-    bob.sees("[data-kind=peer][data-tile=alice] .tile-muted").await;
-    assert_eq!(bob.arrived().await.audio, 0, "there is nothing to hear");
-    stage.finish([&alice, &bob]).await;
+    alice.wait_media_where(1, Media::Both, |stats| stats.energy > 0).await;
+    bob.wait_visible("[data-kind=peer][data-tile=alice] .tile-muted").await;
+    assert_eq!(bob.media_stats().await.audio, 0, "alice sends no audio");
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn over_plain_http_the_page_says_why_there_is_no_microphone_and_lets_one_listen() {
-    let (stage, server) = (Stage::open().await, Server::start());
+async fn plain_http_is_explained_and_allows_listening() {
+    let (driver, server) = (Driver::start().await, Server::start());
     server.person("bob");
-    let alice = stage.browser("alice").await;
-    alice.enter_as(&server, &server.url.replace("127.0.0.1", Stage::INSECURE_NAME), "/").await;
+    let alice = driver.browser("alice").await;
+    alice.sign_in_at(&server, &server.url.replace("127.0.0.1", Driver::INSECURE_HOST), "/").await;
     assert_eq!(alice.script("return isSecureContext").await, json!(false));
-    let bob = stage.person(&server, "bob", "/").await;
+    let bob = driver.signed_in_at(&server, "bob", "/").await;
     bob.call("alice", "#call-video").await;
     alice.click("[data-action=answer]").await;
-    alice.reads("#no-microphone", "plain http").await;
+    alice.wait_text("#no-microphone", "plain HTTP").await;
     alice.click("[data-answer=listen]").await;
-    alice.receives(1, Media::Both).await;
-    // The browser says that one header of the page's counts over HTTPS only.
-    let complaints = alice.complaints().await;
-    assert!(complaints.iter().all(|one| one.contains("Cross-Origin-Opener-Policy")), "{complaints:?}");
-    stage.finish([&alice, &bob]).await;
+    alice.wait_media(1, Media::Both).await;
+    // The browser warns that this header needs HTTPS.
+    let errors = alice.console_errors().await;
+    assert!(errors.iter().all(|error| error.contains("Cross-Origin-Opener-Policy")), "{errors:?}");
+    driver.finish([&alice, &bob]).await;
 }

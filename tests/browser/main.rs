@@ -1,6 +1,6 @@
-//! Real calls between real browsers: Debian's Chromium, with its made-up camera and microphone, on a real server and file.
+//! Calls between browsers: Debian's Chromium, with its fake camera and microphone, and a server on a file.
 //!
-//! What is checked is what arrived, by the browsers' own statistics, and not what was clicked.
+//! The tests check the media received, by the browsers' WebRTC statistics.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,11 +10,11 @@ mod axe;
 mod browser;
 mod calls;
 mod devices;
+mod driver;
 mod faults;
 mod history;
 mod network;
 mod pictures;
 mod relay;
 mod screens;
-mod stage;
 mod views;

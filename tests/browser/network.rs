@@ -1,25 +1,25 @@
-//! HTTPS, other networks, and signals that come in another order.
+//! HTTPS, network changes, and signals that arrive out of order.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::browser::{Browser, Media};
-use crate::stage::Stage;
+use crate::driver::Driver;
 use crate::support::Server;
 
 #[tokio::test]
-async fn over_https_the_page_is_secure_and_so_is_its_cookie() {
-    let (stage, server) = (Stage::open().await, Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]));
+async fn https_makes_the_page_and_its_cookie_secure() {
+    let (driver, server) = (Driver::start().await, Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]));
     assert!(server.url.starts_with("https:"));
     server.run(&["user", "add", "alice"], "rabbit hole");
-    let bob = stage.person(&server, "bob", "/").await;
-    let alice = stage.browser("alice").await;
+    let bob = driver.signed_in_at(&server, "bob", "/").await;
+    let alice = driver.browser("alice").await;
     alice.client.goto(&server.url).await.unwrap();
-    alice.write("#username", "alice").await;
-    alice.write("#password", "rabbit hole").await;
+    alice.type_into("#username", "alice").await;
+    alice.type_into("#password", "rabbit hole").await;
     alice.click("#sign-in").await;
-    alice.sees("[data-view=lobby]").await;
-    let cookies = alice.command("Network.getCookies", json!({})).await["cookies"].take();
+    alice.wait_visible("[data-view=lobby]").await;
+    let cookies = alice.devtools("Network.getCookies", json!({})).await["cookies"].take();
     assert_eq!(cookies.as_array().unwrap().len(), 1, "{cookies}");
     for (name, value) in
         [("name", json!("session")), ("secure", json!(true)), ("httpOnly", json!(true)), ("sameSite", json!("Strict"))]
@@ -30,15 +30,15 @@ async fn over_https_the_page_is_secure_and_so_is_its_cookie() {
 
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    for one in [&alice, &bob] {
-        assert_eq!(one.script("return isSecureContext && location.protocol").await, json!("https:"));
-        one.receives(1, Media::Both).await;
+    for browser in [&alice, &bob] {
+        assert_eq!(browser.script("return isSecureContext && location.protocol").await, json!("https:"));
+        browser.wait_media(1, Media::Both).await;
     }
-    stage.finish([&alice, &bob]).await;
+    driver.finish([&alice, &bob]).await;
 }
 
-/// The names that a browser's newest connection has for its ends; an ICE restart gives new ones.
-async fn ends(browser: &Browser) -> Value {
+/// The ICE username fragments of the newest connection, local and remote; an ICE restart changes both.
+async fn ice_fragments(browser: &Browser) -> Value {
     browser
         .script(
             "const { localDescription, remoteDescription } = window.connections.at(-1);
@@ -47,43 +47,43 @@ async fn ends(browser: &Browser) -> Value {
         .await
 }
 
-/// What a browser says when its machine is on another network.
-const OTHER_NETWORK: &str = "window.dispatchEvent(new Event('online'))";
+/// The event of a network change.
+const NETWORK_CHANGE: &str = "window.dispatchEvent(new Event('online'))";
 
 #[tokio::test]
-async fn after_a_change_of_network_a_new_way_is_found_and_the_talk_goes_on() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn network_change_restarts_ice_and_the_call_continues() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
-    for one in [&alice, &bob] {
-        one.receives(1, Media::Both).await;
+    for browser in [&alice, &bob] {
+        browser.wait_media(1, Media::Both).await;
     }
-    // One after the other, and at last both at once, whose offers may cross.
+    // One after the other, then both at once: their offers may cross.
     for changed in [vec![&alice], vec![&bob], vec![&alice, &bob]] {
-        let before = ends(&bob).await;
-        for one in changed {
-            one.script(OTHER_NETWORK).await;
+        let before = ice_fragments(&bob).await;
+        for browser in changed {
+            browser.script(NETWORK_CHANGE).await;
         }
-        bob.until(&format!(
-            "window.connections.at(-1).remoteDescription && window.connections.at(-1).signalingState === 'stable' && \
-             [{}].every((name) => [window.connections.at(-1).localDescription, window.connections.at(-1).remoteDescription] \
-             .every(({{ sdp }}) => !sdp.includes(name)))",
+        bob.wait_until(&format!(
+            "(({{ localDescription, remoteDescription, signalingState }}) => \
+                 remoteDescription && signalingState === 'stable' && [{}].every((fragment) => \
+                     !localDescription.sdp.includes(fragment) && !remoteDescription.sdp.includes(fragment)))\
+             (window.connections.at(-1))",
             before.as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
         ))
         .await;
-        for one in [&alice, &bob] {
-            one.receives(1, Media::Both).await;
+        for browser in [&alice, &bob] {
+            browser.wait_media(1, Media::Both).await;
         }
-        let (here, there) = (ends(&alice).await, ends(&bob).await);
-        assert_eq!((&here[0], &here[1]), (&there[1], &there[0]), "both mean the same way");
+        let (here, there) = (ice_fragments(&alice).await, ice_fragments(&bob).await);
+        assert_eq!((&here[0], &here[1]), (&there[1], &there[0]), "both sides use the same connection");
     }
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
-    stage.finish([&alice, &bob]).await;
+    driver.finish([&alice, &bob]).await;
 }
 
-/// Two clients in one page, whose signals the test hands over: of each one all the candidates first, and then the description
-/// that they belong to.
+/// Two clients in one page. The test delivers each one's candidates before the description that they belong to.
 const CANDIDATES_FIRST: &str = r#"
     const done = arguments[0];
     (async () => {
@@ -98,7 +98,7 @@ const CANDIDATES_FIRST: &str = r#"
         for (const me of ["alice", "bob"]) {
             meshes[me] = new Mesh({
                 me, path: `/${me}`, iceServers: [], streams: { camera: camera.id },
-                equip: (peer) => me === "alice" && peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
+                addMedia: (peer) => me === "alice" && peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
             });
         }
         meshes.alice.connect("bob");
@@ -111,7 +111,7 @@ const CANDIDATES_FIRST: &str = r#"
             const [description, ...candidates] = sent;
             sent = [];
             if (description.type !== wanted || candidates.some(({ type }) => type !== "ice_candidate")) {
-                throw new Error(`another order: ${description.type}`);
+                throw new Error(`unexpected order: ${description.type}`);
             }
             for (const signal of [...candidates, description]) {
                 meshes[to].receive(signal);
@@ -122,25 +122,97 @@ const CANDIDATES_FIRST: &str = r#"
         return counts;
     })().then(done, (error) => done(String(error)));"#;
 
-/// Where the other side is, as each connection of a page was told.
-const TOLD: &str = r#"
+/// How many remote candidates each connection of the page has from signals.
+const SIGNALLED_CANDIDATES: &str = r#"
     const done = arguments[0];
-    Promise.all(window.connections.map((one) => one.getStats())).then((all) => done(all.map((stats) =>
-        [...stats.values()].filter(({ type, candidateType }) => type === "remote-candidate" && candidateType === "host").length)));"#;
+    const isSignalled = ({ type, candidateType }) => type === "remote-candidate" && candidateType === "host";
+    Promise.all(window.connections.map((connection) => connection.getStats())).then((all) =>
+        done(all.map((stats) => [...stats.values()].filter(isSignalled).length)));"#;
 
 #[tokio::test]
-async fn candidates_that_come_before_their_offer_are_kept_for_it() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let browser = stage.browser("alice").await;
+async fn early_candidates_wait_for_their_description() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let browser = driver.browser("alice").await;
     browser.client.goto(&server.url).await.unwrap();
-    browser.sees("#sign-in").await;
+    browser.wait_visible("#sign-in").await;
     let result = browser.client.execute_async(CANDIDATES_FIRST, vec![]).await.unwrap();
-    let counts: Vec<u64> = serde_json::from_value(result).expect("how many candidates there were");
+    let counts: Vec<u64> = serde_json::from_value(result).expect("candidate counts");
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     // Both ends of the connection are in this page.
-    browser.receives(2, Media::Picture).await;
-    // Somebody who had lost the candidates could still be found by the other side, at an address that nobody had told.
-    let told: Vec<u64> = serde_json::from_value(browser.client.execute_async(TOLD, vec![]).await.unwrap()).unwrap();
-    assert!(told.len() == 2 && told.iter().all(|count| *count > 0), "{told:?} of {counts:?}");
-    stage.finish([&browser]).await;
+    browser.wait_media(2, Media::Video).await;
+    // Without the candidates a connection could still come about, by peer-reflexive ones.
+    let signalled: Vec<u64> =
+        serde_json::from_value(browser.client.execute_async(SIGNALLED_CANDIDATES, vec![]).await.unwrap()).unwrap();
+    assert!(signalled.len() == 2 && signalled.iter().all(|count| *count > 0), "{signalled:?} of {counts:?}");
+    driver.finish([&browser]).await;
+}
+
+/// A mesh of ours, which is polite, and a client without sessions. Both restart ICE at once, so their offers cross.
+/// Returns whether the mesh keeps its connection.
+const CROSSING_OFFERS: &str = r#"
+    const done = arguments[0];
+    (async () => {
+        const { Mesh } = await import("/web/mesh.js");
+        const camera = await navigator.mediaDevices.getUserMedia({ video: true });
+        const other = new RTCPeerConnection();
+        let isMakingOffer = false;
+        let isIgnoringOffer = false;
+        const send = (type, payload) => setTimeout(() => mesh.receive({ from: "bob", type, payload }), 20);
+        const receive = async ({ type, payload }) => {
+            if (type === "ice_candidate") {
+                await other.addIceCandidate(payload).catch(() => {});
+                return;
+            }
+            isIgnoringOffer = type === "offer" && (isMakingOffer || other.signalingState !== "stable");
+            if (isIgnoringOffer) {
+                return;
+            }
+            await other.setRemoteDescription({ type, sdp: payload.sdp });
+            if (type === "offer") {
+                await other.setLocalDescription();
+                send("answer", other.localDescription.toJSON());
+            }
+        };
+        other.onicecandidate = ({ candidate }) => candidate && send("ice_candidate", candidate.toJSON());
+        other.onnegotiationneeded = async () => {
+            isMakingOffer = true;
+            await other.setLocalDescription();
+            isMakingOffer = false;
+            send("offer", other.localDescription.toJSON());
+        };
+        window.fetch = async (path, { body }) => {
+            setTimeout(() => receive(JSON.parse(body)), 20);
+            return new Response("{}");
+        };
+        const mesh = new Mesh({
+            me: "alice", path: "/alice", iceServers: [], streams: { camera: camera.id },
+            addMedia: (peer) => peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
+        });
+        const until = async (condition) => {
+            while (!condition()) {
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+        };
+        const fragments = () =>
+            [other.localDescription, other.remoteDescription].map((one) => one?.sdp.match(/a=ice-ufrag:(\S+)/)[1]);
+        const peer = mesh.connect("bob");
+        await until(() => peer.state === "connected" && other.connectionState === "connected");
+        const before = fragments();
+        mesh.restart();
+        other.restartIce();
+        await until(() => other.signalingState === "stable" && fragments().every((one) => !before.includes(one)));
+        await until(() => peer.state === "connected" && other.connectionState === "connected");
+        return { keeps: mesh.peers.get("bob") === peer, connections: window.connections.length };
+    })().then(done, (error) => done({ error: String(error) }));"#;
+
+#[tokio::test]
+async fn offers_that_cross_with_a_client_without_sessions_keep_the_connection() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let browser = driver.browser("alice").await;
+    browser.client.goto(&server.url).await.unwrap();
+    browser.wait_visible("#sign-in").await;
+    let result = browser.client.execute_async(CROSSING_OFFERS, vec![]).await.unwrap();
+    assert_eq!(result, json!({ "keeps": true, "connections": 2 }));
+    browser.wait_media(2, Media::Video).await;
+    driver.finish([&browser]).await;
 }

@@ -1,71 +1,71 @@
-//! Screens, on a call and without one.
+//! Screen sharing, in a call and outside.
 
 use crate::browser::Media;
-use crate::stage::Stage;
+use crate::driver::Driver;
 use crate::support::Server;
 
 #[tokio::test]
-async fn a_screen_is_shown_and_taken_over() {
-    let (stage, server) = (Stage::open().await, Server::start());
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
+async fn screen_share_is_taken_over() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.call("bob", "#call-voice").await;
     bob.click("[data-action=answer]").await;
-    alice.receives(1, Media::Sound).await;
-    assert_eq!(alice.arrived().await.frames, 0, "a voice call has no picture");
+    alice.wait_media(1, Media::Audio).await;
+    assert_eq!(alice.media_stats().await.frames, 0, "a voice call has no video");
 
-    for (sharer, watcher) in [(&alice, &bob), (&bob, &alice)] {
+    for (sharer, viewer) in [(&alice, &bob), (&bob, &alice)] {
         sharer.click("#screen").await;
-        watcher.receives(1, Media::Both).await;
+        viewer.wait_media(1, Media::Both).await;
         let video = format!("document.querySelector(\"[data-kind=screen][data-tile={}] video\")", sharer.name);
-        watcher.until(&format!("{video}?.videoWidth > 0 && {video}.currentTime > 0")).await;
+        viewer.wait_until(&format!("{video}?.videoWidth > 0 && {video}.currentTime > 0")).await;
         assert_eq!(server.value::<String>("SELECT screenshare_user FROM calls"), sharer.name);
     }
-    alice.until("document.querySelector('#screen').getAttribute('aria-pressed') === 'false'").await;
-    stage.finish([&alice, &bob]).await;
+    alice.wait_until("document.querySelector('#screen').getAttribute('aria-pressed') === 'false'").await;
+    driver.finish([&alice, &bob]).await;
 }
 
 #[tokio::test]
-async fn a_screen_outside_a_call_is_watched_also_by_who_comes_late_until_it_stops() {
-    let (stage, server) = (Stage::open().await, Server::start());
+async fn share_outside_a_call_serves_late_viewers_until_it_stops() {
+    let (driver, server) = (Driver::start().await, Server::start());
     for name in ["alice", "bob", "carol"] {
         server.person(name);
     }
     let team = server.private_channel(&["alice", "bob", "carol"]);
-    let [alice, bob] = stage.people(&server, ["alice", "bob"]).await;
-    for one in [&alice, &bob] {
-        one.click(&format!("[data-channel='{team}']")).await;
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
+    for browser in [&alice, &bob] {
+        browser.click(&format!("[data-channel='{team}']")).await;
     }
     alice.click("#share-screen").await;
-    alice.reads("[data-viewers]", "Nobody watches").await;
+    alice.wait_text("[data-viewers]", "0 viewers").await;
     bob.click("[data-action=watch]").await;
-    bob.receives(1, Media::Picture).await;
-    alice.reads("[data-viewers]", "1 person").await;
+    bob.wait_media(1, Media::Video).await;
+    alice.wait_text("[data-viewers]", "1 viewer").await;
 
-    // Her page was not there when the screen was first shown.
-    let carol = stage.person(&server, "carol", &format!("/#{team}")).await;
+    // Carol's page opens after the share began.
+    let carol = driver.signed_in_at(&server, "carol", &format!("/#{team}")).await;
     carol.click("[data-action=watch]").await;
-    carol.receives(1, Media::Picture).await;
-    bob.receives(1, Media::Picture).await;
-    alice.reads("[data-viewers]", "2 people").await;
-    assert_eq!(alice.arrived().await.frames, 0, "nothing comes back");
+    carol.wait_media(1, Media::Video).await;
+    bob.wait_media(1, Media::Video).await;
+    alice.wait_text("[data-viewers]", "2 viewers").await;
+    assert_eq!(alice.media_stats().await.frames, 0, "viewers send no video");
 
-    // Whoever closes it is no viewer any more, and the other watches on.
+    // One viewer closes, and the other one keeps watching.
     carol.click("#stop-watching").await;
-    alice.reads("[data-viewers]", "1 person").await;
-    bob.receives(1, Media::Picture).await;
+    alice.wait_text("[data-viewers]", "1 viewer").await;
+    bob.wait_media(1, Media::Video).await;
     carol.click("[data-action=watch]").await;
-    carol.receives(1, Media::Picture).await;
+    carol.wait_media(1, Media::Video).await;
 
     alice.click("[data-action=stop-share]").await;
-    for one in [&bob, &carol] {
-        one.misses("#watching").await;
-        one.reads("#notices", "no longer shown").await;
-        one.misses("[data-action=watch]").await;
-        one.until("window.connections.every(({ connectionState }) => connectionState === 'closed')").await;
+    for browser in [&bob, &carol] {
+        browser.wait_absent("#watching").await;
+        browser.wait_text("#notices", "has ended").await;
+        browser.wait_absent("[data-action=watch]").await;
+        browser.wait_until("window.connections.every(({ connectionState }) => connectionState === 'closed')").await;
     }
-    alice.sees("#share-screen").await;
+    alice.wait_visible("#share-screen").await;
     assert_eq!(server.value::<String>("SELECT group_concat(state) FROM screenshares"), "ended");
     assert_eq!(server.value::<i64>("SELECT count(*) FROM call_signals"), 0);
     server.assert_integrity();
-    stage.finish([&alice, &bob, &carol]).await;
+    driver.finish([&alice, &bob, &carol]).await;
 }

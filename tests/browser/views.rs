@@ -1,136 +1,136 @@
-//! Every view of the pages, one after the other.
+//! A tour of every view of both pages.
 
 use crate::browser::{Browser, Media};
-use crate::stage::Stage;
+use crate::driver::Driver;
 use crate::support::Server;
 
-/// How a view may look.
+/// A window size and colour scheme.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct Viewport {
     pub width: u32,
     pub height: u32,
     pub scheme: &'static str,
 }
 
-pub const LOOKS: [Look; 4] = [
-    Look { width: 1280, height: 800, scheme: "light" },
-    Look { width: 1280, height: 800, scheme: "dark" },
-    Look { width: 390, height: 844, scheme: "dark" },
-    Look { width: 390, height: 844, scheme: "light" },
+pub const VIEWPORTS: [Viewport; 4] = [
+    Viewport { width: 1280, height: 800, scheme: "light" },
+    Viewport { width: 1280, height: 800, scheme: "dark" },
+    Viewport { width: 390, height: 844, scheme: "dark" },
+    Viewport { width: 390, height: 844, scheme: "light" },
 ];
 
-/// Goes through every view in each look, with people who have a past, and has each seen.
-pub async fn tour(see: impl AsyncFn(&Browser, &str, Look)) {
-    let (stage, server) = (Stage::open().await, Server::start());
-    // It should ring, and people should stay, for as long as somebody looks, however busy the machine is.
+/// Visits every view, with people who have a call history, and calls `see` in each viewport.
+pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
+    let (driver, server) = (Driver::start().await, Server::start());
+    // Calls keep ringing and people stay on them, however slow the machine is.
     server.execute(
         "UPDATE settings SET value = 600 WHERE name = 'ringing_timeout';
          UPDATE settings SET value = 3600 WHERE name IN ('presence_timeout', 'gone_after')",
     );
-    let see = async |browser: &Browser, what: &str| {
-        for look in LOOKS {
-            browser.look(look).await;
-            see(browser, what, look).await;
+    let see = async |browser: &Browser, view: &str| {
+        for viewport in VIEWPORTS {
+            browser.set_viewport(viewport).await;
+            see(browser, view, viewport).await;
         }
-        browser.look(LOOKS[0]).await;
+        browser.set_viewport(VIEWPORTS[0]).await;
     };
-    let alice = stage.browser("alice").await;
+    let alice = driver.browser("alice").await;
     alice.client.goto(&server.url).await.unwrap();
-    alice.sees("#sign-in").await;
+    alice.wait_visible("#sign-in").await;
     see(&alice, "sign-in").await;
-    alice.write("#username", "alice").await;
-    alice.write("#password", "wrong").await;
+    alice.type_into("#username", "alice").await;
+    alice.type_into("#password", "wrong").await;
     alice.click("#sign-in").await;
-    alice.until("document.querySelector('#sign-in-error').textContent !== ''").await;
+    alice.wait_until("document.querySelector('#sign-in-error').textContent !== ''").await;
     see(&alice, "sign-in refused").await;
 
     for name in ["alice", "bob", "carol", "dave"] {
         server.person(name);
     }
     let team = server.private_channel(&["alice", "bob", "carol"]);
-    alice.enter(&server, "/").await;
-    alice.sees("[data-person=bob]").await;
-    see(&alice, "list, nothing chosen").await;
+    alice.sign_in(&server, "/").await;
+    alice.wait_visible("[data-person=bob]").await;
+    see(&alice, "lobby").await;
     alice.click("#open-history").await;
-    alice.sees("[data-history]").await;
+    alice.wait_visible("[data-history]").await;
     see(&alice, "history, empty").await;
-    past(&server, &team).await;
-    let [bob, carol] = stage.people(&server, ["bob", "carol"]).await;
-    bob.reads("[data-missed]", "1").await;
-    see(&bob, "list, a missed call").await;
+    create_history(&server, &team).await;
+    let [bob, carol] = driver.signed_in(&server, ["bob", "carol"]).await;
+    bob.wait_text("[data-missed]", "1").await;
+    see(&bob, "lobby, missed call").await;
     bob.click("#open-history").await;
-    bob.sees("[data-outcome]").await;
+    bob.wait_visible("[data-outcome]").await;
     see(&bob, "history").await;
     bob.click("#open-devices").await;
-    bob.sees("#devices[open]").await;
+    bob.wait_visible("#devices[open]").await;
     see(&bob, "devices").await;
     bob.click("[data-answer=done]").await;
 
     alice.click(&format!("[data-channel='{team}']")).await;
-    alice.sees("#call-video").await;
+    alice.wait_visible("#call-video").await;
     see(&alice, "conversation").await;
     alice.click("#call-video").await;
-    bob.sees("[data-action=answer]").await;
+    bob.wait_visible("[data-action=answer]").await;
     see(&bob, "ringing").await;
-    alice.sees("[data-kind=asked]").await;
+    alice.wait_visible("[data-kind=invited]").await;
     see(&alice, "calling").await;
     bob.click("[data-action=answer-video]").await;
     carol.click("[data-action=answer]").await;
-    for one in [&alice, &bob, &carol] {
-        one.receives(2, Media::Both).await;
+    for browser in [&alice, &bob, &carol] {
+        browser.wait_media(2, Media::Both).await;
     }
     see(&alice, "call of three").await;
     alice.click("#people-button").await;
-    alice.sees("#people-dialog[open]").await;
+    alice.wait_visible("#people-dialog[open]").await;
     see(&alice, "people").await;
     alice.click("#people-dialog [data-answer=done]").await;
     bob.click("#screen").await;
-    alice.until("document.querySelector('[data-kind=screen] video')?.videoWidth > 0").await;
-    see(&alice, "screen in a call").await;
+    alice.wait_until("document.querySelector('[data-kind=screen] video')?.videoWidth > 0").await;
+    see(&alice, "screen share in a call").await;
     carol.click("#leave").await;
-    alice.misses("[data-kind=peer][data-tile=carol]").await;
+    alice.wait_absent("[data-kind=peer][data-tile=carol]").await;
     bob.click("#screen").await;
-    alice.misses("[data-kind=screen]").await;
+    alice.wait_absent("[data-kind=screen]").await;
     see(&alice, "call of two").await;
     bob.click("#leave").await;
-    alice.sees("#call-ended-reason").await;
+    alice.wait_visible("#call-ended-reason").await;
     see(&alice, "ended").await;
-    for one in [&alice, &bob, &carol] {
-        one.click("#call-close").await;
+    for browser in [&alice, &bob, &carol] {
+        browser.click("#call-close").await;
     }
 
     bob.click(&format!("[data-channel='{team}']")).await;
     bob.click("#share-screen").await;
-    bob.sees("[data-action=stop-share]").await;
-    see(&bob, "screen shown").await;
+    bob.wait_visible("[data-action=stop-share]").await;
+    see(&bob, "own share").await;
     alice.click("[data-action=watch]").await;
-    alice.until("document.querySelector('#watched-screen').videoWidth > 0").await;
-    see(&alice, "screen watched").await;
+    alice.wait_until("document.querySelector('#watched-screen').videoWidth > 0").await;
+    see(&alice, "viewed share").await;
     alice.click("#stop-watching").await;
 
     alice.client.goto(&format!("{}/relay", server.url)).await.unwrap();
-    alice.sees("#places").await;
+    alice.wait_visible("#places").await;
     see(&alice, "relay").await;
     bob.client.goto(&format!("{}/relay", server.url)).await.unwrap();
     alice.click(&format!("[data-channel='{team}'] [data-action=call]")).await;
     bob.click(&format!("[data-channel='{team}'] [data-action=join]")).await;
     bob.click("#send").await;
-    alice.until("document.querySelector('[data-player=bob] video')?.videoWidth > 0").await;
-    see(&alice, "relay, on a call").await;
-    stage.finish([&alice, &bob, &carol]).await;
+    alice.wait_until("document.querySelector('[data-player=bob] video')?.videoWidth > 0").await;
+    see(&alice, "relay, call").await;
+    driver.finish([&alice, &bob, &carol]).await;
 }
 
-/// A call that was missed, one that was answered, one that was declined, and one of the channel's.
-async fn past(server: &Server, team: &str) {
+/// An answered, a declined and a missed call of alice and bob, and a call of the channel.
+pub async fn create_history(server: &Server, team: &str) {
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| server.person(name));
-    let talk = bob.call("dm:alice:bob").await;
-    alice.post(&format!("/calls/{talk}/accept")).await;
-    bob.post(&format!("/calls/{talk}/end")).await;
+    let answered = bob.call("dm:alice:bob").await;
+    alice.post(&format!("/calls/{answered}/accept")).await;
+    bob.post(&format!("/calls/{answered}/end")).await;
     let declined = alice.call("dm:alice:bob").await;
     bob.post(&format!("/calls/{declined}/reject")).await;
     let meeting = carol.call(team).await;
-    for one in [&alice, &bob] {
-        one.post(&format!("/calls/{meeting}/accept")).await;
+    for browser in [&alice, &bob] {
+        browser.post(&format!("/calls/{meeting}/accept")).await;
     }
     carol.post(&format!("/calls/{meeting}/end")).await;
     alice.call("dm:alice:bob").await;

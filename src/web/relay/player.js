@@ -1,28 +1,59 @@
-// Plays what somebody sends by way of the server: MediaSource is fed with the init segment and the clusters after it.
+// @ts-check
+// Plays relayed media: feeds a MediaSource with the init segment and the clusters after it.
 
 import { Refused, ServerGone, get, pause } from "../api.js";
+import { Emitter } from "../emitter.js";
 
-/** How often the server is asked for more, in milliseconds. */
-const PERIOD = 400;
+/** @import { MediaAnswer } from "../types.js" */
 
-/** Further behind than this, in seconds, playing jumps to what is new; so much is kept of what has been played. */
-const BEHIND = 3;
-const KEPT = 20;
+/** Milliseconds between reads. */
+const POLL_INTERVAL = 400;
 
-const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+/** Seconds behind the newest cluster after which playback skips ahead, and seconds of played media that are kept. */
+const LAG_MAX = 3;
+const KEPT_BEHIND = 20;
 
-export class Player extends EventTarget {
+/** @param {string} base64 */
+const decode = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
+/**
+ * Appends bytes to a SourceBuffer.
+ * @param {SourceBuffer} buffer
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @returns {Promise<void>} rejects if the browser cannot read them
+ */
+export function append(buffer, bytes) {
+  const listeners = new AbortController();
+  /** @type {Promise<void>} */
+  const appended = new Promise((resolve, reject) => {
+    const { signal } = listeners;
+    const fail = () => reject(new Error("The browser cannot read the recording."));
+    buffer.addEventListener("updateend", () => resolve(), { signal });
+    buffer.addEventListener("error", fail, { signal });
+    buffer.appendBuffer(bytes);
+  });
+  return appended.finally(() => listeners.abort());
+}
+
+/** @extends {Emitter<{ received: void, end: void }>} */
+export class Player extends Emitter {
   #video;
   #path;
+  /** @type {SourceBuffer | null} */
   #buffer = null;
+  /** The init segment being played, in base64. @type {string | null} */
   #init = null;
-  #after = -1;
-  #stopped = false;
+  #cursor = -1;
+  #isStopped = false;
 
-  /** Bytes that were played. */
+  /** Bytes received. */
   received = 0;
 
-  /** Plays `path`, a media route with its query but for `after`, in a video element. */
+  /**
+   * Plays until the share ends, or until `stop`.
+   * @param {HTMLVideoElement} video
+   * @param {string} path a media route with its query, except for `after`
+   */
   constructor(video, path) {
     super();
     this.#video = video;
@@ -31,48 +62,52 @@ export class Player extends EventTarget {
   }
 
   async #run() {
-    while (!this.#stopped) {
+    while (!this.#isStopped) {
       try {
-        const news = await get(`${this.#path}after=${this.#after}`);
-        await this.#take(news);
-        if (news.active === false) {
-          this.#stopped = true;
-          this.dispatchEvent(new Event("end"));
+        /** @type {MediaAnswer} */
+        const answer = await get(`${this.#path}after=${this.#cursor}`);
+        await this.#play(answer);
+        if (answer.active === false && !this.#isStopped) {
+          this.#isStopped = true;
+          this.emit("end");
         }
       } catch (error) {
         if (error instanceof Refused) {
           this.stop();
-          this.dispatchEvent(new CustomEvent("failed", { detail: error }));
-        } else if (!(error instanceof ServerGone) && !this.#stopped) {
-          console.warn("What was relayed cannot be played:", error);
+        } else if (!(error instanceof ServerGone) && !this.#isStopped) {
+          console.warn("Relayed media cannot be played:", error);
         }
       }
-      await pause(PERIOD);
+      await pause(POLL_INTERVAL);
     }
   }
 
-  async #take({ mime_type: type, init, chunks }) {
-    if (!init || this.#stopped) {
+  /** @param {MediaAnswer} answer */
+  async #play({ mime_type: type, init, chunks }) {
+    if (!init || this.#isStopped) {
       return;
     }
-    if (init !== this.#init) {
-      // A recording that was begun anew, perhaps of another kind.
-      await this.#open(type);
+    let buffer = this.#buffer;
+    if (!buffer || init !== this.#init) {
+      // A new recording, perhaps of another type.
+      buffer = await this.#open(type);
+      this.#buffer = buffer;
       this.#init = init;
-      await this.#append(bytesOf(init));
+      await append(buffer, decode(init));
     }
     for (const { seq, data } of chunks) {
-      const bytes = bytesOf(data);
-      await this.#append(bytes);
-      this.#after = seq;
+      const bytes = decode(data);
+      await append(buffer, bytes);
+      this.#cursor = seq;
       this.received += bytes.length;
     }
     if (chunks.length > 0) {
-      this.#keepUp();
-      this.dispatchEvent(new Event("received"));
+      this.#catchUp(buffer);
+      this.emit("received");
     }
   }
 
+  /** @param {string} type */
   async #open(type) {
     if (!MediaSource.isTypeSupported(type)) {
       throw new Error(`This browser cannot play ${type}.`);
@@ -82,43 +117,38 @@ export class Player extends EventTarget {
     URL.revokeObjectURL(this.#video.src);
     this.#video.src = URL.createObjectURL(source);
     await opened;
-    this.#buffer = source.addSourceBuffer(type);
-    // Clusters are put one behind the other, whatever was dropped between them.
-    this.#buffer.mode = "sequence";
+    const buffer = source.addSourceBuffer(type);
+    // Clusters are played back to back, whatever was dropped between them.
+    buffer.mode = "sequence";
+    return buffer;
   }
 
-  #append(bytes) {
-    return new Promise((resolve, reject) => {
-      this.#buffer.addEventListener("updateend", resolve, { once: true });
-      this.#buffer.addEventListener("error", () => reject(new Error("The browser cannot read the recording.")), { once: true });
-      this.#buffer.appendBuffer(bytes);
-    });
-  }
-
-  #keepUp() {
-    const { buffered } = this.#video;
+  /** @param {SourceBuffer} buffer */
+  #catchUp(buffer) {
+    const video = this.#video;
+    const { buffered, currentTime } = video;
     if (buffered.length === 0) {
       return;
     }
+    const begin = buffered.start(0);
     const end = buffered.end(buffered.length - 1);
-    const at = this.#video.currentTime;
-    if (at < buffered.start(0) || end - at > BEHIND) {
-      this.#video.currentTime = Math.max(buffered.start(0), end - 0.5);
+    if (currentTime < begin || end - currentTime > LAG_MAX) {
+      video.currentTime = Math.max(begin, end - 0.5);
     }
-    if (this.#video.paused) {
-      this.#video.play().catch(() => {
-        // With sound, a browser may want a click first; without, never.
-        this.#video.muted = true;
-        this.#video.play().catch(() => {});
+    if (video.paused) {
+      video.play().catch(() => {
+        // With sound, a browser may ask for a click first; muted, never.
+        video.muted = true;
+        video.play().catch(() => {});
       });
     }
-    if (at - buffered.start(0) > 2 * KEPT && !this.#buffer.updating) {
-      this.#buffer.remove(0, at - KEPT);
+    if (currentTime - begin > 2 * KEPT_BEHIND && !buffer.updating) {
+      buffer.remove(0, currentTime - KEPT_BEHIND);
     }
   }
 
   stop() {
-    this.#stopped = true;
+    this.#isStopped = true;
     URL.revokeObjectURL(this.#video.src);
     this.#video.removeAttribute("src");
     this.#video.load();

@@ -1,74 +1,96 @@
-// Sends a stream by way of the server: MediaRecorder records it, and each cluster of the recording is uploaded.
+// @ts-check
+// Uploads a stream: MediaRecorder records it, and each cluster of the recording is posted.
 
-import { insist, postBytes } from "../api.js";
+import { postBytes, retryWhileOffline } from "../api.js";
+import { Emitter } from "../emitter.js";
 import { Splitter } from "./webm.js";
 
-/** How often the recording is looked at, in milliseconds; a cluster begins with each key frame. */
-const SLICE = 250;
-const KEY_FRAMES = 1_000;
+/** Milliseconds between the recorder's pieces, and between key frames, each of which begins a cluster. */
+const PIECE_INTERVAL = 250;
+const KEY_FRAME_INTERVAL = 1_000;
 
 const TYPES = {
   video: ["video/webm;codecs=vp8,opus", "video/webm;codecs=vp9,opus", "video/webm"],
   audio: ["audio/webm;codecs=opus", "audio/webm"],
 };
 
-export class Recorder extends EventTarget {
+/** @extends {Emitter<{ sent: void, failed: unknown }>} */
+export class Recorder extends Emitter {
   #recorder;
   #path;
+  #mimeType;
   #splitter = new Splitter();
+  /** Uploads run one after the other, so that none overtakes another. */
   #sending = Promise.resolve();
-  #stopped = false;
+  #isStopped = false;
 
-  /** Bytes that the server has taken. */
+  /** Bytes that the server has stored. */
   sent = 0;
 
-  /** Uploads `stream` to `path`, a media route, until it is stopped. */
+  /**
+   * Records until `stop`.
+   * @param {MediaStream} stream
+   * @param {string} path a media route
+   */
   constructor(stream, path) {
     super();
     this.#path = path;
     const kind = stream.getVideoTracks().length > 0 ? "video" : "audio";
     const mimeType = TYPES[kind].find((type) => MediaRecorder.isTypeSupported(type));
     if (!mimeType) {
-      throw new Error("This browser cannot record WebM, which the relay is made of.");
+      throw new Error("This browser cannot record WebM, which the relay needs.");
     }
-    this.mimeType = mimeType;
-    this.#recorder = new MediaRecorder(stream, {
-      mimeType, videoBitsPerSecond: 900_000, audioBitsPerSecond: 48_000, videoKeyFrameIntervalDuration: KEY_FRAMES,
-    });
-    this.#recorder.ondataavailable = ({ data }) => this.#take(data);
-    this.#recorder.start(SLICE);
+    this.#mimeType = mimeType;
+    const options = {
+      mimeType,
+      videoBitsPerSecond: 900_000,
+      audioBitsPerSecond: 48_000,
+      videoKeyFrameIntervalDuration: KEY_FRAME_INTERVAL,
+    };
+    this.#recorder = new MediaRecorder(stream, options);
+    this.#recorder.ondataavailable = ({ data }) => this.#enqueue(data);
+    this.#recorder.start(PIECE_INTERVAL);
   }
 
-  /** One after the other, so that no upload overtakes another. */
-  #take(data) {
-    this.#sending = this.#sending.then(async () => {
-      if (this.#stopped) {
-        return;
-      }
-      const { init, clusters } = this.#splitter.push(new Uint8Array(await data.arrayBuffer()));
-      if (init) {
-        await this.#upload(`${this.#path}?init=1&mime=${encodeURIComponent(this.mimeType)}`, init);
-      }
-      for (const cluster of clusters) {
-        await this.#upload(this.#path, cluster);
-      }
-    }).catch((error) => {
-      if (!this.#stopped) {
-        this.stop();
-        this.dispatchEvent(new CustomEvent("failed", { detail: error }));
-      }
-    });
+  /** @param {Blob} piece */
+  #enqueue(piece) {
+    this.#sending = this.#sending
+      .then(() => this.#send(piece))
+      .catch((error) => {
+        if (!this.#isStopped) {
+          this.stop();
+          this.emit("failed", error);
+        }
+      });
   }
 
+  /** @param {Blob} piece */
+  async #send(piece) {
+    if (this.#isStopped) {
+      return;
+    }
+    const { init, clusters } = this.#splitter.push(new Uint8Array(await piece.arrayBuffer()));
+    if (init) {
+      await this.#upload(`${this.#path}?init=1&mime=${encodeURIComponent(this.#mimeType)}`, init);
+    }
+    for (const cluster of clusters) {
+      await this.#upload(this.#path, cluster);
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Uint8Array<ArrayBuffer>} bytes
+   */
   async #upload(path, bytes) {
-    await insist(() => postBytes(path, bytes), () => !this.#stopped);
+    await retryWhileOffline(() => postBytes(path, bytes), () => !this.#isStopped);
     this.sent += bytes.length;
-    this.dispatchEvent(new Event("sent"));
+    this.emit("sent");
   }
 
   stop() {
-    if (!this.#stopped) {
-      this.#stopped = true;
+    if (!this.#isStopped) {
+      this.#isStopped = true;
       this.#recorder.ondataavailable = null;
       if (this.#recorder.state !== "inactive") {
         this.#recorder.stop();

@@ -1,81 +1,90 @@
-// Where a WebM recording may be cut. A receiver who comes late needs the init segment (all before the first cluster), and can
-// begin with any whole cluster; MediaRecorder hands out bytes cut anywhere.
+// @ts-check
+// Splits a WebM recording into its init segment (everything before the first cluster) and whole clusters. A receiver
+// needs the init segment and can begin with any cluster. MediaRecorder cuts its pieces anywhere.
 //
-// EBML (RFC 8794): an element is an ID, a length and its content; a live recording leaves the lengths of the segment and of
-// its clusters open.
+// EBML (RFC 8794): an element is an id, a length and content. A live recording leaves the length of the segment and of
+// its clusters unknown.
 
 const SEGMENT = 0x18538067;
 const CLUSTER = 0x1f43b675;
-/** An open length: all bits of it are set. */
-const OPEN = -1;
+
+/** A length with all bits set. */
+const UNKNOWN = -1;
+
+/** @typedef {{ init: Uint8Array<ArrayBuffer> | null, clusters: Uint8Array<ArrayBuffer>[] }} Parts */
 
 export class Splitter {
+  /** @type {Uint8Array<ArrayBuffer>} */
   #bytes = new Uint8Array(0);
-  /** Where the element begins that is read next. */
+  /** Where the next element begins. */
   #at = 0;
   #hasInit = false;
 
-  /** Takes more of the recording; answers what is whole now: `{init, clusters}`, of which init comes once. */
+  /**
+   * @param {Uint8Array} more the next piece of the recording
+   * @returns {Parts} what is complete now; `init` comes once
+   */
   push(more) {
     const bytes = new Uint8Array(this.#bytes.length + more.length);
     bytes.set(this.#bytes);
     bytes.set(more, this.#bytes.length);
     this.#bytes = bytes;
-    const whole = { init: null, clusters: [] };
+    /** @type {Parts} */
+    const parts = { init: null, clusters: [] };
     for (let header = this.#header(); header; header = this.#header()) {
       const { id, length, size } = header;
       if (id === CLUSTER && this.#at > 0) {
-        this.#cut(whole);
+        this.#cut(parts);
       }
-      // The segment is entered, and so is a cluster without a length: what follows are their children, one after the other.
-      const enter = id === SEGMENT || length === OPEN;
-      const next = this.#at + size + (enter ? 0 : length);
+      // The segment and a cluster of unknown length are entered: their children follow one after the other.
+      const isEntered = id === SEGMENT || length === UNKNOWN;
+      const next = this.#at + size + (isEntered ? 0 : length);
       if (next > this.#bytes.length) {
         break;
       }
       this.#at = next;
     }
-    return whole;
+    return parts;
   }
 
-  /** The last cluster, when the recording is over. */
-  end() {
-    const rest = this.#bytes.slice(0, this.#at);
-    return this.#hasInit && rest.length > 0 ? [rest] : [];
-  }
-
-  #cut(whole) {
+  /** @param {Parts} parts */
+  #cut(parts) {
     const part = this.#bytes.slice(0, this.#at);
     this.#bytes = this.#bytes.slice(this.#at);
     this.#at = 0;
     if (this.#hasInit) {
-      whole.clusters.push(part);
+      parts.clusters.push(part);
     } else {
       this.#hasInit = true;
-      whole.init = part;
+      parts.init = part;
     }
   }
 
-  /** ID and length of the element at hand, and the bytes that they take; null if they have not all come. */
+  /** Id and length of the next element, and the size of both in bytes; null if they are incomplete. */
   #header() {
     const id = this.#number(this.#at, false);
     const length = id && this.#number(this.#at + id.size, true);
     return length ? { id: id.value, length: length.value, size: id.size + length.size } : null;
   }
 
-  /** A number of variable size: as many bytes follow the first as it has zeros in front. */
+  /**
+   * A number of variable size: the first byte has as many leading zeros as bytes follow it.
+   * @param {number} at
+   * @param {boolean} isLength a length drops the marker bit, an id keeps it
+   */
   #number(at, isLength) {
     const first = this.#bytes[at];
     const size = first === undefined ? 0 : Math.clz32(first) - 23;
     if (size === 0 || size > 8 || at + size > this.#bytes.length) {
       return null;
     }
-    let value = isLength ? first & (0xff >> size) : first;
-    let open = value === 0xff >> size;
+    const mask = 0xff >> size;
+    let value = isLength ? first & mask : first;
+    let isUnknown = value === mask;
     for (const byte of this.#bytes.subarray(at + 1, at + size)) {
       value = value * 256 + byte;
-      open &&= byte === 0xff;
+      isUnknown &&= byte === 0xff;
     }
-    return { value: isLength && open ? OPEN : value, size };
+    return { value: isLength && isUnknown ? UNKNOWN : value, size };
   }
 }

@@ -1,101 +1,143 @@
-// The microphone, the camera and the speaker: opening them, and choosing among several.
+// @ts-check
+// Opening the microphone and the camera for a call, and the dialog to choose devices.
 
-import { DeviceError, canChooseSpeaker, choose, chosen, devices } from "../devices.js";
-import { ask, button, h, notify, say } from "../dom.js";
+import { messageOf } from "../api.js";
+import { DeviceError, canChooseSpeaker, chooseDevice, chosenDevice, listDevices } from "../devices.js";
+import { askInDialog, button, capitalised, h, notify, rememberFocus, setText } from "../dom.js";
 import { Media } from "../media.js";
-import { audio, joined } from "../sound.js";
+import { audioContext, joinedTone } from "../sound.js";
 
-/** Opens what I send. Without a microphone somebody may still want to listen; answers null if not. */
+/** @import { DeviceKind } from "../types.js" */
+
+/**
+ * Opens what I send. Without a microphone, asks whether to join only to listen.
+ * @param {boolean} video
+ * @returns {Promise<Media | null>} null if the person cancels
+ */
 export async function openMedia(video, muted = false) {
   const media = new Media();
   media.muted = muted;
-  for (let open = false; !open; ) {
-    try {
-      await media.openMicrophone();
-      open = true;
-    } catch (error) {
-      if (!(error instanceof DeviceError)) {
-        throw error;
-      }
-      const answer = await ask({
-        id: "no-microphone",
-        title: "The microphone cannot be used",
-        body: [h("p", { role: "alert" }, error.message)],
-        buttons: [
-          { value: "cancel", text: "Cancel" },
-          { value: "listen", text: "Only listen" },
-          { value: "again", text: "Try again", class: "primary" },
-        ],
-      });
-      if (answer === "listen") {
-        open = true;
-      } else if (answer !== "again") {
-        return null;
-      }
-    }
+  if (!(await openMicrophoneOrAsk(media))) {
+    return null;
   }
   if (video) {
-    await media.openCamera().catch((error) => notify(error.message, { urgent: true }));
+    await media.openCamera().catch((error) => notify(messageOf(error), { urgent: true }));
   }
   return media;
 }
 
-/** A dialog; `changed(what)` is told when somebody has chosen another microphone, camera or speaker. */
-export async function chooseDevices(changed) {
-  const before = document.activeElement;
-  const fields = [];
-  const note = h("p", { class: "quiet" });
-  for (const what of ["microphone", "camera", ...(canChooseSpeaker() ? ["speaker"] : [])]) {
-    const select = h("select", {
-      id: `choose-${what}`,
-      onchange: async () => {
-        choose(what, select.value);
-        if (what === "speaker") {
-          await audio().setSinkId?.(select.value).catch(() => {});
-        }
-        changed(what);
-      },
-    });
-    fields.push({ what, select });
-  }
-
-  async function fill() {
-    let unnamed = false;
-    for (const { what, select } of fields) {
-      const found = await devices(what).catch(() => []);
-      unnamed ||= found.length === 0;
-      select.replaceChildren(
-        h("option", { value: "" }, found.length > 0 ? "System default" : "None found"),
-        ...found.filter(({ id }) => id !== "default").map(({ id, label }) => h("option", { value: id, selected: id === chosen(what) }, label)),
-      );
+/**
+ * @param {Media} media
+ * @returns {Promise<boolean>} false if the person cancels
+ */
+async function openMicrophoneOrAsk(media) {
+  for (;;) {
+    try {
+      await media.openMicrophone();
+      return true;
+    } catch (error) {
+      if (!(error instanceof DeviceError)) {
+        throw error;
+      }
+      const answer = await askWithoutMicrophone(error.message);
+      if (answer !== "again") {
+        return answer === "listen";
+      }
     }
-    say(note, !isSecureContext
-      ? "This page came over plain http, so the browser keeps devices from it. Open it over https."
-      : unnamed ? "What is not listed appears once the browser has let this page use it: begin a call, or plug it in." : "");
   }
+}
 
+/** @param {string} reason */
+const askWithoutMicrophone = (reason) =>
+  askInDialog({
+    id: "no-microphone",
+    title: "No access to the microphone",
+    body: [h("p", { role: "alert" }, reason)],
+    buttons: [
+      { value: "cancel", text: "Cancel" },
+      { value: "listen", text: "Join without microphone" },
+      { value: "again", text: "Try again", class: "primary" },
+    ],
+  });
+
+/**
+ * Shows the dialog.
+ * @param {(kind: DeviceKind) => void} onChoice
+ */
+export async function chooseDevices(onChoice) {
+  const restoreFocus = rememberFocus();
+  const note = h("p", { class: "quiet" });
+  /** @type {DeviceKind[]} */
+  const kinds = canChooseSpeaker() ? ["microphone", "camera", "speaker"] : ["microphone", "camera"];
+  const fields = kinds.map((kind) => ({ kind, select: deviceSelect(kind, onChoice) }));
   const dialog = h(
     "dialog",
     { id: "devices", class: "dialog", "aria-labelledby": "devices-title" },
     h("h2", { id: "devices-title" }, "Devices"),
-    fields.map(({ what, select }) =>
-      h("div", { class: "field" }, h("label", { for: select.id }, what[0].toUpperCase() + what.slice(1)), select)),
+    fields.map(({ kind, select }) =>
+      h("div", { class: "field" }, h("label", { for: select.id }, capitalised(kind)), select)),
     note,
     h(
       "div",
       { class: "row end" },
-      button({ text: "Play a sound", icon: "sound", onclick: joined }),
+      button({ text: "Test speaker", icon: "sound", onclick: joinedTone }),
       button({ text: "Done", class: "primary", "data-answer": "done", onclick: () => dialog.close() }),
     ),
   );
-  const refill = () => fill();
-  navigator.mediaDevices?.addEventListener("devicechange", refill);
+
+  const fill = async () => {
+    const counts = await Promise.all(fields.map(({ kind, select }) => fillSelect(kind, select)));
+    setText(note, hint(counts));
+  };
+  navigator.mediaDevices?.addEventListener("devicechange", fill);
   dialog.addEventListener("close", () => {
-    navigator.mediaDevices?.removeEventListener("devicechange", refill);
+    navigator.mediaDevices?.removeEventListener("devicechange", fill);
     dialog.remove();
-    before?.focus?.();
+    restoreFocus();
   });
   document.body.append(dialog);
   await fill();
   dialog.showModal();
+}
+
+/**
+ * @param {DeviceKind} kind
+ * @param {(kind: DeviceKind) => void} onChoice
+ */
+function deviceSelect(kind, onChoice) {
+  const onchange = async () => {
+    chooseDevice(kind, select.value);
+    if (kind === "speaker") {
+      /** @type {AudioContext & { setSinkId?: (id: string) => Promise<void> }} */
+      const context = audioContext();
+      await context.setSinkId?.(select.value).catch(() => {});
+    }
+    onChoice(kind);
+  };
+  const select = h("select", { id: `choose-${kind}`, onchange });
+  return select;
+}
+
+/**
+ * @param {DeviceKind} kind
+ * @param {HTMLSelectElement} select
+ * @returns {Promise<number>} how many devices there are
+ */
+async function fillSelect(kind, select) {
+  const found = await listDevices(kind).catch(() => []);
+  const options = found
+    .filter(({ id }) => id !== "default")
+    .map(({ id, label }) => h("option", { value: id, selected: id === chosenDevice(kind) }, label));
+  select.replaceChildren(h("option", { value: "" }, found.length > 0 ? "System default" : "None found"), ...options);
+  return found.length;
+}
+
+/** @param {number[]} counts of devices by kind */
+function hint(counts) {
+  if (!isSecureContext) {
+    return "This page was loaded over plain HTTP, so the browser hides devices. Open it over HTTPS.";
+  }
+  return counts.includes(0)
+    ? "Missing devices appear once the browser has granted access: start a call, or plug the device in."
+    : "";
 }

@@ -1,84 +1,119 @@
-// Finished calls, newest first, as seen from my side.
+// @ts-check
+// Finished calls, newest first, from my side.
 
-import { get } from "../api.js";
-import { button, clock, day, h, say } from "../dom.js";
+import { get, messageOf } from "../api.js";
+import { button, formatDuration, formatTime, h, setText } from "../dom.js";
 import { icon } from "../icons.js";
 
-const PAGE = 20;
+/** @import { Store } from "../store.js" */
+/** @import { PastCall } from "../types.js" */
 
-/** A list that loads itself: of one channel, or of all with null. `reload()` begins anew. */
-export function historyList(picture, channel) {
-  const rows = h("ol", { class: "history", "data-history": channel ?? "all" });
-  const words = h("p", { class: "quiet" }, "Loading…");
-  // A channel's own calls stand below other things; of all calls there is nothing else to see.
-  const note = channel ? words : h("div", { class: "empty" }, icon("history"), words);
-  const more = button({ text: "Show older calls", class: "plain", "data-action": "older", hidden: true, onclick: () => load() });
-  let last = null;
-  let loading = 0;
+const PAGE_SIZE = 20;
 
-  async function load() {
-    const mine = (loading += 1);
-    const query = new URLSearchParams({ limit: PAGE });
-    if (channel) {
-      query.set("channel", channel);
+/** A list that loads itself, of one channel or, with null, of all channels. */
+export class HistoryList {
+  #store;
+  #channel;
+  #rows;
+  #message = h("p", { class: "quiet" }, "Loading…");
+  #note;
+  #more = button({ text: "Older calls", class: "plain", "data-action": "older", hidden: true });
+  /** @type {string | null} */
+  #oldest = null;
+  /** Answers of earlier requests are dropped. */
+  #request = 0;
+
+  /**
+   * @param {Store} store
+   * @param {string | null} channel
+   */
+  constructor(store, channel) {
+    this.#store = store;
+    this.#channel = channel;
+    this.#rows = h("ol", { class: "history", "data-history": channel ?? "all" });
+    // Below a channel's other content the message is a line; on its own it fills the pane.
+    this.#note = channel ? this.#message : h("div", { class: "empty" }, icon("history"), this.#message);
+    this.#more.onclick = () => this.#load();
+    this.element = h("div", {}, this.#rows, this.#note, this.#more);
+    this.#load();
+  }
+
+  async #load() {
+    this.#request += 1;
+    const request = this.#request;
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
+    if (this.#channel) {
+      query.set("channel", this.#channel);
     }
-    if (last) {
-      query.set("before", last);
+    if (this.#oldest) {
+      query.set("before", this.#oldest);
     }
     try {
+      /** @type {PastCall[]} */
       const calls = await get(`/calls/history?${query}`);
-      if (mine !== loading) {
-        return;
+      if (request === this.#request) {
+        this.#append(calls);
       }
-      rows.append(...calls.map((call) => row(picture, call, channel === null)));
-      last = calls.at(-1)?.call_id ?? last;
-      more.hidden = calls.length < PAGE;
-      note.hidden = rows.children.length > 0;
-      say(words, "No calls yet.");
     } catch (error) {
-      say(words, error.message);
-      note.hidden = false;
+      setText(this.#message, messageOf(error));
+      this.#note.hidden = false;
     }
   }
 
-  function reload() {
-    last = null;
-    loading += 1;
-    rows.replaceChildren();
-    return load();
+  /** @param {PastCall[]} calls */
+  #append(calls) {
+    this.#rows.append(...calls.map((call) => historyRow(this.#store, call, this.#channel === null)));
+    this.#oldest = calls.at(-1)?.call_id ?? this.#oldest;
+    this.#more.hidden = calls.length < PAGE_SIZE;
+    this.#note.hidden = this.#rows.children.length > 0;
+    setText(this.#message, "No calls yet.");
   }
 
-  load();
-  return { element: h("div", {}, rows, note, more), reload };
+  reload() {
+    this.#oldest = null;
+    this.#rows.replaceChildren();
+    return this.#load();
+  }
 }
 
-const WORDS = {
+/** The icon of an outcome, for incoming and outgoing calls, and its word. @type {Record<string, string[]>} */
+const OUTCOMES = {
   answered: ["incoming", "outgoing", "Answered"],
   missed: ["missed", "outgoing", "Missed"],
   declined: ["incoming", "outgoing", "Declined"],
   cancelled: ["missed", "outgoing", "Cancelled"],
 };
 
-function row(picture, call, withChannel) {
-  const mine = call.initiator === picture.me;
-  const [theirs, ours, word] = WORDS[call.outcome] ?? ["incoming", "outgoing", call.outcome];
-  const missed = call.outcome === "missed" && !mine;
-  const outcome = call.outcome === "missed" && mine ? "Nobody answered" : word;
-  const length = call.duration === null ? "" : ` · ${clock(call.duration)}`;
-  const who = mine ? "You called" : `${call.initiator} called`;
-  const where = withChannel ? picture.title(call.channel) : who;
-  // Of two people it is clear who called, if it was not me.
-  const about = withChannel && where !== call.initiator ? `${who} · ` : "";
+/**
+ * @param {Store} store
+ * @param {PastCall} call
+ * @param {boolean} withChannel
+ */
+function historyRow(store, call, withChannel) {
+  const isMine = call.initiator === store.me;
+  const [incomingIcon, outgoingIcon, word] = OUTCOMES[call.outcome] ?? ["incoming", "outgoing", call.outcome];
+  const outcome = call.outcome === "missed" && isMine ? "No answer" : word;
+  const caller = isMine ? "You called" : `${call.initiator} called`;
+  const title = withChannel ? store.title(call.channel) : caller;
+  const details = [outcome];
+  if (withChannel && title !== call.initiator) {
+    details.unshift(caller);
+  }
+  if (call.duration !== null) {
+    details.push(formatDuration(call.duration));
+  }
+  const started = new Date(call.started_ts * 1000);
+  const isMissed = call.outcome === "missed" && !isMine;
   return h(
     "li",
-    { class: missed ? "missed" : "", "data-outcome": call.outcome, "data-call": call.call_id },
-    icon(mine ? ours : theirs),
+    { class: isMissed ? "missed" : "", "data-outcome": call.outcome, "data-call": call.call_id },
+    icon(isMine ? outgoingIcon : incomingIcon),
     h(
       "div",
       { class: "grow" },
-      withChannel ? h("a", { href: `#${encodeURIComponent(call.channel)}` }, where) : h("strong", {}, where),
-      h("p", { class: "quiet" }, `${about}${outcome}${length}`),
+      withChannel ? h("a", { href: `#${encodeURIComponent(call.channel)}` }, title) : h("strong", {}, title),
+      h("p", { class: "quiet" }, details.join(" · ")),
     ),
-    h("time", { class: "quiet", datetime: new Date(call.started_ts * 1000).toISOString() }, day(call.started_ts)),
+    h("time", { class: "quiet", datetime: started.toISOString() }, formatTime(call.started_ts)),
   );
 }

@@ -1,124 +1,184 @@
-// What rings for me: a card for each call, with the ways to answer it.
+// @ts-check
+// Incoming calls: a card for each, with the ways to answer it.
 
-import { avatar, button, h, list, say } from "../dom.js";
-import { knock, ring } from "../sound.js";
+import { avatar, button, byId, h, keyedList, setButtonText } from "../dom.js";
+import { callWaitingTone, ringtone } from "../sound.js";
+
+/** @import { Store } from "../store.js" */
+/** @import { IncomingCall } from "../types.js" */
+
+/**
+ * @typedef {object} RingingActions
+ * @property {(id: string, video: boolean) => void} answer
+ * @property {(id: string) => void} decline
+ */
 
 export class Ringing {
-  #element = document.getElementById("ringing");
-  #stop = null;
-  #quiet = false;
-  #notes = new Map();
-  #title = document.title;
-  #before = null;
+  #store;
+  #actions;
+  #element = byId("ringing");
+  /** @type {(() => void) | null} */
+  #stopTone = null;
+  #isToneQuiet = false;
+  /** @type {Map<string, Notification | null>} */
+  #notifications = new Map();
+  #pageTitle = document.title;
+  /** @type {Element | null} */
+  #focusBefore = null;
 
-  /** `act` holds `answer(id, video)` and `decline(id)`. */
-  constructor(picture, act) {
-    this.picture = picture;
-    this.act = act;
+  /**
+   * @param {Store} store
+   * @param {RingingActions} actions
+   */
+  constructor(store, actions) {
+    this.#store = store;
+    this.#actions = actions;
   }
 
-  /** Rings for these calls; `talking` makes it gentle. */
-  renew(calls, talking) {
-    const known = this.#element.children.length;
-    list(this.#element, calls, {
-      key: ({ call_id: id }) => id,
-      make: (call) => this.#card(call),
-      renew: (element) => say(element.querySelector("[data-action=answer] span"), talking ? "Hang up and answer" : "Answer"),
-    });
-    if (calls.length > known && !this.#isTyping()) {
-      // The card has the focus, not a button of it: a key that was meant for something else answers nothing.
-      this.#before ??= document.activeElement;
-      this.#element.lastChild.focus();
-    } else if (calls.length === 0 && known > 0) {
-      if (document.activeElement === document.body) {
-        this.#before?.focus?.();
+  /**
+   * @param {IncomingCall[]} calls
+   * @param {boolean} isOnCall on a call, another one only signals that it waits
+   */
+  render(calls, isOnCall) {
+    const before = this.#element.children.length;
+    keyedList(this.#element, calls, ({ call_id: id }) => id, (call) => this.#card(call, isOnCall));
+    this.#moveFocus(before, calls.length);
+    this.#playTone(calls.length > 0, isOnCall);
+    this.#showNotifications(calls);
+    document.title = calls.length > 0 ? `${calls[0].initiator} is calling` : this.#pageTitle;
+  }
+
+  /**
+   * @param {number} before
+   * @param {number} now
+   */
+  #moveFocus(before, now) {
+    const isTyping = document.activeElement?.matches("input, select, textarea, dialog *") ?? false;
+    const last = this.#element.lastElementChild;
+    if (now > before && !isTyping && last instanceof HTMLElement) {
+      // The card gets the focus, not its button: a key meant for something else must not answer.
+      this.#focusBefore ??= document.activeElement;
+      last.focus();
+    } else if (now === 0 && before > 0) {
+      if (document.activeElement === document.body && this.#focusBefore instanceof HTMLElement) {
+        this.#focusBefore.focus();
       }
-      this.#before = null;
+      this.#focusBefore = null;
     }
-    this.#sound(calls.length > 0, talking);
-    this.#notify(calls);
-    document.title = calls.length > 0 ? `${calls[0].initiator} is calling` : this.#title;
   }
 
-  #isTyping() {
-    return document.activeElement?.matches("input, select, textarea, dialog *") ?? false;
-  }
-
-  #words(initiator, channel) {
-    const members = this.picture.members(channel);
-    if (!members.includes(this.picture.me)) {
+  /** @param {IncomingCall} call */
+  #description({ initiator, channel }) {
+    const members = this.#store.members(channel);
+    if (!members.includes(this.#store.me ?? "")) {
       const others = members.filter((name) => name !== initiator);
       return `invites you to a call${others.length > 0 ? ` with ${others.join(", ")}` : ""}`;
     }
-    return channel.startsWith("dm:") && members.length === 2 ? "is calling you" : `is calling ${this.picture.title(channel)}`;
+    return this.#store.isPair(channel) ? "is calling you" : `is calling ${this.#store.title(channel)}`;
   }
 
-  #card({ call_id: id, initiator, channel }) {
-    return h(
+  /**
+   * @param {IncomingCall} call
+   * @param {boolean} isOnCall
+   */
+  #card(call, isOnCall) {
+    const { call_id: id, initiator, channel } = call;
+    const answer = (/** @type {boolean} */ video) => () => this.#actions.answer(id, video);
+    const answerButton = button({
+      icon: "phone",
+      text: "Answer",
+      class: "answer",
+      "data-action": "answer",
+      onclick: answer(false),
+    });
+    const element = h(
       "section",
       {
-        class: "ring-card", role: "alertdialog", tabindex: "-1", "data-call": id, "data-ringing": channel,
-        "aria-labelledby": `ring-${id}`, "aria-describedby": `ring-text-${id}`,
+        class: "ring-card",
+        role: "alertdialog",
+        tabindex: "-1",
+        "data-call": id,
+        "data-ringing": channel,
+        "aria-labelledby": `ring-${id}`,
+        "aria-describedby": `ring-text-${id}`,
       },
       avatar(initiator, "large pulse"),
       h(
         "div",
         { class: "grow" },
         h("h2", { id: `ring-${id}` }, initiator),
-        h("p", { class: "quiet", id: `ring-text-${id}` }, this.#words(initiator, channel)),
+        h("p", { class: "quiet", id: `ring-text-${id}` }, this.#description(call)),
       ),
       h(
         "div",
         { class: "row" },
-        button({ icon: "phone", text: "Answer", class: "answer", "data-action": "answer", onclick: () => this.act.answer(id, false) }),
-        button({ icon: "video", label: "Answer with camera", class: "answer", "data-action": "answer-video", onclick: () => this.act.answer(id, true) }),
-        button({ icon: "hangup", label: "Decline", class: "danger", "data-action": "decline", onclick: () => this.act.decline(id) }),
+        answerButton,
+        button({
+          icon: "video",
+          label: "Answer with video",
+          class: "answer",
+          "data-action": "answer-video",
+          onclick: answer(true),
+        }),
+        button({
+          icon: "hangup",
+          label: "Decline",
+          class: "danger",
+          "data-action": "decline",
+          onclick: () => this.#actions.decline(id),
+        }),
       ),
     );
+    return { element, render: () => setButtonText(answerButton, isOnCall ? "Hang up and answer" : "Answer") };
   }
 
-  #sound(wanted, quiet) {
-    if (this.#stop && (!wanted || quiet !== this.#quiet)) {
-      this.#stop();
-      this.#stop = null;
+  /**
+   * @param {boolean} isRinging
+   * @param {boolean} isQuiet
+   */
+  #playTone(isRinging, isQuiet) {
+    if (!isRinging || isQuiet !== this.#isToneQuiet) {
+      this.#stopTone?.();
+      this.#stopTone = null;
     }
-    if (wanted && !this.#stop) {
-      this.#quiet = quiet;
-      this.#stop = quiet ? knock() : ring();
+    if (isRinging && !this.#stopTone) {
+      this.#isToneQuiet = isQuiet;
+      this.#stopTone = isQuiet ? callWaitingTone() : ringtone();
       if (navigator.userActivation?.hasBeenActive) {
         navigator.vibrate?.([300, 150, 300]);
       }
     }
   }
 
-  #notify(calls) {
-    const ids = new Set(calls.map((call) => call.call_id));
-    for (const [id, note] of this.#notes) {
+  /** @param {IncomingCall[]} calls */
+  #showNotifications(calls) {
+    const ids = new Set(calls.map(({ call_id: id }) => id));
+    for (const [id, notification] of this.#notifications) {
       if (!ids.has(id)) {
-        note?.close();
-        this.#notes.delete(id);
+        notification?.close();
+        this.#notifications.delete(id);
       }
     }
     if (!("Notification" in window) || Notification.permission !== "granted") {
       return;
     }
-    for (const call of calls.filter(({ call_id: id }) => !this.#notes.has(id))) {
-      this.#notes.set(call.call_id, document.hasFocus() ? null : this.#note(call));
+    for (const call of calls.filter(({ call_id: id }) => !this.#notifications.has(id))) {
+      this.#notifications.set(call.call_id, document.hasFocus() ? null : this.#notification(call));
     }
   }
 
-  #note({ call_id: id, initiator, channel }) {
+  /** @param {IncomingCall} call */
+  #notification({ call_id: id, initiator, channel }) {
     try {
-      const note = new Notification(`${initiator} is calling`, {
-        tag: id, body: this.picture.title(channel), icon: "/web/icon.svg", requireInteraction: true,
-      });
-      note.onclick = () => {
+      const options = { tag: id, body: this.#store.title(channel), icon: "/web/icon.svg", requireInteraction: true };
+      const notification = new Notification(`${initiator} is calling`, options);
+      notification.onclick = () => {
         window.focus();
-        note.close();
+        notification.close();
       };
-      return note;
+      return notification;
     } catch {
-      return null; // phones let only service workers do this
+      return null; // on phones, only service workers may show notifications
     }
   }
 }

@@ -1,29 +1,42 @@
-// Signing in.
+// @ts-check
+// The sign-in form.
 
-import { Refused, post } from "../api.js";
-import { button, h, say } from "../dom.js";
+import { Refused, messageOf, post } from "../api.js";
+import { button, h, setText } from "../dom.js";
 
-/** The form; `done()` is called when the server has taken name and password. `why` says what led here, if anything did. */
-export function signIn(done, why = "") {
+/**
+ * @param {() => void} onSignedIn
+ * @param {string} [reason] why the form is shown
+ */
+export function signInForm(onSignedIn, reason = "") {
   const name = h("input", {
-    id: "username", name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true,
+    id: "username",
+    name: "username",
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    required: true,
   });
   const password = h("input", {
-    id: "password", name: "password", type: "password", autocomplete: "current-password", required: true,
+    id: "password",
+    name: "password",
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
   });
-  const error = h("p", { id: "sign-in-error", class: "error", role: "alert" }, why);
+  const message = h("p", { id: "sign-in-error", class: "error", role: "alert" }, reason);
   const submit = button({ text: "Sign in", id: "sign-in", class: "primary wide", type: "submit" });
 
-  const onsubmit = async (event) => {
+  const onsubmit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     submit.disabled = true;
-    say(error, "");
+    setText(message, "");
     try {
       await post("/login", { username: name.value.trim(), password: password.value });
-      done();
-    } catch (problem) {
-      say(error, problem.message);
-      const field = problem instanceof Refused && problem.status === 401 ? password : name;
+      onSignedIn();
+    } catch (error) {
+      setText(message, messageOf(error));
+      const field = error instanceof Refused && error.status === 401 ? password : name;
       field.focus();
       field.select();
     } finally {
@@ -36,15 +49,15 @@ export function signIn(done, why = "") {
     { class: "sign-in", "data-view": "sign-in" },
     h(
       "form",
-      { class: "card", onsubmit, novalidate: false },
+      { class: "card", onsubmit },
       h("img", { src: "/web/icon.svg", alt: "", width: "56", height: "56" }),
       h("h1", {}, "Calls"),
-      h("p", { class: "quiet" }, "Talk, and show your screen, on your own network."),
-      h("label", { for: "username" }, "Name"),
+      h("p", { class: "quiet" }, "Calls and screen sharing on your own network."),
+      h("label", { for: "username" }, "Username"),
       name,
       h("label", { for: "password" }, "Password"),
       password,
-      error,
+      message,
       submit,
     ),
   );

@@ -1,4 +1,4 @@
-//! Chromium's driver and the browsers of one test, which end with it.
+//! Chromium's driver, and the browsers of one test, which end with it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -17,27 +17,27 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::browser::Browser;
 use crate::support::Server;
 
-/// Two cores carry the browsers of one test.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Two cores carry the browsers of one test, so tests run one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// Processes that lose what they served end within moments.
-const END_MAX: Duration = Duration::from_secs(20);
+/// How long the browsers' processes may take to end.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Keeps each connection that a page makes, to ask it for its statistics.
+/// Keeps each connection of a page, to read its statistics.
 const KEEP_CONNECTIONS: &str = "
     window.connections = [];
     window.RTCPeerConnection = class extends RTCPeerConnection {
         constructor(...given) { super(...given); window.connections.push(this); }
     };";
 
-/// Devices that are made up. Ten pictures a second prove as much as thirty, for a third of the work.
-const DEVICES: &str = "--use-fake-device-for-media-stream=fps=10";
+/// A fake camera and microphone. Ten frames a second prove as much as thirty, for a third of the work.
+const FAKE_DEVICES: &str = "--use-fake-device-for-media-stream=fps=10";
 
-/// Yes to every question of the browser's.
-const ALLOW: &str = "--use-fake-ui-for-media-stream";
+/// Grants every permission.
+const GRANT_PERMISSIONS: &str = "--use-fake-ui-for-media-stream";
 
 /// The driver and its browsers.
-pub struct Stage {
+pub struct Driver {
     driver: Child,
     url: String,
     folder: TempDir,
@@ -46,15 +46,15 @@ pub struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
-impl Stage {
-    /// A name of 127.0.0.1 that browsers do not take for this machine's, so that plain HTTP to it is not secure.
-    pub const INSECURE_NAME: &str = "calls.test";
+impl Driver {
+    /// A name of 127.0.0.1 that browsers do not know as localhost, so that plain HTTP to it is insecure.
+    pub const INSECURE_HOST: &str = "calls.test";
 
-    pub async fn open() -> Self {
-        let turn = TURN.lock().await;
+    pub async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
         let folder = TempDir::new().unwrap();
-        // A browser ends when its driver does (see `browser`). So that both end also with tests that are killed, the kernel
-        // ends the driver with the thread that started it.
+        // A browser ends with its driver (see `launch`). If the test is killed, the kernel ends the driver with the thread that
+        // started it.
         let mut driver = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
             .env("TMPDIR", folder.path())
@@ -67,46 +67,46 @@ impl Stage {
         let line = lines.find(|line| line.contains("started successfully on port"));
         let line = line.expect("tests/run installs chromium-driver");
         let port: u16 = line.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
-        // What it says later is not wanted, but a pipe that nobody reads would stop it.
+        // Drains the output: a full pipe would block the driver.
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://127.0.0.1:{port}");
         Self { driver, url, folder, browsers: AtomicUsize::new(0), finished: false, _turn: turn }
     }
 
-    /// People who know each other, each signed in in a browser of their own.
-    pub async fn people<const N: usize>(&self, server: &Server, names: [&str; N]) -> [Browser; N] {
+    /// Adds people and signs each one in, in a browser of their own.
+    pub async fn signed_in<const N: usize>(&self, server: &Server, names: [&str; N]) -> [Browser; N] {
         for name in names {
             server.person(name);
         }
         let mut browsers = Vec::new();
         for name in names {
-            browsers.push(self.person(server, name, "/").await);
+            browsers.push(self.signed_in_at(server, name, "/").await);
         }
-        browsers.try_into().unwrap_or_else(|_| unreachable!("one each"))
+        browsers.try_into().unwrap_or_else(|_| unreachable!("one browser each"))
     }
 
-    /// A browser of its own in which somebody is signed in, at `path`.
-    pub async fn person(&self, server: &Server, name: &str, path: &str) -> Browser {
+    /// A new browser in which a person is signed in, at `path`.
+    pub async fn signed_in_at(&self, server: &Server, name: &str, path: &str) -> Browser {
         let browser = self.browser(name).await;
-        browser.enter(server, path).await;
+        browser.sign_in(server, path).await;
         browser
     }
 
-    /// A browser of its own.
+    /// A new browser.
     pub async fn browser(&self, name: &str) -> Browser {
-        self.start(name, &[DEVICES, ALLOW], json!({})).await
+        self.launch(name, &[FAKE_DEVICES, GRANT_PERMISSIONS], json!({})).await
     }
 
-    /// A browser whose owner lets no page use a microphone or a camera.
+    /// A new browser that blocks microphones and cameras.
     pub async fn browser_without_devices(&self, name: &str) -> Browser {
         let settings = json!({ "media_stream_mic": 2, "media_stream_camera": 2 });
-        self.start(name, &[DEVICES], json!({ "profile.default_content_setting_values": settings })).await
+        self.launch(name, &[FAKE_DEVICES], json!({ "profile.default_content_setting_values": settings })).await
     }
 
-    async fn start(&self, name: &str, more: &[&str], preferences: Value) -> Browser {
+    async fn launch(&self, name: &str, more: &[&str], preferences: Value) -> Browser {
         let number = self.browsers.fetch_add(1, Ordering::Relaxed);
         let data = format!("--user-data-dir={}", self.folder.path().join(format!("{name}-{number}")).display());
-        let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", Self::INSECURE_NAME);
+        let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", Self::INSECURE_HOST);
         let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
@@ -122,7 +122,7 @@ impl Stage {
             "--autoplay-policy=no-user-gesture-required",
             "--disable-features=WebRtcHideLocalIpsWithMdns",
             "--window-size=1000,800",
-            // The driver holds the other end of this pipe, and a browser without it goes away by itself.
+            // The driver holds the other end of this pipe; a browser exits when the pipe closes.
             "--remote-debugging-pipe",
             &data,
             &names,
@@ -133,34 +133,34 @@ impl Stage {
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": arguments, "prefs": preferences },
         });
-        let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
+        let Value::Object(capabilities) = capabilities else { unreachable!("an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&self.url).await.expect("a browser");
         let session = client.session_id().await.unwrap().unwrap();
         let browser = Browser::new(name, client, format!("{}/session/{session}", self.url));
-        browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": KEEP_CONNECTIONS })).await;
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": KEEP_CONNECTIONS })).await;
         browser
     }
 
-    /// The end of a test: no page has complained, and no process is left.
+    /// Ends a test: checks that no page has logged an error.
     pub async fn finish<const N: usize>(mut self, browsers: [&Browser; N]) {
         for browser in browsers {
-            browser.assert_faultless().await;
+            browser.assert_no_console_errors().await;
         }
         self.finished = true;
     }
 
-    /// Adds to `known` every process that came from this stage: descendants of the driver's, and those that have left the
-    /// family, by their environment.
+    /// Adds every process of this driver to `known`: its descendants, and reparented ones by their environment.
     fn find_processes(&self, known: &mut Vec<Process>) {
-        let mark = self.folder.path().as_os_str();
-        let marked = |one: &Process| one.environ().is_ok_and(|all| all.values().any(|value| value == mark));
+        let folder = self.folder.path().as_os_str();
+        let has_folder =
+            |process: &Process| process.environ().is_ok_and(|all| all.values().any(|value| value == folder));
         let mut others: Vec<Process> = all_processes().unwrap().filter_map(Result::ok).collect();
         loop {
             let family: Vec<i32> = known.iter().map(Process::pid).collect();
-            let (found, rest): (Vec<Process>, _) = others.into_iter().partition(|one| {
-                let child = one.stat().is_ok_and(|stat| family.contains(&stat.ppid));
-                !family.contains(&one.pid()) && (child || marked(one))
+            let (found, rest): (Vec<Process>, _) = others.into_iter().partition(|process| {
+                let child = process.stat().is_ok_and(|stat| family.contains(&stat.ppid));
+                !family.contains(&process.pid()) && (child || has_folder(process))
             });
             if found.is_empty() {
                 return;
@@ -171,29 +171,29 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Driver {
     fn drop(&mut self) {
         let mut processes = vec![Process::new(self.driver.id().try_into().unwrap()).unwrap()];
         self.find_processes(&mut processes);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        let deadline = Instant::now() + END_MAX;
-        let stubborn = loop {
-            // A browser that ends may still be starting something.
+        let deadline = Instant::now() + EXIT_TIMEOUT;
+        let remaining = loop {
+            // An exiting browser may still start processes.
             self.find_processes(&mut processes);
-            // `is_alive` tells by its start whether an id is still the same process.
-            let left: Vec<i32> = processes.iter().filter(|one| one.is_alive()).map(Process::pid).collect();
-            if left.is_empty() || Instant::now() > deadline {
-                break left;
+            // `is_alive` compares start times, so a reused id does not count.
+            let alive: Vec<i32> = processes.iter().filter(|process| process.is_alive()).map(Process::pid).collect();
+            if alive.is_empty() || Instant::now() > deadline {
+                break alive;
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        for id in &stubborn {
+        for id in &remaining {
             let _ = kill(Pid::from_raw(*id), Signal::SIGKILL);
         }
         if !std::thread::panicking() {
-            assert_eq!(stubborn, [0; 0], "processes of the browsers that did not end with their driver");
-            assert!(self.finished, "a test ends with Stage::finish");
+            assert_eq!(remaining, [0; 0], "browser processes that outlived their driver");
+            assert!(self.finished, "call Driver::finish at the end of a test");
         }
     }
 }

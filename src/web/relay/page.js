@@ -1,0 +1,202 @@
+// @ts-check
+// The page `/relay`: calls and screen shares without WebRTC. Media is recorded here, uploaded to the server, and played
+// by the others a second or two later.
+
+import { Refused, get, messageOf, post, retryWhileOffline, whenSignedOut, within } from "../api.js";
+import { isDismissal } from "../devices.js";
+import { byId, h, notify, setText } from "../dom.js";
+import { Events } from "../events.js";
+import { Store } from "../store.js";
+import { signInForm } from "../views/signin.js";
+import { CallScreen } from "./call_screen.js";
+import { Places } from "./places.js";
+import { OwnShareScreen, ViewedShareScreen, openScreenStream } from "./share_screens.js";
+
+/** @import { ShareState } from "../types.js" */
+
+/** Milliseconds between attempts to load the page's first data. */
+const RETRY_INTERVAL = 1_500;
+
+/** How long, in milliseconds, a call or a share is retried while the server is gone. */
+const START_MAX = 10_000;
+
+/**
+ * What the page shows: the places, a call, or a share.
+ * @typedef {object} Screen
+ * @property {HTMLElement} element
+ * @property {() => void} stop
+ */
+
+export class RelayPage {
+  #app = byId("app");
+  #banner = byId("banner");
+  #store = new Store();
+  #events = new Events((event) => this.#store.applyEvent(event), (connected) => this.#onConnection(connected));
+  /** @type {Screen | null} */
+  #screen = null;
+
+  start() {
+    whenSignedOut(() => this.#showSignIn());
+    return this.#load();
+  }
+
+  async #load() {
+    try {
+      this.#store.load(await get("/me"));
+    } catch (error) {
+      if (!(error instanceof Refused)) {
+        this.#showBanner("Cannot reach the server. Retrying…");
+        setTimeout(() => this.#load(), RETRY_INTERVAL);
+      }
+      return; // a 401 has shown the sign-in form
+    }
+    this.#showBanner("");
+    this.#events.open();
+    this.#showPlaces();
+  }
+
+  #showSignIn() {
+    this.#screen?.stop();
+    this.#screen = null;
+    this.#events.close();
+    this.#store.clear();
+    this.#app.replaceChildren(signInForm(() => this.#load()));
+  }
+
+  /** @param {boolean} connected */
+  async #onConnection(connected) {
+    this.#store.online = connected;
+    this.#showBanner(connected ? "" : "Reconnecting…");
+    const me = connected ? await get("/me").catch(() => null) : null;
+    if (me && this.#store.me !== null) {
+      this.#store.setDirectory(me);
+    }
+  }
+
+  /** @param {string} sentence */
+  #showBanner(sentence) {
+    setText(this.#banner, sentence);
+    this.#banner.hidden = sentence === "";
+  }
+
+  /** @param {Screen} screen */
+  #show(screen) {
+    this.#screen?.stop();
+    this.#screen = screen;
+    const title = h("h1", { class: "grow" }, "Calls by relay");
+    const link = h("a", { href: "/", class: "button plain" }, "Back to calls");
+    const header = h("header", {}, title, link);
+    this.#app.replaceChildren(h("main", { class: "relay", "data-view": "relay" }, header, screen.element));
+  }
+
+  #showPlaces() {
+    this.#show(
+      new Places(this.#store, {
+        call: (channel) => this.#startCall(channel),
+        join: (id) => this.#joinCall(id),
+        share: (channel) => this.#startShare(channel),
+        watch: (share) => this.#watch(share),
+      }),
+    );
+  }
+
+  /**
+   * Returns to the places.
+   * @param {string} [reason]
+   */
+  #leaveScreen(reason) {
+    if (reason) {
+      notify(reason);
+    }
+    this.#showPlaces();
+  }
+
+  // ---- calls
+
+  /** @param {string} channel */
+  async #startCall(channel) {
+    const id = await reportFailure(this.#initiate(channel));
+    if (id) {
+      await this.#joinCall(id);
+    }
+  }
+
+  /**
+   * @param {string} channel
+   * @returns {Promise<string>} the id of the new call, or of the channel's live call
+   */
+  async #initiate(channel) {
+    try {
+      const { call_id: id } = await retryWhileOffline(() => post("/calls/initiate", { channel }), within(START_MAX));
+      return id;
+    } catch (error) {
+      if (error instanceof Refused && error.code === "channel_has_live_call" && error.body.call_id) {
+        return error.body.call_id;
+      }
+      throw error;
+    }
+  }
+
+  /** @param {string} id */
+  async #joinCall(id) {
+    const accept = () => post(`/calls/${id}/accept`);
+    if (!(await reportFailure(retryWhileOffline(accept, within(START_MAX))))) {
+      return;
+    }
+    const screen = new CallScreen(this.#store, id);
+    screen.on("end", (reason) => this.#leaveScreen(reason));
+    screen.on("leave", () => this.#stopThere(`/calls/${id}/leave`));
+    this.#show(screen);
+  }
+
+  // ---- screen shares
+
+  /** @param {string} channel */
+  async #startShare(channel) {
+    const stream = await reportFailure(openScreenStream());
+    if (!stream) {
+      return;
+    }
+    const start = () => post("/screenshare/start", { channel });
+    const started = await reportFailure(retryWhileOffline(start, within(START_MAX)));
+    if (!started) {
+      stream.getTracks().forEach((track) => track.stop());
+      return;
+    }
+    const { share_id: id } = started;
+    const screen = new OwnShareScreen(id, this.#store.title(channel), stream);
+    screen.on("stop", () => this.#stopThere(`/screenshare/${id}/stop`));
+    this.#show(screen);
+  }
+
+  /** @param {ShareState} share */
+  #watch(share) {
+    const screen = new ViewedShareScreen(share);
+    screen.on("end", (reason) => this.#leaveScreen(reason));
+    this.#show(screen);
+  }
+
+  /** @param {string} path ends this person's part on the server */
+  async #stopThere(path) {
+    this.#screen?.stop();
+    await reportFailure(post(path));
+    this.#showPlaces();
+  }
+}
+
+/**
+ * Reports a failure in a toast.
+ * @template T
+ * @param {Promise<T>} action
+ * @returns {Promise<T | undefined>}
+ */
+async function reportFailure(action) {
+  try {
+    return await action;
+  } catch (error) {
+    if (!isDismissal(error)) {
+      notify(messageOf(error), { urgent: true });
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,220 @@
+// @ts-check
+// Client state: me, channels, people, live calls and shares, exactly as the server last sent them.
+
+import { Emitter } from "./emitter.js";
+
+/** @import { CallState, Channel, IncomingCall, Me, MissedCall, ServerEvent, ShareState } from "./types.js" */
+
+/**
+ * @param {CallState} call
+ * @param {string | null} name
+ */
+export const participantOf = (call, name) => call.participants.find(({ username }) => username === name);
+
+/**
+ * @param {CallState} call
+ * @param {string | null} name
+ */
+export const stateOf = (call, name) => participantOf(call, name)?.state;
+
+/** @param {Pick<CallState, "state">} call */
+export const isLive = (call) => call.state === "ringing" || call.state === "active";
+
+/**
+ * The names of the participants in a state.
+ * @param {CallState} call
+ * @param {import("./types.js").ParticipantState} state
+ */
+const namesIn = (call, state) =>
+  call.participants.filter((participant) => participant.state === state).map(({ username }) => username);
+
+/** @param {CallState} call */
+export const acceptedNames = (call) => namesIn(call, "accepted");
+
+/** @param {CallState} call */
+export const pendingNames = (call) => namesIn(call, "pending");
+
+/** @type {Record<string, string>} */
+const END_SENTENCES = {
+  hangup: "The call has ended.",
+  rejected: "The call was declined.",
+  timeout: "No answer.",
+  restart: "The call ended because the server restarted. You can call again now.",
+  abandoned: "The call ended because everybody lost the connection to the server.",
+  admin: "An administrator ended the call.",
+  max_duration: "The call reached the maximum duration.",
+};
+
+/** @param {CallState} call */
+export const endSentence = (call) => END_SENTENCES[call.ended_reason ?? ""] ?? "The call has ended.";
+
+/**
+ * The canonical name of a direct-message channel.
+ * @param {string[]} names
+ */
+export const directChannel = (...names) => `dm:${[...new Set(names)].sort().join(":")}`;
+
+/** @extends {Emitter<{ change: void }>} */
+export class Store extends Emitter {
+  /** @type {string | null} */
+  me = null;
+  /** @type {Map<string, Channel>} */
+  channels = new Map();
+  /** @type {string[]} */
+  people = [];
+  /** Live calls by id. @type {Map<string, CallState>} */
+  calls = new Map();
+  /** Calls that ring for me, by id. @type {Map<string, IncomingCall>} */
+  incoming = new Map();
+  /** Active screen shares by id. @type {Map<string, ShareState>} */
+  shares = new Map();
+  /** @type {MissedCall[]} */
+  missed = [];
+  /** Whether the event stream is open. */
+  online = false;
+
+  /** @param {Me} me the answer of GET /me */
+  load({ username, channels, people, calls }) {
+    this.me = username;
+    this.calls = new Map(calls.map((call) => [call.call_id, call]));
+    this.setDirectory({ channels, people });
+  }
+
+  /** @param {Pick<Me, "channels" | "people">} directory */
+  setDirectory({ channels, people }) {
+    this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
+    this.people = people;
+    this.changed();
+  }
+
+  clear() {
+    this.me = null;
+    for (const map of [this.channels, this.calls, this.incoming, this.shares]) {
+      map.clear();
+    }
+    this.people = [];
+    this.missed = [];
+    this.changed();
+  }
+
+  /** @param {ServerEvent} event */
+  applyEvent({ name, data }) {
+    if (name === "snapshot") {
+      this.calls = new Map(data.calls.map((call) => [call.call_id, call]));
+      this.incoming = new Map(data.incoming.map((call) => [call.call_id, call]));
+      this.shares = new Map(data.shares.map((share) => [share.share_id, share]));
+    } else if (name === "incoming") {
+      this.incoming.set(data.call_id, data);
+    } else if (name === "call") {
+      this.#applyCall(data);
+    } else if (name === "share") {
+      this.shares.delete(data.share_id);
+      if (data.state === "active") {
+        this.shares.set(data.share_id, data);
+      }
+    }
+    this.changed();
+  }
+
+  /** @param {CallState} call */
+  #applyCall(call) {
+    this.calls.delete(call.call_id);
+    if (isLive(call)) {
+      this.calls.set(call.call_id, call);
+    }
+    // Answered or declined on another device, or over: it stops ringing here.
+    if (!isLive(call) || stateOf(call, this.me) !== "pending") {
+      this.incoming.delete(call.call_id);
+    }
+  }
+
+  changed() {
+    this.emit("change");
+  }
+
+  // ---- queries
+
+  /**
+   * The display name of a channel.
+   * @param {string} channel
+   */
+  title(channel) {
+    const known = this.channels.get(channel);
+    if (known?.title) {
+      return known.title;
+    }
+    const others = this.members(channel).filter((name) => name !== this.me);
+    if (others.length > 0) {
+      return others.join(", ");
+    }
+    // A guest does not know the channel's title or members.
+    const initiator = (this.callIn(channel) ?? this.incomingIn(channel))?.initiator;
+    return initiator ? `${initiator}’s call` : "Another channel";
+  }
+
+  /**
+   * @param {string} channel
+   * @returns {string[]} empty if unknown
+   */
+  members(channel) {
+    const known = this.channels.get(channel);
+    if (known) {
+      return known.members;
+    }
+    return channel.startsWith("dm:") ? channel.slice(3).split(":") : [];
+  }
+
+  /**
+   * Whether a channel is a direct message between me and one other person.
+   * @param {string} channel
+   */
+  isPair(channel) {
+    const members = this.members(channel);
+    return channel.startsWith("dm:") && members.length === 2 && members.includes(this.me ?? "");
+  }
+
+  /** @param {string} channel */
+  callIn(channel) {
+    return [...this.calls.values()].find((call) => call.channel === channel);
+  }
+
+  /** @param {string} channel */
+  incomingIn(channel) {
+    return [...this.incoming.values()].find((call) => call.channel === channel);
+  }
+
+  /**
+   * The channels to list: mine, and those whose call I am a guest of. Pairs are listed as people instead.
+   * @returns {Pick<Channel, "channel" | "members">[]}
+   */
+  listedChannels() {
+    const names = new Set([...this.channels.keys(), ...[...this.calls.values()].map((call) => call.channel)]);
+    return [...names]
+      .filter((channel) => !this.isPair(channel))
+      .map((channel) => ({ channel, members: this.members(channel) }));
+  }
+
+  /** @param {string} channel */
+  sharesIn(channel) {
+    return [...this.shares.values()].filter((share) => share.channel === channel);
+  }
+
+  /**
+   * What a person does now: "on a call", "calling", "ringing", "sharing a screen", or nothing.
+   * @param {string} name
+   */
+  presence(name) {
+    const calls = [...this.calls.values()];
+    const isOn = (/** @type {CallState} */ call) => stateOf(call, name) === "accepted";
+    if (calls.some((call) => call.state === "active" && isOn(call))) {
+      return "on a call";
+    }
+    if (calls.some(isOn)) {
+      return "calling";
+    }
+    if (calls.some((call) => stateOf(call, name) === "pending")) {
+      return "ringing";
+    }
+    return [...this.shares.values()].some((share) => share.sharer === name) ? "sharing a screen" : "";
+  }
+}

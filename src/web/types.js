@@ -1,0 +1,153 @@
+// @ts-check
+// The JSON of the API and of the signals as types, for the type check. Nothing here runs.
+
+/** @typedef {"ringing" | "active" | "ended" | "rejected"} LifecycleState */
+
+/** @typedef {"pending" | "accepted" | "rejected" | "left"} ParticipantState */
+
+/**
+ * @typedef {object} Participant
+ * @property {string} username
+ * @property {"initiator" | "participant"} role
+ * @property {ParticipantState} state
+ * @property {number | null} joined_ts
+ * @property {number | null} left_ts
+ */
+
+/**
+ * A call, as GET /calls/ID/state answers it. Times are seconds since the epoch.
+ * @typedef {object} CallState
+ * @property {string} call_id
+ * @property {string} channel
+ * @property {string} initiator
+ * @property {LifecycleState} state
+ * @property {number} started_ts
+ * @property {number | null} answered_ts
+ * @property {number | null} ended_ts
+ * @property {string | null} ended_reason
+ * @property {string | null} screenshare_user
+ * @property {number} version grows with each change
+ * @property {Participant[]} participants
+ */
+
+/**
+ * A call that rings for me.
+ * @typedef {object} IncomingCall
+ * @property {string} call_id
+ * @property {string} channel
+ * @property {string} initiator
+ * @property {number} started_ts
+ */
+
+/**
+ * A screen share outside a call.
+ * @typedef {object} ShareState
+ * @property {string} share_id
+ * @property {string} channel
+ * @property {string} sharer
+ * @property {"active" | "ended"} state
+ * @property {number} started_ts
+ * @property {number | null} ended_ts
+ */
+
+/** @typedef {"offer" | "answer" | "ice_candidate"} SignalType */
+
+/**
+ * What the page adds to a payload. Another client may leave all of it out.
+ * @typedef {object} PayloadMembers
+ * @property {string} [session] the sender's connection
+ * @property {string} [for] the recipient's connection, as far as the sender knows it
+ * @property {StreamIds} [streams] in a description: which media stream is which
+ */
+
+/** @typedef {{ camera?: string, screen?: string }} StreamIds */
+
+/** @typedef {PayloadMembers & RTCIceCandidateInit & { type?: RTCSdpType, sdp?: string }} Payload */
+
+/**
+ * @typedef {object} Signal
+ * @property {number} id
+ * @property {string} from
+ * @property {SignalType} type
+ * @property {Payload} payload
+ * @property {number} ts
+ */
+
+/** @typedef {Signal & { call_id: string }} SignalEvent a signal with the call or share that it belongs to */
+
+/**
+ * @typedef {object} Snapshot
+ * @property {IncomingCall[]} incoming
+ * @property {CallState[]} calls
+ * @property {ShareState[]} shares
+ * @property {boolean} lost whether events are missing before it
+ */
+
+/**
+ * An event of GET /events.
+ * @typedef {{ name: "snapshot", data: Snapshot } | { name: "incoming", data: IncomingCall }
+ *   | { name: "call", data: CallState } | { name: "signal", data: SignalEvent }
+ *   | { name: "share", data: ShareState }} ServerEvent
+ */
+
+/** @typedef {{ channel: string, title: string | null, members: string[] }} Channel */
+
+/**
+ * What GET /me answers.
+ * @typedef {object} Me
+ * @property {string} username
+ * @property {Channel[]} channels
+ * @property {string[]} people everybody else
+ * @property {CallState[]} calls live calls of mine
+ */
+
+/**
+ * @typedef {object} MissedCall
+ * @property {string} call_id
+ * @property {string} channel
+ * @property {string} initiator
+ * @property {string} called_by
+ * @property {number} missed_ts
+ * @property {boolean} seen
+ */
+
+/**
+ * A finished call, as GET /calls/history answers it.
+ * @typedef {object} PastCall
+ * @property {string} call_id
+ * @property {string} channel
+ * @property {string} initiator
+ * @property {string} outcome
+ * @property {string | null} reason
+ * @property {number | null} duration
+ * @property {number} started_ts
+ * @property {number | null} answered_ts
+ * @property {number | null} ended_ts
+ * @property {string[]} participants
+ */
+
+/**
+ * What GET …/media answers.
+ * @typedef {object} MediaAnswer
+ * @property {string} mime_type
+ * @property {string | null} init base64
+ * @property {{ seq: number, data: string }[]} chunks base64
+ * @property {boolean} [active] of a share: whether it still runs
+ */
+
+/** @typedef {"microphone" | "camera" | "screen" | "screenSound"} Role what a track shows or plays */
+
+/** @typedef {"microphone" | "camera" | "screen"} CaptureKind */
+
+/** @typedef {"microphone" | "camera" | "speaker"} DeviceKind */
+
+/**
+ * What clients send each other over the data channel.
+ * @typedef {object} PeerMessage
+ * @property {boolean} [muted]
+ * @property {boolean} [camera]
+ * @property {boolean} [bye] the sender closes this connection
+ * @property {boolean} [replaced] the recipient's person is now on the call from another page or device
+ */
+
+export {};

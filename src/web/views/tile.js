@@ -1,0 +1,203 @@
+// @ts-check
+// One tile of a call: a person, a person who is ringing, or a shared screen.
+
+import { useSpeaker } from "../devices.js";
+import { avatar, h, setProperties, setText } from "../dom.js";
+import { icon } from "../icons.js";
+
+/** @import { Call } from "../call.js" */
+/** @import { Peer } from "../peer.js" */
+/** @import { Measurement } from "../quality.js" */
+
+/** A connection attempt that takes longer, in milliseconds, is explained on the tile. */
+const SLOW_AFTER = 8_000;
+
+/**
+ * @typedef {object} TileItem
+ * @property {string} key
+ * @property {string} name whose camera or screen it is
+ * @property {"self" | "peer" | "screen" | "invited"} kind
+ */
+
+/**
+ * @typedef {object} TileContent
+ * @property {MediaStreamTrack | null} videoTrack
+ * @property {MediaStreamTrack | null} audioTrack
+ * @property {boolean} isMuted
+ * @property {string} note
+ * @property {Peer | null} peer
+ */
+
+const NOTHING = { videoTrack: null, audioTrack: null, isMuted: false, note: "", peer: null };
+
+export class Tile {
+  #kind;
+  #name;
+  #me;
+  #onBlocked;
+  #video = h("video", { autoplay: true, playsinline: true, hidden: true });
+  /** Sound has an element of its own, so that it plays without video. @type {HTMLAudioElement | null} */
+  #audio = null;
+  #muted = h("span", { class: "tile-muted", hidden: true },
+    icon("microphoneOff"), h("span", { class: "visually-hidden" }, "Muted"));
+  #bars = h("span", { class: "bars", hidden: true, role: "img" }, h("i"), h("i"), h("i"));
+  #note = h("p", { class: "tile-note", role: "status" });
+
+  /**
+   * @param {TileItem} item
+   * @param {string} me
+   * @param {() => void} onBlocked the browser wants a click before it plays sound
+   */
+  constructor({ name, kind }, me, onBlocked) {
+    this.#name = name;
+    this.#kind = kind;
+    this.#me = me;
+    this.#onBlocked = onBlocked;
+    this.#video.muted = true;
+    if (kind === "peer" || kind === "screen") {
+      this.#audio = h("audio", { autoplay: true });
+      useSpeaker(this.#audio);
+    }
+    const isInvited = kind === "invited";
+    this.element = h(
+      "figure",
+      { class: `tile ${kind}`, "data-tile": name, "data-kind": kind },
+      avatar(name, `huge${isInvited ? " pulse" : ""}`),
+      this.#video,
+      this.#audio,
+      h("figcaption", {}, this.#muted, h("span", { class: "tile-name" }, this.#label()), this.#bars),
+      this.#note,
+    );
+  }
+
+  #label() {
+    if (this.#kind === "screen") {
+      return this.#name === this.#me ? "Your screen" : `${this.#name}’s screen`;
+    }
+    return this.#kind === "self" ? `${this.#name} (you)` : this.#name;
+  }
+
+  /** @param {Call} call */
+  render(call) {
+    const content = this.#content(call);
+    const { videoTrack, audioTrack, isMuted, note, peer } = content;
+    this.#showVideo(videoTrack);
+    this.#playAudio(audioTrack);
+    this.#video.hidden = !videoTrack;
+    this.#video.classList.toggle("mirrored", this.#kind === "self");
+    this.element.classList.toggle("with-video", Boolean(videoTrack));
+    this.element.classList.toggle("speaking", this.#kind !== "screen" && call.speakers.has(this.#name));
+    this.#muted.hidden = !isMuted;
+    setText(this.#note, note);
+    if (this.#name !== this.#me && this.#kind !== "invited") {
+      this.#renderConnection(peer, call.qualities.get(this.#name) ?? null);
+    }
+  }
+
+  /**
+   * @param {Call} call
+   * @returns {TileContent}
+   */
+  #content({ me, media, peers }) {
+    const isScreen = this.#kind === "screen";
+    if (this.#kind === "invited") {
+      return { ...NOTHING, note: "Ringing…" };
+    }
+    if (this.#name === me) {
+      const videoTrack = liveVideo(isScreen ? media.screen : media.camera);
+      return { ...NOTHING, videoTrack, isMuted: !isScreen && (media.muted || !media.tracks.microphone) };
+    }
+    const peer = peers.get(this.#name);
+    if (!peer) {
+      return NOTHING;
+    }
+    const stream = peer.streamOf(isScreen ? "screen" : "camera");
+    const audioTrack = stream?.getAudioTracks()[0] ?? null;
+    if (isScreen) {
+      return { ...NOTHING, videoTrack: arrivingVideo(stream), audioTrack, peer };
+    }
+    const videoTrack = peer.status.camera === false ? null : arrivingVideo(stream);
+    return { videoTrack, audioTrack, isMuted: Boolean(peer.status.muted), note: connectionNote(peer), peer };
+  }
+
+  /**
+   * @param {Peer | null} peer
+   * @param {Measurement | null} quality
+   */
+  #renderConnection(peer, quality) {
+    setProperties(this.element, {
+      "data-connection": peer?.state ?? "none",
+      "data-quality": quality?.level ?? null,
+      "data-bytes-received": quality?.received ?? null,
+      "data-frames-decoded": quality?.frames ?? null,
+    });
+    this.#bars.hidden = this.#kind === "screen" || !quality;
+    if (quality) {
+      const { level, roundTrip, loss } = quality;
+      const delay = roundTrip === null ? "" : `, ${Math.round(roundTrip)} ms`;
+      const text = `Connection ${level}${delay}, ${Math.round(loss * 100)} % packet loss`;
+      setProperties(this.#bars, { "aria-label": text, title: text, class: `bars ${level}` });
+    }
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  #showVideo(track) {
+    if (trackOf(this.#video) !== track) {
+      this.#video.srcObject = track ? new MediaStream([track]) : null;
+      if (track) {
+        this.#video.play().catch(() => {});
+      }
+    }
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  #playAudio(track) {
+    const audio = this.#audio;
+    if (audio && trackOf(audio) !== track) {
+      audio.srcObject = track ? new MediaStream([track]) : null;
+      if (track) {
+        // Until somebody has touched the page, for instance after a reload, browsers block its sound.
+        audio.play().catch((error) => error.name === "NotAllowedError" && this.#onBlocked());
+      }
+    }
+  }
+
+  play() {
+    this.#audio?.play().catch(() => {});
+  }
+
+  useChosenSpeaker() {
+    if (this.#audio) {
+      useSpeaker(this.#audio);
+    }
+  }
+
+  stop() {
+    this.#showVideo(null);
+    this.#playAudio(null);
+  }
+}
+
+/** @param {HTMLMediaElement} element */
+function trackOf({ srcObject }) {
+  return srcObject instanceof MediaStream ? (srcObject.getTracks()[0] ?? null) : null;
+}
+
+/** @param {MediaStream} stream of mine */
+const liveVideo = (stream) => stream.getVideoTracks().find((track) => track.readyState === "live") ?? null;
+
+/** @param {MediaStream | null} stream of a peer, whose tracks are muted while nothing arrives */
+const arrivingVideo = (stream) =>
+  stream?.getVideoTracks().find((track) => track.readyState === "live" && !track.muted) ?? null;
+
+/** @param {Peer} peer */
+function connectionNote(peer) {
+  if (peer.downSince === 0) {
+    return "";
+  }
+  const isSlow = peer.state !== "new" && performance.now() - peer.downSince > SLOW_AFTER;
+  if (peer.state === "failed" || isSlow) {
+    return `Cannot connect to ${peer.name}. Retrying… A firewall may block the connection.`;
+  }
+  return peer.state === "disconnected" ? "Reconnecting…" : "Connecting…";
+}

@@ -1,0 +1,371 @@
+// Stand-ins for the browser: time that a test steps, a server, event streams and peer connections.
+//
+// Import this first. It installs them as globals, as the page's modules expect.
+
+import { webcrypto } from "node:crypto";
+
+const realSetImmediate = setImmediate;
+
+/** Lets everything run that waits for no timer. */
+export async function settle() {
+  for (let round = 0; round < 10; round += 1) {
+    await new Promise((resolve) => realSetImmediate(resolve));
+  }
+}
+
+// ---- time
+
+class Clock {
+  #timers = new Map();
+  #nextId = 1;
+  now = 1_000_000;
+
+  install() {
+    const add = (action, delay, interval) => {
+      const id = this.#nextId++;
+      this.#timers.set(id, { at: this.now + Math.max(delay ?? 0, 0), action, interval });
+      return id;
+    };
+    const remove = (id) => this.#timers.delete(id);
+    globalThis.setTimeout = (action, delay) => add(action, delay, null);
+    globalThis.setInterval = (action, delay) => add(action, delay, delay);
+    globalThis.clearTimeout = globalThis.clearInterval = remove;
+    Date.now = () => this.now;
+    Object.defineProperty(performance, "now", { value: () => this.now, configurable: true });
+  }
+
+  /** Steps time, running each timer when it is due. */
+  async advance(milliseconds) {
+    const end = this.now + milliseconds;
+    await settle();
+    for (;;) {
+      const due = [...this.#timers].filter(([, { at }]) => at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
+      if (!due) {
+        break;
+      }
+      const [id, timer] = due;
+      this.now = Math.max(this.now, timer.at);
+      if (timer.interval === null) {
+        this.#timers.delete(id);
+      } else {
+        timer.at += timer.interval;
+      }
+      timer.action();
+      await settle();
+    }
+    this.now = end;
+  }
+
+  /** A machine that sleeps: time passes, and no timer runs. */
+  sleep(milliseconds) {
+    this.now += milliseconds;
+  }
+
+  /** Forgets the timers of the test before. */
+  clear() {
+    this.#timers.clear();
+  }
+}
+
+export const clock = new Clock();
+
+// ---- the server
+
+/** What a handler returns instead of an answer. */
+export const LOST = Symbol("the request or its answer is lost");
+
+export const refusal = (status, code, more = {}) => ({ status, body: { error: code, code, ...more } });
+
+class Server {
+  /** Requests as "METHOD path". */
+  requests = [];
+  bodies = [];
+  #handlers = [];
+
+  /** Answers requests to a path, given as text or regular expression; the newest handler is asked first. */
+  on(method, path, handler) {
+    this.#handlers.unshift({ method, path, handler: typeof handler === "function" ? handler : () => handler });
+  }
+
+  /** How often a request was made. */
+  count(request) {
+    return this.requests.filter((one) => one === request).length;
+  }
+
+  reset() {
+    this.requests = [];
+    this.bodies = [];
+    this.#handlers = [];
+    this.on("GET", "/calls/ice", { ice_servers: [] });
+  }
+
+  async fetch(path, { method, body }) {
+    this.requests.push(`${method} ${path}`);
+    this.bodies.push(body ? JSON.parse(body) : null);
+    const matches = (pattern) => (pattern instanceof RegExp ? pattern.test(path) : pattern === path);
+    const handler = this.#handlers.find((one) => one.method === method && matches(one.path));
+    if (!handler) {
+      throw new Error(`The fake server has no ${method} ${path}.`);
+    }
+    const result = await handler.handler(body ? JSON.parse(body) : null);
+    if (result === LOST) {
+      throw new TypeError("Failed to fetch");
+    }
+    const { status = 200, body: answer = result } = result?.body && result.status ? result : {};
+    return { ok: status < 300, status, json: async () => answer };
+  }
+}
+
+export const server = new Server();
+
+// ---- event streams
+
+export class FakeEventSource extends EventTarget {
+  static all = [];
+  isClosed = false;
+
+  constructor(url) {
+    super();
+    this.url = url;
+    FakeEventSource.all.push(this);
+  }
+
+  static get open() {
+    return FakeEventSource.all.filter((source) => !source.isClosed);
+  }
+
+  deliver(name, id, data) {
+    this.dispatchEvent(Object.assign(new Event(name), { lastEventId: String(id), data: JSON.stringify(data) }));
+  }
+
+  close() {
+    this.isClosed = true;
+  }
+}
+
+// ---- media
+
+export class FakeTrack {
+  readyState = "live";
+  muted = false;
+  enabled = true;
+  constructor(kind) {
+    this.kind = kind;
+  }
+  stop() {
+    this.readyState = "ended";
+  }
+}
+
+export class FakeStream {
+  static #count = 0;
+  id = `stream-${FakeStream.#count++}`;
+  constructor(tracks = []) {
+    this.tracks = [...tracks];
+  }
+  getTracks() {
+    return this.tracks;
+  }
+  getAudioTracks() {
+    return this.tracks.filter(({ kind }) => kind === "audio");
+  }
+  getVideoTracks() {
+    return this.tracks.filter(({ kind }) => kind === "video");
+  }
+  addTrack(track) {
+    this.tracks.push(track);
+  }
+  removeTrack(track) {
+    this.tracks = this.tracks.filter((one) => one !== track);
+  }
+}
+
+/** Audio sources that are connected. */
+export const audioSources = new Set();
+
+class FakeSourceNode {
+  connect() {
+    audioSources.add(this);
+  }
+  disconnect() {
+    audioSources.delete(this);
+  }
+}
+
+class FakeAnalyserNode {
+  getFloatTimeDomainData() {}
+}
+
+class FakeAudioContext {
+  state = "running";
+}
+
+// ---- peer connections
+
+/** The states and descriptions of an RTCPeerConnection (WebRTC 1.0, section 4.4), without a network. */
+export class FakeConnection {
+  static all = [];
+  /** Makes the next constructor fail. */
+  static failNext = false;
+  static #fragments = 0;
+
+  signalingState = "stable";
+  connectionState = "new";
+  currentLocalDescription = null;
+  currentRemoteDescription = null;
+  #pendingLocal = null;
+  #pendingRemote = null;
+  #isNegotiationNeeded = false;
+  #transceivers = [];
+  candidates = [];
+  rollbacks = 0;
+  iceRestarts = 0;
+
+  constructor() {
+    if (FakeConnection.failNext) {
+      FakeConnection.failNext = false;
+      throw new Error("no connection");
+    }
+    this.channel = { readyState: "open", sent: [], send: (text) => this.channel.sent.push(JSON.parse(text)) };
+    FakeConnection.all.push(this);
+  }
+
+  get localDescription() {
+    return this.#pendingLocal ?? this.currentLocalDescription;
+  }
+
+  get remoteDescription() {
+    return this.#pendingRemote ?? this.currentRemoteDescription;
+  }
+
+  createDataChannel() {
+    return this.channel;
+  }
+
+  #requireNegotiation() {
+    this.#isNegotiationNeeded = true;
+    queueMicrotask(() => {
+      if (this.#isNegotiationNeeded && this.signalingState === "stable" && !this.isClosed) {
+        this.onnegotiationneeded?.();
+      }
+    });
+  }
+
+  addTrack(track) {
+    const sender = { track, replaceTrack: async (other) => (sender.track = other) };
+    this.#transceivers.push({ sender });
+    this.#requireNegotiation();
+    return sender;
+  }
+
+  addTransceiver(kind, options) {
+    this.#transceivers.push({ kind, ...options });
+    this.#requireNegotiation();
+  }
+
+  getTransceivers() {
+    return this.#transceivers;
+  }
+
+  restartIce() {
+    this.iceRestarts += 1;
+    this.#requireNegotiation();
+  }
+
+  #description(type) {
+    return { type, sdp: `a=ice-ufrag:${type}${FakeConnection.#fragments++}\n` };
+  }
+
+  async setLocalDescription() {
+    await null;
+    if (this.signalingState === "have-remote-offer") {
+      this.currentLocalDescription = this.#description("answer");
+      this.currentRemoteDescription = this.#pendingRemote;
+      this.#pendingRemote = null;
+      this.#becomeStable();
+    } else {
+      this.#isNegotiationNeeded = false;
+      this.#pendingLocal = this.#description("offer");
+      this.signalingState = "have-local-offer";
+    }
+  }
+
+  async setRemoteDescription(description) {
+    await null;
+    if (description.type === "offer") {
+      if (this.signalingState === "have-local-offer") {
+        this.rollbacks += 1;
+        this.#pendingLocal = null;
+        this.#isNegotiationNeeded = true;
+      }
+      this.#pendingRemote = description;
+      this.signalingState = "have-remote-offer";
+      return;
+    }
+    if (this.signalingState !== "have-local-offer") {
+      throw new Error(`an answer in state ${this.signalingState}`);
+    }
+    this.currentLocalDescription = this.#pendingLocal;
+    this.currentRemoteDescription = description;
+    this.#pendingLocal = null;
+    this.#becomeStable();
+  }
+
+  #becomeStable() {
+    this.signalingState = "stable";
+    if (this.#isNegotiationNeeded) {
+      this.#requireNegotiation();
+    }
+  }
+
+  async addIceCandidate(candidate) {
+    this.candidates.push(candidate);
+  }
+
+  /** The browser reports a new state. */
+  changeState(state) {
+    this.connectionState = state;
+    this.onconnectionstatechange?.();
+  }
+
+  async getStats() {
+    return new Map();
+  }
+
+  close() {
+    this.isClosed = true;
+    this.connectionState = "closed";
+  }
+}
+
+// ---- installing them
+
+const page = new EventTarget();
+
+/** Dispatches an event of the window. */
+export const dispatch = (name) => page.dispatchEvent(new Event(name));
+
+Object.assign(globalThis, {
+  addEventListener: page.addEventListener.bind(page),
+  removeEventListener: page.removeEventListener.bind(page),
+  document: Object.assign(new EventTarget(), { title: "", visibilityState: "visible" }),
+  fetch: (path, options) => server.fetch(path, options),
+  EventSource: FakeEventSource,
+  MediaStream: FakeStream,
+  RTCPeerConnection: FakeConnection,
+  AudioContext: FakeAudioContext,
+  MediaStreamAudioSourceNode: FakeSourceNode,
+  AnalyserNode: FakeAnalyserNode,
+});
+globalThis.crypto ??= webcrypto; // not global in Node 18
+Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+clock.install();
+
+/** Begins a test with nothing left from the one before. */
+export function reset() {
+  clock.clear();
+  server.reset();
+  FakeEventSource.all = [];
+  FakeConnection.all = [];
+  audioSources.clear();
+}
