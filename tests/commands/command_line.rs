@@ -64,7 +64,7 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
     let before = dump(&db);
     let mistakes: [(&[&str], &str, &str); 14] = [
         (&["user", "add", "alice"], "secret\n", "alice: A user of that name exists already."),
-        (&["user", "add", "a b"], "secret\n", "a b: A user name is 1 to 32"),
+        (&["user", "add", "a b"], "secret\n", "a b: A user name has 1 to 32"),
         (&["user", "add", "zoë"], "secret\n", "zoë: A user name is 1 to 32"),
         (&["user", "add", "two\nlines"], "secret\n", "two lines: A user name is 1 to 32"),
         (&["user", "add", ""], "secret\n", "A user name is 1 to 32"),
