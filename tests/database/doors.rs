@@ -1,6 +1,7 @@
 //! The doors: a write is done whole or not at all, is answered after it is on the disk, and waits no longer than its deadline.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -284,4 +285,23 @@ fn a_look_at_a_call_holds_for_as_long_as_time_alone_does_not_change_it() {
     assert_eq!(holds("nobody"), 5.0);
     connection.execute_batch("INSERT INTO end_call (call_id, username) VALUES ('one', 'bob')").unwrap();
     assert_eq!(holds("alice"), 5.0);
+}
+
+#[test]
+fn every_statement_is_used() {
+    let mut sources = String::new();
+    let mut folders = vec![std::path::PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let words: HashSet<&str> = sources.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let unused: Vec<&str> = statements::ALL.iter().map(|one| one.name()).filter(|name| !words.contains(name)).collect();
+    assert_eq!(unused, [""; 0]);
 }

@@ -1,0 +1,460 @@
+-- Every SQL statement that the server and the commands run. build.rs turns each into an item of src/statements.rs, and
+-- the database runs no other SQL text. A test checks the query plan of each one.
+--
+-- A statement starts with `-- name: NAME`, is described by the comment lines below it, and ends with a semicolon.
+-- Parameters are numbered. `.parameter set ?1 "'alice'"` binds one in the sqlite3 shell.
+--
+-- Statements decide nothing: they request a change, which the rules in sql/ carry out or refuse, or read a view.
+
+
+-- ==== the clock
+
+-- name: PIN_CLOCK
+-- Sets the clock to ?1 seconds since the epoch. A trigger then runs the sweeps that are due.
+UPDATE clock SET pinned_ts = ?1 WHERE id = 1;
+
+-- name: FREE_CLOCK
+-- Returns the clock to the machine's time.
+UPDATE clock SET pinned_ts = NULL WHERE id = 1;
+
+-- name: ANYTHING_DUE
+-- One row: whether a sweep has something to do.
+SELECT is_due FROM due;
+
+-- name: START_SERVER
+-- Ends the calls and shares that an earlier server left live.
+INSERT INTO start_server (ts) SELECT ts FROM now;
+
+
+-- ==== people and sessions
+
+-- name: ADD_USER
+-- Adds user ?1 with password hash ?2.
+INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now;
+
+-- name: LIST_USERS
+-- Name and creation time of every user.
+SELECT username, datetime(created_ts, 'unixepoch') FROM users ORDER BY username;
+
+-- name: PASSWORD_HASH
+-- The password hash of user ?1.
+SELECT password_hash FROM users WHERE username = ?1;
+
+-- name: SET_PASSWORD
+-- Sets the password hash of user ?1 to ?2. Returns the name if the user exists.
+UPDATE users SET password_hash = ?2 WHERE username = ?1 RETURNING username;
+
+-- name: REMOVE_USER
+-- Removes user ?1. Returns the name if the user existed.
+DELETE FROM users WHERE username = ?1 RETURNING username;
+
+-- name: ADD_SESSION
+-- Adds a session with token hash ?1 for user ?2. It lasts ?3 seconds, or session_ttl if ?3 is NULL.
+INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
+SELECT ?1, ?2, ts, ts + coalesce(?3, (SELECT value FROM settings WHERE name = 'session_ttl')) FROM now;
+
+-- name: ADD_SESSION_AFTER_LOGIN
+-- Adds a session with token hash ?1 for user ?2 if their password hash is still ?3: the password may have changed
+-- while it was verified.
+INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
+SELECT ?1, username, now.ts, now.ts + (SELECT value FROM settings WHERE name = 'session_ttl')
+FROM users, now WHERE username = ?2 AND password_hash = ?3;
+
+-- name: FIND_SESSION
+-- User, expiry and creation time of the session with token hash ?1, if it is valid now.
+SELECT username, expires_ts, created_ts FROM live_sessions WHERE token_hash = ?1;
+
+-- name: END_SESSION
+-- Deletes the session with token hash ?1.
+DELETE FROM sessions WHERE token_hash = ?1;
+
+-- name: NOTE_LOGIN_ATTEMPT
+-- Records a login attempt for name ?1 from address ?2. Returns the attempt's id.
+INSERT INTO login_attempts (username, address, ts) SELECT ?1, ?2, ts FROM now RETURNING id;
+
+-- name: FORGET_LOGIN_ATTEMPT
+-- Deletes login attempt ?1, which succeeded.
+DELETE FROM login_attempts WHERE id = ?1;
+
+-- name: LOGIN_RETRY_AFTER
+-- Seconds until name ?1 may log in from address ?2 again.
+SELECT max(
+  coalesce((SELECT ts FROM login_attempts WHERE username = ?1 ORDER BY ts DESC
+            LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings
+                            WHERE name = 'login_attempts_per_name')), 0),
+  coalesce((SELECT ts FROM login_attempts WHERE address = ?2 ORDER BY ts DESC
+            LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings
+                            WHERE name = 'login_attempts_per_address')), 0))
++ (SELECT value FROM settings WHERE name = 'login_window') - (SELECT ts FROM now);
+
+
+-- ==== private channels
+
+-- name: ADD_CHANNEL
+-- Adds a private channel with title ?1, created by ?2. Returns its id.
+INSERT INTO private_channels (name, created_by, created_ts) SELECT ?1, ?2, ts FROM now RETURNING id;
+
+-- name: JOIN_NEWEST_CHANNEL
+-- Adds member ?1 to the newest private channel.
+INSERT INTO private_channel_members (channel_id, username, joined_ts)
+SELECT (SELECT max(id) FROM private_channels), ?1, ts FROM now;
+
+-- name: JOIN_CHANNEL
+-- Adds member ?2 to private channel ?1.
+INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT ?1, ?2, ts FROM now;
+
+-- name: LEAVE_CHANNEL
+-- Removes member ?2 from private channel ?1. Returns the name if they were a member.
+DELETE FROM private_channel_members WHERE channel_id = ?1 AND username = ?2 RETURNING username;
+
+-- name: LIST_CHANNELS
+-- Name, title and members of every private channel.
+SELECT 'private:' || id, name,
+  (SELECT group_concat(username, ', ') FROM (SELECT username FROM private_channel_members
+                                             WHERE channel_id = private_channels.id ORDER BY username))
+FROM private_channels ORDER BY id;
+
+
+-- ==== calls
+
+-- name: INITIATE_CALL
+-- User ?3 starts a call in channel ?2 with call id ?1.
+INSERT INTO initiate_call (call_id, channel, initiator) VALUES (?1, ?2, ?3);
+
+-- name: ALL_PARTICIPANTS
+-- All participants of call ?1, in any state.
+SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
+
+-- name: LIVE_CALL_ID
+-- The live call of channel ?1, under any spelling of a DM.
+SELECT call_id FROM calls WHERE channel = (
+  SELECT CASE WHEN ?1 GLOB 'dm:*'
+    THEN (SELECT 'dm:' || group_concat(username, ':')
+          FROM (SELECT DISTINCT value AS username
+                FROM json_each('[' || replace(json_quote(substr(?1, 4)), ':', '","') || ']') ORDER BY value))
+    ELSE ?1 END)
+AND state IN ('ringing', 'active');
+
+-- name: INCOMING_CALLS
+-- The calls that ring for user ?1.
+SELECT call_id, channel, initiator, started_ts FROM incoming_calls WHERE username = ?1
+ORDER BY started_ts, call_id;
+
+-- name: ACCEPT_CALL
+-- User ?2 accepts or joins call ?1.
+INSERT INTO accept_call (call_id, username) VALUES (?1, ?2);
+
+-- name: ACCEPTED_PARTICIPANTS
+-- The participants of call ?1 who have accepted.
+SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username;
+
+-- name: LAST_SIGNAL_ID
+-- The id of the newest signal to user ?2 in call ?1, 0 if there is none.
+SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
+
+-- name: REJECT_CALL
+-- User ?2 rejects call ?1.
+INSERT INTO reject_call (call_id, username) VALUES (?1, ?2);
+
+-- name: END_CALL
+-- User ?2 ends call ?1 for everyone.
+INSERT INTO end_call (call_id, username) VALUES (?1, ?2);
+
+-- name: LEAVE_CALL
+-- User ?2 leaves call ?1.
+INSERT INTO leave_call (call_id, username) VALUES (?1, ?2);
+
+-- name: INVITE_TO_CALL
+-- User ?3 invites user ?2 to call ?1.
+INSERT INTO invite_to_call (call_id, username, invited_by) VALUES (?1, ?2, ?3);
+
+-- name: SHARE_SCREEN_IN_CALL
+-- User ?2 claims (?3 = 1) or releases (?3 = 0) the screen share of call ?1.
+INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3);
+
+-- name: CALL_STATE_FOR
+-- The state of call ?1 as JSON and its version; the refusal code if user ?2 may not see it, NULL if they may; whether
+-- the presence of user ?2 is due to be recorded; and for how many seconds the row stays true without a write: 0 while
+-- anyone is pending, otherwise until presence is due.
+SELECT json, version,
+  CASE WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END,
+  EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2),
+  CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1 AND state = 'ringing')
+      OR EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND state = 'pending') THEN 0.0
+    ELSE coalesce((SELECT last_seen_ts FROM call_participants
+                   WHERE call_id = ?1 AND username = ?2 AND state = 'accepted'), (SELECT ts FROM now))
+      + (SELECT value FROM settings WHERE name = 'presence_interval') - (SELECT ts FROM now) END
+FROM call_state_json WHERE call_id = ?1;
+
+-- name: WHY_NOT_TAKE_PART
+-- The refusal code if user ?2 may not read signals and media of call ?1, NULL if they may.
+SELECT CASE
+  WHEN EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2) THEN NULL
+  WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1) THEN 'not_a_participant' ELSE 'call_not_found' END;
+
+-- name: CALL_STATE
+-- The state of call ?1 as JSON.
+SELECT json FROM call_state_json WHERE call_id = ?1;
+
+-- name: WHY_NOT_READ_CHANNEL
+-- The refusal code if user ?2 may not read channel ?1, NULL if they may.
+SELECT CASE
+  WHEN NOT (?1 GLOB 'dm:*' OR ?1 GLOB 'private:*') THEN 'channel_not_callable'
+  WHEN ?1 GLOB 'dm:*' AND instr(':' || substr(?1, 4) || ':', ':' || ?2 || ':') = 0 THEN 'not_a_member'
+  WHEN ?1 GLOB 'private:*' AND NOT EXISTS (SELECT 1 FROM private_channel_members WHERE channel = ?1 AND username = ?2)
+    THEN 'not_a_member' END;
+
+-- name: ACTIVE_CALL
+-- The live call of channel ?1 as JSON, with whether user ?2 is on it.
+SELECT json_object('call_id', call_id, 'initiator', initiator, 'state', state, 'started_ts', started_ts,
+  'participants', json((SELECT json_group_array(username) FROM (SELECT username FROM call_participants
+     WHERE call_id = call.call_id AND state = 'accepted' ORDER BY username))),
+  'joined', json(CASE WHEN EXISTS (SELECT 1 FROM call_participants
+     WHERE call_id = call.call_id AND username = ?2 AND state = 'accepted') THEN 'true' ELSE 'false' END))
+FROM current_calls AS call
+WHERE call_id = (SELECT call_id FROM calls WHERE channel = (
+  SELECT CASE WHEN ?1 GLOB 'dm:*'
+    THEN (SELECT 'dm:' || group_concat(username, ':')
+          FROM (SELECT DISTINCT value AS username
+                FROM json_each('[' || replace(json_quote(substr(?1, 4)), ':', '","') || ']') ORDER BY value))
+    ELSE ?1 END)
+  AND state IN ('ringing', 'active'))
+AND state IN ('ringing', 'active');
+
+-- name: REMOVE_FROM_CALL
+-- User ?3 removes user ?2 from call ?1.
+INSERT INTO remove_from_call (call_id, username, removed_by) VALUES (?1, ?2, ?3);
+
+-- name: REPORT_GONE
+-- User ?3 reports that the connection to user ?2 in call ?1 is lost.
+INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3);
+
+-- name: IS_ACCEPTED
+-- Whether user ?2 is on call ?1.
+SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted');
+
+
+-- ==== presence
+
+-- name: SEEN
+-- Records that user ?1 is present on call ?2, or on all their calls if ?2 is NULL.
+INSERT INTO seen (username, call_id) VALUES (?1, ?2);
+
+-- name: UNNOTED_PARTICIPANTS
+-- The users whose presence is due to be recorded.
+SELECT DISTINCT username FROM unnoted_participants;
+
+
+-- ==== history
+
+-- name: HISTORY
+-- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2 or, if that is
+-- NULL, in all channels. It reads at most ?5 calls of each channel, however long the history is.
+WITH mine (channel) AS (
+  SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)
+  UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)),
+candidates (call_id) AS (
+  SELECT call.call_id FROM mine CROSS JOIN calls AS call
+  WHERE call.call_id IN (SELECT call_id FROM calls
+                         WHERE channel = mine.channel AND state IN ('ended', 'rejected')
+                           AND (started_ts, call_id) < (?3, ?4)
+                         ORDER BY started_ts DESC, call_id DESC LIMIT ?5)
+  UNION SELECT call_id FROM call_participants WHERE username = ?1 AND events_after IS NOT NULL)
+SELECT json_object('call_id', past.call_id, 'channel', channel, 'initiator', initiator, 'outcome', outcome,
+  'reason', ended_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts,
+  'ended_ts', ended_ts, 'participants', json(took_part))
+FROM candidates CROSS JOIN personal_history AS past ON past.call_id = candidates.call_id AND past.username = ?1
+WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
+ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
+
+-- name: NAMED_CHANNEL
+-- The canonical name of channel ?1.
+SELECT CASE WHEN ?1 GLOB 'dm:*'
+  THEN (SELECT 'dm:' || group_concat(username, ':')
+        FROM (SELECT DISTINCT value AS username
+              FROM json_each('[' || replace(json_quote(substr(?1, 4)), ':', '","') || ']') ORDER BY value))
+  ELSE ?1 END;
+
+-- name: CALL_STARTED_TS
+-- The start time of call ?1.
+SELECT started_ts FROM calls WHERE call_id = ?1;
+
+-- name: MISSED_CALLS
+-- The calls that user ?1 missed since time ?2, newest first.
+SELECT call_id, channel, initiator, called_by, missed_ts, seen FROM missed_calls
+WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
+
+-- name: MISSED_CALLS_SEEN
+-- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
+UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now)
+WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL;
+
+
+-- ==== events
+
+-- name: NEWEST_EVENT
+-- The id of the newest event ever written, 0 if there is none.
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+
+-- name: OLDEST_EVENT
+-- The id of the oldest event that is still stored.
+SELECT min(id) FROM events;
+
+-- name: EVENTS_AFTER
+-- A page of the events after id ?1.
+SELECT id, kind, call_id, username, detail FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
+
+-- name: EVENT_RECIPIENTS
+-- The users who may see event ?1.
+SELECT DISTINCT username FROM event_recipients WHERE id = ?1;
+
+-- name: EVENTS_FOR
+-- At most ?3 events after id ?2 that user ?1 may see.
+SELECT id, kind, call_id, about, detail FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
+
+-- name: INCOMING_CALL
+-- Call ?1 as JSON, if it rings for user ?2.
+SELECT json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'started_ts', started_ts)
+FROM incoming_calls WHERE username = ?2 AND call_id = ?1;
+
+-- name: SIGNAL
+-- Call or share, and JSON, of signal ?1 to user ?2, if it is still stored.
+SELECT call_id, json_object('id', id, 'from', from_user, 'type', signal_type, 'payload', json(payload), 'ts', ts)
+FROM call_signals WHERE id = ?1 AND to_user = ?2;
+
+-- name: SHARE
+-- Share ?1 as JSON.
+SELECT json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'state', state,
+  'started_ts', started_ts, 'ended_ts', ended_ts) FROM screenshares WHERE share_id = ?1;
+
+-- name: LIVE_CALLS_OF
+-- The states of the live calls of user ?1 as JSON.
+SELECT json FROM call_state_json
+WHERE call_id IN (SELECT call_id FROM live_calls_of WHERE username = ?1) ORDER BY call_id;
+
+-- name: ACTIVE_SCREENSHARES_OF
+-- The active shares in the channels of user ?1 as JSON.
+SELECT json_object('share_id', share_id, 'channel', screenshares.channel, 'sharer', sharer,
+  'state', state, 'started_ts', started_ts, 'ended_ts', ended_ts)
+FROM channel_members AS member JOIN screenshares ON screenshares.channel = member.channel AND state = 'active'
+WHERE member.username = ?1 ORDER BY started_ts, share_id;
+
+
+-- ==== what a client's first screen needs
+
+-- name: CHANNELS_OF
+-- The channels of user ?1 as JSON, with title and members.
+SELECT json_object('channel', mine.channel,
+  'title', (SELECT name FROM private_channels
+            WHERE 'private:' || id = mine.channel AND id = CAST(substr(mine.channel, 9) AS INTEGER)),
+  'members', json((SELECT json_group_array(username) FROM (SELECT username FROM channel_members
+                   WHERE channel = mine.channel ORDER BY username))))
+FROM channel_members AS mine WHERE mine.username = ?1 ORDER BY mine.channel;
+
+-- name: OTHER_USERS
+-- All users except ?1.
+SELECT username FROM users WHERE username <> ?1 ORDER BY username;
+
+
+-- ==== signals
+
+-- name: SEND_CALL_SIGNAL
+-- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in call ?1.
+INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: SEND_SHARE_SIGNAL
+-- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in share ?1.
+INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: SIGNALS_AFTER
+-- The signals to user ?2 after id ?3 in call or share ?1.
+SELECT id, from_user, signal_type, payload, ts FROM call_signals
+WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id;
+
+-- name: ICE_SERVERS
+-- The ICE servers for clients as JSON.
+SELECT value FROM settings WHERE name = 'ice_servers';
+
+
+-- ==== media of calls
+
+-- name: MEDIA_CHUNK_MAX_BYTES
+-- The largest media chunk in bytes.
+SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'media_chunk_max_bytes';
+
+-- name: UPLOAD_CALL_MEDIA
+-- User ?2 uploads a media chunk to call ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5. Returns its id.
+INSERT INTO call_media (call_id, sender, is_init, mime_type, ts, stream_start, data)
+SELECT ?1, ?2, ?3, ?4, ts,
+  CASE WHEN ?3 = 0 THEN coalesce((SELECT stream_start + length(data) FROM call_media
+                                  WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 ORDER BY id DESC LIMIT 1), 0) END,
+  ?5
+FROM now RETURNING id;
+
+-- name: CALL_INIT_SEGMENT
+-- MIME type and bytes of the newest init segment of user ?2 in call ?1.
+SELECT mime_type, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 1
+ORDER BY id DESC LIMIT 1;
+
+-- name: CALL_CHUNKS_AFTER
+-- The media chunks of user ?2 after id ?3 in call ?1.
+SELECT id, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 AND id > ?3 ORDER BY id;
+
+
+-- ==== standalone shares
+
+-- name: START_SCREENSHARE
+-- User ?3 starts a screen share in channel ?2 with share id ?1.
+INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3);
+
+-- name: STOP_SCREENSHARE
+-- User ?2 stops share ?1.
+INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
+
+-- name: ACTIVE_SCREENSHARES
+-- The active shares of channel ?1, under any spelling of a DM.
+SELECT share_id, channel, sharer, started_ts FROM screenshares WHERE channel = (
+  SELECT CASE WHEN ?1 GLOB 'dm:*'
+    THEN (SELECT 'dm:' || group_concat(username, ':')
+          FROM (SELECT DISTINCT value AS username
+                FROM json_each('[' || replace(json_quote(substr(?1, 4)), ':', '","') || ']') ORDER BY value))
+    ELSE ?1 END)
+AND state = 'active' ORDER BY started_ts, share_id;
+
+-- name: WHY_NOT_WATCH_SHARE
+-- The refusal code if user ?2 may not watch share ?1, NULL if they may.
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1) THEN 'share_not_found'
+  WHEN NOT EXISTS (SELECT 1 FROM channel_members
+                   WHERE channel = (SELECT channel FROM screenshares WHERE share_id = ?1) AND username = ?2)
+    THEN 'not_a_member' END;
+
+-- name: SHARE_IS_ACTIVE
+-- Whether share ?1 is active.
+SELECT state = 'active' FROM screenshares WHERE share_id = ?1;
+
+-- name: UPLOAD_SHARE_MEDIA
+-- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.
+INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: NEWEST_SHARE_CHUNK
+-- The id of the newest media chunk of share ?1.
+SELECT max(id) FROM share_media WHERE share_id = ?1 AND is_init = 0;
+
+-- name: SHARE_INIT_SEGMENT
+-- MIME type and bytes of the newest init segment of share ?1.
+SELECT mime_type, data FROM share_media WHERE share_id = ?1 AND is_init = 1 ORDER BY id DESC LIMIT 1;
+
+-- name: SHARE_CHUNKS_AFTER
+-- The media chunks of share ?1 after id ?2.
+SELECT id, data FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2 ORDER BY id;
+
+
+-- ==== what the codes mean
+
+-- name: REFUSALS
+-- Every refusal code with its HTTP status and sentence.
+SELECT code, status, sentence FROM refusals ORDER BY code;
+
+-- name: HEALTH
+-- Reads one row of the file, for health checks.
+SELECT ts FROM now;
