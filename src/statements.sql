@@ -174,16 +174,10 @@ INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3
 
 -- name: CALL_STATE_FOR
 -- The state of call ?1 as JSON and its version; the refusal code if user ?2 may not see it, NULL if they may; whether
--- the presence of user ?2 is due to be recorded; and for how many seconds the row stays true without a write: 0 while
--- anyone is pending, otherwise until presence is due.
+-- the presence of user ?2 is due to be recorded.
 SELECT json, version,
   CASE WHEN NOT EXISTS (SELECT 1 FROM call_readers WHERE call_id = ?1 AND username = ?2) THEN 'not_a_member' END,
-  EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2),
-  CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1 AND state = 'ringing')
-      OR EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND state = 'pending') THEN 0.0
-    ELSE coalesce((SELECT last_seen_ts FROM call_participants
-                   WHERE call_id = ?1 AND username = ?2 AND state = 'accepted'), (SELECT ts FROM now))
-      + (SELECT value FROM settings WHERE name = 'presence_interval') - (SELECT ts FROM now) END
+  EXISTS (SELECT 1 FROM unnoted_participants WHERE call_id = ?1 AND username = ?2)
 FROM call_state_json WHERE call_id = ?1;
 
 -- name: WHY_NOT_TAKE_PART
@@ -365,6 +359,10 @@ INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload)
 -- name: SEND_SHARE_SIGNAL
 -- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in share ?1.
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: HAS_SIGNALS_AFTER
+-- Whether there is a signal to user ?2 after id ?3 in call or share ?1.
+SELECT EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
 
 -- name: SIGNALS_AFTER
 -- The signals to user ?2 after id ?3 in call or share ?1.

@@ -8,7 +8,7 @@ use warp::http::{Response, StatusCode};
 use warp::{Rejection, Reply};
 
 use super::{App, UNAVAILABLE};
-use crate::database::{ReadError, Rows, WriteError};
+use crate::database::{ReadError, WriteError, WriteResult};
 
 /// An answer with a status of 400 or more: `{"error": SENTENCE, "code": CODE}` and perhaps another member.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Parts {
     detail: Option<(&'static str, Json)>,
     retry_after: Option<u64>,
     /// What the rule that refused was asked about, for the handler to make a detail of.
-    rows: Rows,
+    rows: WriteResult,
 }
 
 impl Error {
@@ -34,7 +34,7 @@ impl Error {
     }
 
     fn with(status: StatusCode, code: Cow<'static, str>, sentence: Cow<'static, str>) -> Self {
-        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: Rows::new() }))
+        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: WriteResult::default() }))
     }
 
     /// 400 with a code and a sentence.
@@ -93,8 +93,8 @@ impl Error {
                 "disk_full",
                 "The server's disk is full; nothing was stored.",
             ),
-            WriteError::Broken(what) => {
-                tracing::error!(what, "the database cannot be written");
+            WriteError::Broken(error) => {
+                tracing::error!(%error, "the database cannot be written");
                 Self::new(
                     UNAVAILABLE,
                     "database_broken",
@@ -102,7 +102,7 @@ impl Error {
                 )
                 .retry_after(10)
             }
-            WriteError::Unexpected(what) => Self::internal(&what),
+            WriteError::Unexpected(error) | WriteError::SyncFailed(error) => Self::internal(&error.to_string()),
         }
     }
 
@@ -135,7 +135,7 @@ impl Error {
 
     /// The rows that came with a refusal.
     #[must_use]
-    pub fn rows(&self) -> &Rows {
+    pub fn rows(&self) -> &WriteResult {
         &self.0.rows
     }
 }

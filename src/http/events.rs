@@ -30,7 +30,11 @@ async fn events(request: Request) -> Answer<impl Reply> {
     };
     // Listening begins before the log is read, so that nothing falls in between; what comes twice is left out.
     let listener = request.app.hub.listen(&caller.name, caller.token_hash, Purpose::Stream);
-    let opening = request.app.database.read(|snapshot| opening(snapshot, &caller.name, after))?;
+    let opening = request
+        .app
+        .database
+        .read_on_pool(move |snapshot| opening(snapshot, &caller.name, after).map_err(Error::from))
+        .await?;
     let newest = opening.newest;
     let first = stream::iter(opening.messages).map(|message| server_sent(&message));
     let rest = heard(listener).filter_map(move |heard| {

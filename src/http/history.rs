@@ -1,5 +1,7 @@
 //! What was: `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`; and `GET /me`, what a first screen needs.
 
+use std::sync::Arc;
+
 use rusqlite::ToSql;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -33,15 +35,16 @@ async fn history(request: Request) -> Answer<impl Reply> {
             return Err(Error::bad_request("bad_limit", "?limit= is a whole number from 1 to 200."));
         }
     };
-    let channel = request.query("channel");
-    let before = request.query("before");
+    let channel = request.query("channel").map(str::to_owned);
+    let before = request.query("before").map(str::to_owned);
+    let app = Arc::clone(&request.app);
     let bad_cursor =
         || Error::bad_request("bad_cursor", "?before= is the call_id or the started_ts of the last call you have.");
-    let found = request.read(|snapshot, Caller { name, .. }| {
-        if let Some(channel) = channel {
-            refuse(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+    let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
+        if let Some(channel) = &channel {
+            refuse(&app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [channel, name])?;
         }
-        let (before_ts, before_id) = match before {
+        let (before_ts, before_id) = match before.as_deref() {
             None => (f64::INFINITY, ""),
             Some(before) => match snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get::<_, f64>(0))? {
                 Some(started_ts) => (started_ts, before),
@@ -57,8 +60,8 @@ async fn history(request: Request) -> Answer<impl Reply> {
         };
         let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
         Ok(snapshot.rows(&statements::HISTORY, parameters, |row| row.get::<_, String>(0))?)
-    })?;
-    Ok(json_text(format!("[{}]", found.join(","))))
+    });
+    Ok(json_text(format!("[{}]", read.await?.join(","))))
 }
 
 /// A time out of a query string or a body, in seconds since the epoch.
@@ -103,12 +106,13 @@ async fn missed_seen(mut request: Request) -> Answer {
 }
 
 async fn me(request: Request) -> Answer<impl Reply> {
-    let (caller, channels, people, calls) = request.read(|snapshot, Caller { name, .. }| {
+    let read = request.read_on_pool(|snapshot, Caller { name, .. }| {
         let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [name], |row| row.get::<_, String>(0))?;
         Ok((name.clone(), channels, people, calls))
-    })?;
+    });
+    let (caller, channels, people, calls) = read.await?;
     Ok(json_text(format!(
         "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
         Json::String(caller),

@@ -7,7 +7,7 @@ use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::request::{integer, number, text};
+use super::request::text;
 use super::{Answer, App, Error, Request, Routes, one_of, route, status};
 use crate::database::{Value, Write};
 use crate::passwords;
@@ -46,14 +46,16 @@ async fn login(mut request: Request) -> Answer<impl Reply> {
         // A name that nobody can have is as wrong as one that nobody has.
         "login_attempts_username_format" => wrong_credentials(),
         "too_many_logins_for_name" | "too_many_logins_from_address" => {
-            let seconds = number(error.rows()).unwrap_or(1.0).ceil();
+            let seconds = error.rows().one(&statements::LOGIN_RETRY_AFTER).ok().flatten();
+            let seconds = seconds.map_or(1.0, |(seconds,): (f64,)| seconds).ceil();
             // The window is at most a day, and never negative when it refuses.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             error.retry_after(seconds as u64)
         }
         _ => error,
     })?;
-    let attempt = integer(&noted[0]).ok_or_else(|| Error::internal("a login attempt has no id"))?;
+    let (attempt,): (i64,) =
+        noted.one(&statements::NOTE_LOGIN_ATTEMPT)?.ok_or_else(|| Error::internal("a login attempt has no id"))?;
 
     let hash: Option<String> = request
         .app
@@ -72,9 +74,10 @@ async fn login(mut request: Request) -> Answer<impl Reply> {
     )
     .then(&statements::FORGET_LOGIN_ATTEMPT, [Value::Integer(attempt)])
     .then(&statements::FIND_SESSION, [text(&token_hash)]);
-    let answers = request.app.write(session).await?;
+    let written = request.app.write(session).await?;
     // Between the look at the password and now somebody may have changed it, or removed the user.
-    let Some([_, Value::Real(expires_ts), Value::Real(created_ts)]) = answers[2].first().map(Vec::as_slice) else {
+    let session = written.one::<(String, f64, f64)>(&statements::FIND_SESSION)?;
+    let Some((_, expires_ts, created_ts)) = session else {
         return Err(wrong_credentials());
     };
 

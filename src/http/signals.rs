@@ -1,5 +1,7 @@
 //! Offers, answers and ICE candidates, in calls and in shares.
 
+use std::sync::Arc;
+
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -7,7 +9,7 @@ use serde_json::value::RawValue;
 use super::body::SIGNAL_BODY_MAX_BYTES;
 use super::events::look_until;
 use super::request::{Caller, text};
-use super::{Answer, App, Request, refuse, status};
+use super::{Answer, App, Error, Request, refuse, status};
 use crate::database::{Snapshot, Write};
 use crate::push::Purpose;
 use crate::statements::{self, Statement};
@@ -39,7 +41,7 @@ pub(super) async fn send_in_share(share_id: String, request: Request) -> Answer 
 
 /// A signal as its recipient gets it. A payload that went through a `serde_json::Value` would lose what that cannot hold:
 /// numbers with many digits, lone surrogates, and everything nested deeper than 128 levels.
-#[derive(Clone, Serialize)]
+#[derive(Serialize)]
 struct Received {
     id: i64,
     from: String,
@@ -51,18 +53,24 @@ struct Received {
 
 async fn read(request: Request, id: String, why_not: &'static Statement) -> Answer {
     let after = request.after(0)?;
-    let look = |app: &App, snapshot: &Snapshot, Caller { name, .. }: &Caller| {
-        snapshot.remembered(why_not, [&id, name, &after.to_string()], || {
-            refuse(app, snapshot, why_not, [&id, name])?;
-            let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, name, &after], received)?;
-            // That there are none holds until somebody sends one. Those that there are, are read once.
-            let holds = if signals.is_empty() { f64::INFINITY } else { 0.0 };
-            Ok((signals, holds))
-        })
+    let app = Arc::clone(&request.app);
+    let look = |app: &App, snapshot: &Snapshot, caller: &Caller| {
+        refuse(app, snapshot, why_not, [&id, &caller.name])?;
+        let has_signals =
+            snapshot.row(&statements::HAS_SIGNALS_AFTER, [&id, &caller.name, &after], |row| row.get(0))?;
+        Ok((has_signals == Some(true)).then(|| caller.name.clone()))
     };
-    let arrived = |signals: &Vec<Received>| !signals.is_empty();
-    let signals = look_until(request, Purpose::Other, look, arrived).await?;
-    Ok(warp::reply::json(&signals))
+    let Some(name) = look_until(request, Purpose::Other, look, Option::is_some).await? else {
+        return Ok(warp::reply::json(&[(); 0]));
+    };
+    // A poll that finds nothing is answered above. A list can be large.
+    let database = app.database.clone();
+    let read = database.read_on_pool(move |snapshot| {
+        refuse(&app, snapshot, why_not, [&id, &name])?;
+        let signals = snapshot.rows(&statements::SIGNALS_AFTER, [&id, &name, &after], received)?;
+        Ok::<_, Error>(warp::reply::json(&signals))
+    });
+    read.await
 }
 
 fn received(row: &Row<'_>) -> rusqlite::Result<Received> {

@@ -171,8 +171,7 @@ impl Thread {
         let mut said = None;
         loop {
             match hints.recv_timeout(LOOK_INTERVAL) {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => self.database.let_go(),
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.hub.listening().closed {
