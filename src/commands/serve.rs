@@ -1,4 +1,4 @@
-//! `serve`: the server.
+//! `serve`: runs the server.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;

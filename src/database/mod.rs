@@ -41,7 +41,7 @@ type Rows = Vec<Vec<Value>>;
 /// The most large reads at a time. They leave the async threads, and the other cores, to small requests.
 const LARGE_READS_MAX: usize = 4;
 
-/// What a refusal code means to a client.
+/// The meaning of a refusal code.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// The HTTP status, 400 to 499.

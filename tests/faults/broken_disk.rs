@@ -14,7 +14,7 @@ use crate::scenes::{Answered, Numbers, Stream, Talk, answered, each_once, stored
 use crate::shell::Shell;
 use crate::strace::{Broken, SYNC, WRITE};
 use crate::support::Server;
-use crate::{PATIENCE, alone};
+use crate::{TIMEOUT, alone};
 
 /// The write-ahead log of a server's file.
 fn log(server: &Server) -> PathBuf {
@@ -31,7 +31,7 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
     for number in 0..10 {
         assert_eq!(sender.send(number).await.unwrap().status, 200);
     }
-    stream.hears(r#""number":9"#).await;
+    stream.reads_until(r#""number":9"#).await;
     let before = talk.server.rows();
 
     let Some(broken) = Broken::on(&talk.server, &log(&talk.server), faults) else { return };
@@ -60,7 +60,7 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
         assert_eq!(sender.send(number).await.unwrap().status, 200);
     }
     let took = repaired.elapsed();
-    stream.hears(r#""number":29"#).await;
+    stream.reads_until(r#""number":29"#).await;
     assert_eq!(each_once(talk.stored()), (0..30).collect());
     talk.server.assert_integrity();
     println!(
@@ -187,7 +187,7 @@ async fn failed_reads_are_503_and_connections_recover() {
     assert!(bad > 0);
     talk.assert_reads().await;
     assert_eq!(sender.send(1).await.unwrap().status, 200);
-    stream.hears(r#""number":1"#).await;
+    stream.reads_until(r#""number":1"#).await;
     assert_eq!(each_once(talk.stored()), (0..=1).collect());
     talk.server.assert_integrity();
 }
@@ -286,7 +286,7 @@ async fn failed_fsync_of_a_checkpoint_ends_the_server() {
     let begun = Instant::now();
     while sender.send(acknowledged).await.is_ok_and(|answer| answer.status == 200) {
         acknowledged += 1;
-        assert!(begun.elapsed() < 2 * PATIENCE, "a checkpoint comes after a thousand pages");
+        assert!(begun.elapsed() < 2 * TIMEOUT, "a checkpoint comes after a thousand pages");
     }
     let (folder, status) = talk.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(74));
@@ -338,7 +338,7 @@ async fn failed_fsync_after_a_partial_checkpoint_ends_the_server() {
     fill_log(&talk, 1200).await;
     let begun = Instant::now();
     while progress(&talk.server).1 == 0 {
-        assert!(begun.elapsed() < PATIENCE, "a part of the log is copied");
+        assert!(begun.elapsed() < TIMEOUT, "a part of the log is copied");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (logged, in_file) = progress(&talk.server);
@@ -349,7 +349,7 @@ async fn failed_fsync_after_a_partial_checkpoint_ends_the_server() {
     let mut acknowledged = 20;
     while sender.send(acknowledged).await.is_ok_and(|answer| answer.status == 200) {
         acknowledged += 1;
-        assert!(begun.elapsed() < PATIENCE, "the server runs on with a damaged file");
+        assert!(begun.elapsed() < TIMEOUT, "the server runs on with a damaged file");
     }
     let (folder, status) = talk.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(74), "it ended without a signal");

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 use crate::support::{Server, wait};
-use crate::{PATIENCE, skipped};
+use crate::{TIMEOUT, skipped};
 
 /// The system calls by which SQLite writes and syncs.
 pub const WRITE: &str = "write,pwrite64";
@@ -41,7 +41,7 @@ impl Broken {
             std::thread::spawn(move || said.for_each(drop));
             return Some(Self { strace, _log: log });
         }
-        wait(&mut strace, PATIENCE);
+        wait(&mut strace, TIMEOUT);
         assert!(first.contains("not permitted"), "strace said {first:?}");
         skipped(&format!("no disk can be made to fail here: {first}"));
         None
@@ -50,7 +50,7 @@ impl Broken {
     fn end(&mut self) {
         if self.strace.try_wait().unwrap().is_none() {
             kill(Pid::from_raw(self.strace.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-            wait(&mut self.strace, PATIENCE);
+            wait(&mut self.strace, TIMEOUT);
         }
     }
 }
