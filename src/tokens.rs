@@ -14,8 +14,8 @@ pub fn new_token() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
 }
 
-/// The value of `sessions.token_hash` for `token`: its SHA-256 as 64 lower-case hex digits. A token cannot be guessed, so it
-/// needs no salt and no slow hash.
+/// The value of `sessions.token_hash` for `token`: its SHA-256 as 64 lower-case hex digits. A token cannot be guessed,
+/// so it needs no salt and no slow hash.
 #[must_use]
 pub fn token_hash(token: &str) -> String {
     hex_simd::encode_to_string(Sha256::digest(token.as_bytes()), AsciiCase::Lower)

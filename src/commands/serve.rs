@@ -28,8 +28,8 @@ pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
     })
 }
 
-/// Serves the database at `path` until SIGTERM, SIGINT or a fatal failure. Calls `started` with the address before the first
-/// request.
+/// Serves the database at `path` until SIGTERM, SIGINT or a fatal failure. Calls `started` with the address before the
+/// first request.
 pub(super) fn serve(
     path: &Path,
     options: &Serve,

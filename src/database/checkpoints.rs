@@ -1,11 +1,12 @@
 //! Checkpoints: copying the write-ahead log into the database file.
 //!
-//! The writer runs them itself and ends the process when one cannot sync. SQLite's automatic checkpoint after a commit is off,
-//! because it discards its error (`sqlite3WalDefaultHook` in its source).
+//! The writer runs them itself and ends the process when one cannot sync. SQLite's automatic checkpoint after a commit
+//! is off, because it discards its error (`sqlite3WalDefaultHook` in its source).
 //!
-//! A failed write or a full disk does not end the process: SQLite rolls the commit back, and the next checkpoint copies the same
-//! pages. A failed fsync, of a commit or of a checkpoint, ends it. An fsync cannot be retried: Linux marks the pages that it could not write as clean, and the next fsync succeeds without
-//! them (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A new process reads the log again, which was synced at every
+//! A failed write or a full disk does not end the process: SQLite rolls the commit back, and the next checkpoint copies
+//! the same pages. A failed fsync, of a commit or of a checkpoint, ends it. An fsync cannot be retried: Linux marks the
+//! pages that it could not write as clean, and the next fsync succeeds without them
+//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A new process reads the log again, which was synced at every
 //! acknowledged commit, and writes all of it into the file.
 
 use std::path::Path;
@@ -20,8 +21,8 @@ use super::open::open_connection;
 /// Pages in the log that are worth a checkpoint; SQLite's own default.
 const CHECKPOINT_PAGES: i64 = 1000;
 
-/// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds; an admin's shell may read for
-/// hours, and then the log grows until it ends.
+/// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds; an admin's shell may
+/// read for hours, and then the log grows until it ends.
 const READER_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// How long a start tries to empty the log.
@@ -91,11 +92,11 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64
     statement.query_row([], |row| Ok((row.get("log")?, row.get("checkpointed")?)))
 }
 
-/// Copies the whole log into the file at `path` and empties it. After a failed fsync of a commit the log may have a gap on the
-/// disk; without this, writes acknowledged from now on would stand behind it and be lost in a power loss.
+/// Copies the whole log into the file at `path` and empties it. After a failed fsync of a commit the log may have a gap
+/// on the disk; without this, writes acknowledged from now on would stand behind it and be lost in a power loss.
 ///
-/// A reader of another program can keep the log from being emptied. It is then logged, and the server starts all the same:
-/// replication tools read for as long as they run.
+/// A reader of another program can keep the log from being emptied. It is then logged, and the server starts all the
+/// same: replication tools read for as long as they run.
 ///
 /// # Errors
 /// What SQLite says, a failed fsync among it.
@@ -116,8 +117,8 @@ pub(super) fn empty_log(path: &Path) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Leaves `connection` open until the process ends. While it is open, no other connection is the last one to be closed: that one
-/// would run a checkpoint, sync with success, and delete the log.
+/// Leaves `connection` open until the process ends. While it is open, no other connection is the last one to be closed:
+/// that one would run a checkpoint, sync with success, and delete the log.
 pub(super) fn leak_after_failed_sync(connection: Connection, error: &rusqlite::Error) {
     if is_failed_sync(error) {
         std::mem::forget(connection);

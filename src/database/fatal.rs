@@ -22,8 +22,8 @@ pub enum Fatal {
     SyncFailed(String),
 }
 
-/// Carries the first fatal failure of a background thread to the command that runs the server, which decides the exit status.
-/// Cloning is cheap and shares it.
+/// Carries the first fatal failure of a background thread to the command that runs the server, which decides the exit
+/// status. Cloning is cheap and shares it.
 #[derive(Clone, Debug)]
 pub struct Failures(watch::Sender<Option<Fatal>>);
 

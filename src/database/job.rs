@@ -10,8 +10,8 @@ use tokio::time::timeout_at;
 use super::write::{Write, WriteResult};
 use super::{WRITE_DEADLINE, WriteError};
 
-/// Whether a write has begun or has expired. The first to claim it decides which: the writer before it runs the write, or the
-/// waiting side at the deadline. So no write is reported as not done and then carried out.
+/// Whether a write has begun or has expired. The first to claim it decides which: the writer before it runs the write,
+/// or the waiting side at the deadline. So no write is reported as not done and then carried out.
 #[derive(Clone, Debug, Default)]
 struct Claim(Arc<AtomicBool>);
 
@@ -66,7 +66,8 @@ impl Job {
 }
 
 impl Pending {
-    /// Waits for the result: [`WriteError::Busy`] if the write has not begun at its deadline, else whatever becomes of it.
+    /// Waits for the result: [`WriteError::Busy`] if the write has not begun at its deadline, else whatever becomes of
+    /// it.
     pub(super) async fn wait(mut self) -> Result<WriteResult, WriteError> {
         let result = match timeout_at(self.deadline.into(), &mut self.result).await {
             Ok(result) => result,
@@ -76,8 +77,8 @@ impl Pending {
         result.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// The same for a caller without an async runtime. The deadline is checked by the writer alone, which is enough while no other
-    /// write can be ahead of this one.
+    /// The same for a caller without an async runtime. The deadline is checked by the writer alone, which is enough
+    /// while no other write can be ahead of this one.
     pub(super) fn wait_blocking(self) -> Result<WriteResult, WriteError> {
         self.result.blocking_recv().unwrap_or(Err(WriteError::Closed))
     }

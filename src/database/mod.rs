@@ -1,7 +1,8 @@
 //! Access to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
 //!
-//! No connection and no transaction reaches a caller, so that another engine can take the place of SQLite. No code asks whether
-//! something may happen: a write is tried, and the database carries it out or returns the code of the rule that refused it.
+//! No connection and no transaction reaches a caller, so that another engine can take the place of SQLite. No code asks
+//! whether something may happen: a write is tried, and the database carries it out or returns the code of the rule that
+//! refused it.
 
 mod checkpoints;
 mod error;
@@ -65,8 +66,8 @@ impl Database {
     /// Opens the file at `path`, creating it if it does not exist, and migrates its schema.
     ///
     /// # Errors
-    /// When the file cannot be read or written, belongs to another program, or is of a newer version. A file that is refused is
-    /// left unchanged.
+    /// When the file cannot be read or written, belongs to another program, or is of a newer version. A file that is
+    /// refused is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open::open_and_migrate(path)?;
         let readers = Readers::new(path);
@@ -100,8 +101,8 @@ impl Database {
 
     /// Carries out `write` and returns the rows of its statements after the commit is on the disk.
     ///
-    /// If the disk fails to sync the commit, the outcome is unknown and nothing may be said about it: then this never returns,
-    /// and [`Database::failures`] says that the process must end.
+    /// If the disk fails to sync the commit, the outcome is unknown and nothing may be said about it: then this never
+    /// returns, and [`Database::failures`] says that the process must end.
     ///
     /// # Errors
     /// [`WriteError::Refused`] when a rule refused the write; [`WriteError::Busy`] when it did not begin within
@@ -129,8 +130,8 @@ impl Database {
         }
     }
 
-    /// Detects commits of any program, and sends a hint after each commit of our own writer. There is one receiver of hints: a
-    /// second call replaces the first.
+    /// Detects commits of any program, and sends a hint after each commit of our own writer. There is one receiver of
+    /// hints: a second call replaces the first.
     ///
     /// # Errors
     /// When the file cannot be opened again.
@@ -146,8 +147,8 @@ impl Database {
         Ok(pending)
     }
 
-    /// Runs `questions` in one read transaction on the calling thread: for index searches, which take microseconds. It never
-    /// waits for a writer.
+    /// Runs `questions` in one read transaction on the calling thread: for index searches, which take microseconds. It
+    /// never waits for a writer.
     ///
     /// # Errors
     /// What `questions` returned, or that the file cannot be read.
@@ -155,8 +156,8 @@ impl Database {
         self.readers.read(questions)
     }
 
-    /// Runs `questions` as [`Database::read`] does, but on one of a few threads for reads that return much. It waits while all of
-    /// them are busy.
+    /// Runs `questions` as [`Database::read`] does, but on one of a few threads for reads that return much. It waits
+    /// while all of them are busy.
     ///
     /// # Errors
     /// As [`Database::read`], and [`ReadError::Closed`] when the runtime shuts down.
@@ -195,8 +196,8 @@ impl Database {
         self.refusals.get(code)
     }
 
-    /// From now on a write that another program's lock blocks fails with [`WriteError::Closed`] at once: a server that stops
-    /// must report it before its connections are closed.
+    /// From now on a write that another program's lock blocks fails with [`WriteError::Closed`] at once: a server that
+    /// stops must report it before its connections are closed.
     pub fn stop_waiting_for_locks(&self) {
         self.writer.stop_waiting_for_locks();
     }

@@ -49,8 +49,8 @@ impl WriteResult {
         self.rows.push((statement, row));
     }
 
-    /// All rows of `statement`, in the order in which it returned them. If the write has the statement more than once, the rows of
-    /// the first come first.
+    /// All rows of `statement`, in the order in which it returned them. If the write has the statement more than once,
+    /// the rows of the first come first.
     ///
     /// # Errors
     /// When the columns are not those of `T`.

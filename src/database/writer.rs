@@ -1,5 +1,5 @@
-//! The one writer: a thread that takes writes from a queue, runs each in a savepoint, commits a batch as one transaction (group
-//! commit), and reports each result after the commit is on the disk.
+//! The one writer: a thread that takes writes from a queue, runs each in a savepoint, commits a batch as one
+//! transaction (group commit), and reports each result after the commit is on the disk.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +19,15 @@ use super::write::{BoundStatement, WriteResult};
 use super::{Rows, WriteError};
 use crate::statements::{self, Statement};
 
-/// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds the file's
-/// write lock, or the disk is slow.
+/// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds
+/// the file's write lock, or the disk is slow.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The most writes in one commit. It bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 256;
 
-/// The writer's page cache. Smaller ones read deleted rows' pages from the file again. Larger ones make commits slower: with
-/// `auto_vacuum`, SQLite scans its whole cache after each (`pcache1TruncateUnsafe` in its source).
+/// The writer's page cache. Smaller ones read deleted rows' pages from the file again. Larger ones make commits slower:
+/// with `auto_vacuum`, SQLite scans its whole cache after each (`pcache1TruncateUnsafe` in its source).
 const CACHE_KIB: i64 = 4 * 1024;
 
 /// How often the writer sweeps and frees pages. Rules with a time limit promise a second.
@@ -240,8 +240,8 @@ impl WriterLoop {
         Ok(())
     }
 
-    /// Begins a transaction. Retries while another program holds the write lock, and fails the writes whose deadline passes.
-    /// Returns false if no write is left, or a transaction cannot begin.
+    /// Begins a transaction. Retries while another program holds the write lock, and fails the writes whose deadline
+    /// passes. Returns false if no write is left, or a transaction cannot begin.
     ///
     /// # Errors
     /// That an fsync failed.
@@ -287,9 +287,9 @@ impl WriterLoop {
         }
     }
 
-    /// Commits something else after a failed commit. The pages of the failed one can stand in the log complete, as when only the
-    /// log's index did not fit on a full disk. A crash would then bring back writes that were reported as failed; the next commit
-    /// overwrites them. Housekeeping retries while the disk accepts no commit.
+    /// Commits something else after a failed commit. The pages of the failed one can stand in the log complete, as when
+    /// only the log's index did not fit on a full disk. A crash would then bring back writes that were reported as
+    /// failed; the next commit overwrites them. Housekeeping retries while the disk accepts no commit.
     ///
     /// # Errors
     /// That an fsync failed.
@@ -302,7 +302,8 @@ impl WriterLoop {
         Ok(())
     }
 
-    /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it lasts.
+    /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it
+    /// lasts.
     ///
     /// # Errors
     /// That an fsync failed.

@@ -1,5 +1,5 @@
-//! Reads and writes of `Database`: a write is carried out whole or not at all, returns after its commit is on the disk, and waits
-//! no longer than its deadline; a read sees one instant.
+//! Reads and writes of `Database`: a write is carried out whole or not at all, returns after its commit is on the disk,
+//! and waits no longer than its deadline; a read sees one instant.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -72,8 +72,8 @@ fn clock_is_pinned_inside_a_write_and_free_outside() {
     assert_eq!(pinned, None);
 }
 
-/// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is not carried
-/// out later.
+/// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is not
+/// carried out later.
 #[test]
 fn held_lock_delays_writes_until_their_deadline_and_reads_not_at_all() {
     let (_folder, path, other) = new_file();

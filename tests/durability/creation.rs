@@ -55,8 +55,8 @@ fn foreign_file_with_a_journal_stays_unchanged() {
     assert_eq!(titles, "Help!");
 }
 
-/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the file has
-/// become one of this program's, with an empty schema.
+/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the
+/// file has become one of this program's, with an empty schema.
 fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
     assert_can_trace();
     let mut random = Rng::with_seed(crate::seed());

@@ -1,9 +1,9 @@
 //! A model of a disk that can lose power.
 //!
-//! Data is certain when an fsync that covers it has returned. Of the rest any part may be on the disk: each sector as any later
-//! write has left it, or unchanged; the file's size of any time since; a directory entry with or without each change since the
-//! directory was synced. SQLite asks no more of a disk than that a write does not change bytes next
-//! to its own (<https://sqlite.org/psow.html>).
+//! Data is certain when an fsync that covers it has returned. Of the rest any part may be on the disk: each sector as
+//! any later write has left it, or unchanged; the file's size of any time since; a directory entry with or without each
+//! change since the directory was synced. SQLite asks no more of a disk than that a write does not change bytes next to
+//! its own (<https://sqlite.org/psow.html>).
 
 use std::collections::{BTreeMap, HashMap};
 

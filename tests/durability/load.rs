@@ -183,8 +183,8 @@ impl Work {
         self.act(who, path, body.to_string().as_bytes(), deed)
     }
 
-    /// Sends a write and records it when it is acknowledged. Every write here is legal, so the status is 200; `None` if there is no
-    /// response.
+    /// Sends a write and records it when it is acknowledged. Every write here is legal, so the status is 200; `None` if
+    /// there is no response.
     fn act(&mut self, who: usize, path: &str, body: &[u8], deed: impl Fn(&Value) -> Deed) -> Option<Value> {
         if self.progress.stop.load(Ordering::Relaxed) {
             return None;

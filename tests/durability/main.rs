@@ -1,7 +1,8 @@
 //! Acknowledged writes survive a kill and a power loss at any instant.
 //!
 //! The long rounds: `cargo test --test durability -- --ignored --nocapture`. Random choices come from a printed seed;
-//! `DURABILITY_SEED` repeats them. It does not repeat the scheduling of threads, so the files of a failed round are kept.
+//! `DURABILITY_SEED` repeats them. It does not repeat the scheduling of threads, so the files of a failed round are
+//! kept.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! Power loss at any instant: the server's system calls are recorded once and replayed to the possible states of the disk. In
-//! each of them the file passes SQLite's checks and holds every write acknowledged until then.
+//! Power loss at any instant: the server's system calls are recorded once and replayed to the possible states of the
+//! disk. In each of them the file passes SQLite's checks and holds every write acknowledged until then.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -91,8 +91,8 @@ struct Verdict {
 }
 
 impl Recorded {
-    /// Records three servers on one file, each until the given number of acknowledged writes. The first is killed, so that the
-    /// second recovers the log; the third creates a new one.
+    /// Records three servers on one file, each until the given number of acknowledged writes. The first is killed, so
+    /// that the second recovers the log; the third creates a new one.
     fn new(random: &mut Rng, writes: [usize; 3]) -> Self {
         assert_can_trace();
         let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! The recording: a process's system calls with every byte, as logged by `strace`.
 //!
-//! Why `strace` and not a VFS: the tested program is unchanged, and files and sockets are in one log. Causally related lines are
-//! in order, because `strace` stops a thread until its line is written.
+//! Why `strace` and not a VFS: the tested program is unchanged, and files and sockets are in one log. Causally related
+//! lines are in order, because `strace` stops a thread until its line is written.
 
 use std::collections::HashMap;
 use std::fs;

@@ -74,8 +74,8 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
     Server::start_in(folder, &[]).assert_integrity();
 }
 
-/// Sixteen clients send each number once while an fsync of the log fails. The server ends, and nothing that it acknowledged is
-/// lost. A write without a response may be done or not; a refused one is not.
+/// Sixteen clients send each number once while an fsync of the log fails. The server ends, and nothing that it
+/// acknowledged is lost. A write without a response may be done or not; a refused one is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_fsync_of_a_commit_ends_the_server() {
     let _alone = alone().await;
@@ -123,7 +123,8 @@ async fn failed_fsync_of_a_commit_ends_the_server() {
     }
 }
 
-/// A commit takes longer than a write may wait. It is reported as done; a write that waits behind it expires and is not done.
+/// A commit takes longer than a write may wait. It is reported as done; a write that waits behind it expires and is not
+/// done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_behind_a_slow_commit_expires_and_the_slow_one_is_done() {
     let _alone = alone().await;
@@ -192,8 +193,8 @@ async fn failed_reads_are_503_and_connections_recover() {
     talk.server.assert_integrity();
 }
 
-/// Some writes to the log fail while sixteen clients send each number once. Acknowledged numbers are stored once and refused ones
-/// are not, although they share transactions.
+/// Some writes to the log fail while sixteen clients send each number once. Acknowledged numbers are stored once and
+/// refused ones are not, although they share transactions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn occasional_write_errors_lose_nothing_and_store_nothing_refused() {
     let _alone = alone().await;
@@ -273,7 +274,8 @@ async fn fill_log(talk: &Talk, pages: i64) {
     }
 }
 
-/// The pages that the disk reported as lost are never synced again by this process. The next start copies them from the log.
+/// The pages that the disk reported as lost are never synced again by this process. The next start copies them from the
+/// log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_fsync_of_a_checkpoint_ends_the_server() {
     let _alone = alone().await;
@@ -310,8 +312,8 @@ fn recovers_from_the_log(folder: TempDir, on_disk: &[u8], acknowledged: u64) {
     assert!(file.len() >= on_disk.len() && file != on_disk, "the log was not copied");
 }
 
-/// The numbers that a stopped server left. It reads a copy of the file and its log: a start ends the call, which deletes them, and
-/// a connection to the file itself would run the checkpoint that is to be tested.
+/// The numbers that a stopped server left. It reads a copy of the file and its log: a start ends the call, which
+/// deletes them, and a connection to the file itself would run the checkpoint that is to be tested.
 fn stored_in_copy(folder: &TempDir) -> Vec<u64> {
     let copy = TempDir::new().unwrap();
     for name in ["presence.db", "presence.db-wal"] {
@@ -320,8 +322,8 @@ fn stored_in_copy(folder: &TempDir) -> Vec<u64> {
     stored(&copy.path().join("presence.db"))
 }
 
-/// A reader of an older snapshot cuts a checkpoint short, and the disk loses the pages that it copied. Only the fsync of a later
-/// checkpoint, which does not copy those pages again, reports it.
+/// A reader of an older snapshot cuts a checkpoint short, and the disk loses the pages that it copied. Only the fsync
+/// of a later checkpoint, which does not copy those pages again, reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_fsync_after_a_partial_checkpoint_ends_the_server() {
     let _alone = alone().await;

@@ -1,4 +1,5 @@
-//! The server with failing disks, other programs' locks and slow clients. Every test prints its figures with `--nocapture`.
+//! The server with failing disks, other programs' locks and slow clients. Every test prints its figures with
+//! `--nocapture`.
 
 #[path = "../bench/measure.rs"]
 mod measure;
