@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and how a mistake in it is told.
+//! The command line: its grammar, and one-line messages for its errors.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "minimost-calls", version, about, propagate_version = true)]
 pub struct CommandLine {
-    /// The database file; it is created if it is not there
+    /// The database file; created if it does not exist
     #[arg(long, global = true, env = "MINIMOST_DB", default_value = "presence.db", value_name = "FILE")]
     pub db: PathBuf,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -28,39 +28,39 @@ pub enum Command {
     User(User),
     /// Print a new bearer token for a user
     Token {
-        /// Whose token it is
+        /// The user
         name: String,
-        /// How long it is valid, such as 12h or 30d; the setting session_ttl without
+        /// How long it is valid, such as 12h or 30d [default: the setting session_ttl]
         #[arg(long, value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
     },
-    /// Add and list private channels, and change who belongs to them
+    /// Add and list private channels, and change their members
     #[command(subcommand)]
     Channel(Channel),
-    /// See it work: a throw-away database with three users, the server, and what to try
+    /// Try it: a server with a temporary database, three users, and commands to paste
     Demo {
-        /// Where to listen
+        /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
         listen: String,
     },
 }
 
-/// How to serve.
+/// The options of `serve`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Serve {
-    /// Where to listen; port 0 takes any that is free
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
     pub listen: String,
-    /// A reverse proxy in front ends TLS: make cookies Secure, and believe its X-Forwarded-For
+    /// A reverse proxy terminates TLS: make cookies Secure, and trust its X-Forwarded-For
     #[arg(long)]
     pub behind_proxy: bool,
-    /// Speak HTTPS with this certificate, a PEM file that may hold a chain; read again when it changes
+    /// Serve HTTPS with this certificate, a PEM file that may hold a chain; reloaded when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls_self_signed")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key, a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "tls_self_signed")]
     pub tls_key: Option<PathBuf>,
-    /// Speak HTTPS with a certificate for this machine from an authority of its own, which people trust once
+    /// Serve HTTPS with a certificate for this machine, signed by the server's own authority, which people trust once
     #[arg(long)]
     pub tls_self_signed: bool,
 }
@@ -68,7 +68,7 @@ pub struct Serve {
 /// `user …`.
 #[derive(Debug, Subcommand)]
 pub enum User {
-    /// Add a user; the password is asked for, or the first line of standard input
+    /// Add a user; prompts for the password, or reads the first line of standard input
     Add {
         /// 1 to 32 of A-Z a-z 0-9 _ -
         name: String,
@@ -77,12 +77,12 @@ pub enum User {
     List,
     /// Change a password, which logs the user out everywhere
     Passwd {
-        /// Whose password
+        /// The user
         name: String,
     },
-    /// Remove a user, who leaves calls, shares and private channels
+    /// Remove a user from the team, and from calls, shares and private channels
     Remove {
-        /// Whom
+        /// The user
         name: String,
     },
 }
@@ -92,28 +92,28 @@ pub enum User {
 pub enum Channel {
     /// Add a private channel and print its name
     Add {
-        /// The title that people see
+        /// The title
         title: String,
-        /// Who belongs to it
+        /// The members
         #[arg(long = "member", value_name = "NAME", num_args = 1.., required = true)]
         members: Vec<String>,
     },
     /// List the private channels and their members
     List,
-    /// Make somebody a member
+    /// Add a member
     Join {
         /// The channel's number, or its name private:<id>
         #[arg(value_parser = channel_id)]
         id: i64,
-        /// Who
+        /// The user
         name: String,
     },
-    /// Take somebody off a channel, and off its call
+    /// Remove a member from a channel and from its call
     Leave {
         /// The channel's number, or its name private:<id>
         #[arg(value_parser = channel_id)]
         id: i64,
-        /// Who
+        /// The user
         name: String,
     },
 }
@@ -126,7 +126,7 @@ fn channel_id(argument: &str) -> Result<i64, String> {
         .map_err(|_| "a channel is a number, or private:<id>".to_owned())
 }
 
-/// What clap says about a wrong command line, as one line: its own spans several.
+/// clap's message about a wrong command line, joined to one line.
 #[must_use]
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();

@@ -1,4 +1,4 @@
-//! The program: parses the command line, runs the command, and tells what went wrong in one line.
+//! The program: parses the command line, runs the command, and reports an error in one line.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,7 +12,6 @@ fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // Nobody is left to tell when standard output is closed.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -21,20 +20,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(error) => {
-            complain(&one_line(&error));
+            report(&one_line(&error));
             return ExitCode::from(2);
         }
     };
     match commands::run(command_line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("error: {error}"));
-            ExitCode::FAILURE
+            report(&format!("error: {error}"));
+            ExitCode::from(error.exit_status())
         }
     }
 }
 
-/// Says it on standard error; `eprintln!` would panic if nobody reads that.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+/// Prints one line to standard error: what was typed may span several. `eprintln!` would panic if standard error is
+/// closed.
+fn report(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", message.replace(['\n', '\r'], " "));
 }

@@ -1,4 +1,4 @@
-//! Passwords: Argon2id, off the async threads, a few at a time.
+//! Passwords: Argon2id, on blocking threads, a few at a time.
 
 use std::sync::LazyLock;
 
@@ -14,35 +14,35 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// So many hashes at once bound the memory (19 MiB each) and the cores that logins can take.
+/// The most hashes at a time. It bounds the memory (19 MiB each) and the cores that logins can use.
 static HASHING: Semaphore = Semaphore::const_new(2);
 
-/// What is verified for a name that nobody has, so that the answer takes as long.
-static HASH_OF_NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash("nobody").ok());
+/// Verified for an unknown name, so that the response takes as long.
+static UNKNOWN_USER_HASH: LazyLock<Option<String>> = LazyLock::new(|| hash("nobody").ok());
 
 fn argon2() -> Argon2<'static> {
-    // Params::new fails for values out of range alone, and these are constants in it; the default is in it too.
+    // Params::new fails only for values out of range, and these constants are in range.
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap_or_default();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// The hash of `password` with a new salt, as a PHC string for `users.password_hash`. It takes tens of milliseconds.
+/// Hashes `password` with a new salt into a PHC string for `users.password_hash`. It takes tens of milliseconds.
 ///
 /// # Errors
-/// When the password is longer than Argon2 takes, which is 4 GiB.
+/// When the password is longer than Argon2's limit of 4 GiB.
 pub fn hash(password: &str) -> Result<String, password_hash::Error> {
     let salt = SaltString::generate(&mut OsRng);
     Ok(argon2().hash_password(password.as_bytes(), &salt)?.to_string())
 }
 
-/// Whether `password` is the one of which `hash` is the hash. It takes as long when `hash` is none, and is then false.
+/// Verifies `password` against `hash`. Without a hash it does the same work and returns false.
 pub async fn verify(password: String, hash: Option<String>) -> bool {
     let Ok(_permit) = HASHING.acquire().await else {
         return false;
     };
     spawn_blocking(move || {
         let known = hash.is_some();
-        let hash = hash.or_else(|| HASH_OF_NOBODY.clone()).unwrap_or_default();
+        let hash = hash.or_else(|| UNKNOWN_USER_HASH.clone()).unwrap_or_default();
         let matches =
             PasswordHash::new(&hash).is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok());
         known && matches

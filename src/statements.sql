@@ -130,9 +130,8 @@ SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
 SELECT call_id FROM calls WHERE is_live AND channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1));
 
 -- name: INCOMING_CALLS
--- The calls that ring for user ?1.
-SELECT call_id, channel, initiator, started_ts FROM incoming_calls WHERE username = ?1
-ORDER BY started_ts, call_id;
+-- The calls that ring for user ?1 as JSON.
+SELECT json FROM incoming_call_json WHERE username = ?1 ORDER BY started_ts, call_id;
 
 -- name: ACCEPT_CALL
 -- User ?2 accepts or joins call ?1.
@@ -245,8 +244,8 @@ SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1);
 SELECT started_ts FROM calls WHERE call_id = ?1;
 
 -- name: MISSED_CALLS
--- The calls that user ?1 missed since time ?2, newest first.
-SELECT call_id, channel, initiator, called_by, missed_ts, seen FROM missed_calls
+-- The calls that user ?1 missed since time ?2 as JSON, newest first.
+SELECT json FROM missed_call_json
 WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
 
 -- name: MISSED_CALLS_SEEN
@@ -322,10 +321,13 @@ INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload)
 -- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in share ?1.
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
+-- name: HAS_SIGNALS_AFTER
+-- Whether there is a signal to user ?2 after id ?3 in call or share ?1.
+SELECT EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
+
 -- name: SIGNALS_AFTER
--- The signals to user ?2 after id ?3 in call or share ?1.
-SELECT id, from_user, signal_type, payload, ts FROM call_signals
-WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id;
+-- The signals to user ?2 after id ?3 in call or share ?1 as JSON.
+SELECT json FROM signal_json WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id;
 
 -- name: ICE_SERVERS
 -- The ICE servers for clients as JSON.
@@ -364,8 +366,8 @@ INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3);
 INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
 
 -- name: ACTIVE_SCREENSHARES
--- The active shares of channel ?1, under any spelling of a DM.
-SELECT share_id, channel, sharer, started_ts FROM screenshares
+-- The active shares of channel ?1 as JSON, under any spelling of a DM.
+SELECT json FROM share_json
 WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND state = 'active'
 ORDER BY started_ts, share_id;
 

@@ -1,4 +1,4 @@
-//! Bearer tokens: what a client holds, and what the file holds instead.
+//! Bearer tokens: clients hold the token, the file holds its hash.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 /// A new token: 32 bytes from the operating system's generator, as 43 characters of base64url (RFC 4648, section 5).
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
+/// When the operating system has no randomness.
 pub fn new_token() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
 }
 
-/// The `sessions.token_hash` of `token`: its SHA-256 as 64 lower-case hex digits. A token is too random to be guessed,
+/// The value of `sessions.token_hash` for `token`: its SHA-256 as 64 lower-case hex digits. A token cannot be guessed,
 /// so it needs no salt and no slow hash.
 #[must_use]
 pub fn token_hash(token: &str) -> String {

@@ -16,15 +16,13 @@ pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandEr
         Channel::Leave { id, name } => {
             let about = format!("private:{id}, {name}");
             let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(name)]);
-            match write(database, &about, leave)?[0].is_empty() {
-                true => Err(CommandError::new(format!("{about}: Not a member of such a channel."))),
-                false => Ok(()),
-            }
+            let left: Option<(String,)> = write(database, &about, leave)?.one(&statements::LEAVE_CHANNEL)?;
+            left.map(drop).ok_or_else(|| CommandError::about(about, "Not a member of such a channel."))
         }
     }
 }
 
-/// Adds a private channel, made by the first of its members, and answers its name.
+/// Adds a private channel, created by the first of `members`, and returns its name.
 pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) -> Result<String, CommandError> {
     let creator = members.first().cloned().unwrap_or_default();
     members.sort();
@@ -34,10 +32,8 @@ pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) ->
     let channel = members
         .into_iter()
         .fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
-    match write(database, &about, channel)?[0].first().map(Vec::as_slice) {
-        Some([Value::Integer(id)]) => Ok(format!("private:{id}")),
-        _ => Err(CommandError::new(format!("{about}: the new channel has no id"))),
-    }
+    let added: Option<(i64,)> = write(database, &about, channel)?.one(&statements::ADD_CHANNEL)?;
+    added.map(|(id,)| format!("private:{id}")).ok_or_else(|| CommandError::about(about, "The new channel has no id."))
 }
 
 fn list(database: &Database) -> Result<(), CommandError> {

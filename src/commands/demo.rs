@@ -1,11 +1,11 @@
-//! `demo`: everything there is to see, from one command, in a database that goes with it.
+//! `demo`: a server with a temporary database, three users and a call history.
 
 use super::{CommandError, print_line, serve, token, user};
 use crate::command_line::Serve;
 use crate::database::{Database, open_connection};
 use crate::tokens::new_token;
 
-/// The channel and the calls of the day before.
+/// A private channel, and yesterday's calls.
 const DEMO: &str = include_str!("../../fixtures/demo.sql");
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
@@ -16,14 +16,12 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
     let database = Database::open(&path)?;
     let mut people = Vec::new();
     for name in PEOPLE {
-        let mut password = new_token().map_err(|error| CommandError::new(format!("no randomness: {error}")))?;
+        let mut password = new_token()?;
         password.truncate(10);
         user::add(&database, name, &password)?;
         people.push((name, password, token::add(&database, name, None)?));
     }
-    open_connection(&path)
-        .and_then(|connection| connection.execute_batch(DEMO))
-        .map_err(|error| CommandError::new(format!("the demo cannot be filled: {error}")))?;
+    open_connection(&path).and_then(|connection| connection.execute_batch(DEMO)).map_err(CommandError::Demo)?;
     drop(database);
 
     let options = Serve { listen, ..Serve::default() };
@@ -47,7 +45,7 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
     })
 }
 
-/// Commands that can be pasted as they are: alice calls bob, bob answers, alice hangs up, and it is history.
+/// Commands to paste: alice calls bob, bob accepts, alice ends the call, and the history shows it.
 fn next_steps(url: &str, alice: &str, bob: &str, path: &str) -> [String; 8] {
     [
         format!("URL={url} ALICE={alice} BOB={bob}"),

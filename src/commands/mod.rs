@@ -1,4 +1,4 @@
-//! What the program does, a file a command. Each can run while a server runs on the same file.
+//! The commands, a file each. All of them can run while a server runs on the same file.
 
 mod channel;
 mod demo;
@@ -6,53 +6,97 @@ mod serve;
 mod token;
 mod user;
 
-use std::fmt;
 use std::io::{self, Write as _};
 
-use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, OpenError, ReadError, Rows, Value, Write, WriteError};
+use thiserror::Error;
 
-/// Why a command failed: one line for standard error.
-#[derive(Debug)]
-pub struct CommandError(String);
+use crate::command_line::{Command, CommandLine};
+use crate::database::{Database, Fatal, OpenError, ReadError, Value, Write, WriteError, WriteResult};
+use crate::push::HubError;
+use crate::tls::TlsError;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was asked for does not exist, or a rule refused it.
+    #[error("{subject}: {sentence}")]
+    Refused {
+        /// What the sentence is about.
+        subject: String,
+        /// A sentence for people.
+        sentence: String,
+    },
+    /// The database could not be written.
+    #[error("{subject}: {source}")]
+    Write {
+        /// What was to be written.
+        subject: String,
+        /// Why it was not.
+        source: WriteError,
+    },
+    /// Standard input or output, or the operating system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The operating system has no randomness for a token.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The password could not be hashed.
+    #[error("the password cannot be hashed: {0}")]
+    Hash(#[from] argon2::password_hash::Error),
+    /// The two passwords that were typed differ.
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
+    /// No password was given.
+    #[error("the password is empty; it is the first line of standard input")]
+    NoPassword,
+    /// The address is in use, or not of this machine.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no usable certificate.
+    #[error("no certificate to serve HTTPS with: {0}")]
+    Tls(#[from] TlsError),
+    /// The event log could not be read.
+    #[error("push cannot start: {0}")]
+    Push(#[from] HubError),
+    /// The demo's database could not be filled.
+    #[error("the demo cannot be filled: {0}")]
+    Demo(#[source] rusqlite::Error),
+    /// A background thread of the server failed.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
 
 impl CommandError {
-    fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+    fn about(subject: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self::Refused { subject: subject.into(), sentence: sentence.into() }
     }
-}
 
-impl fmt::Display for CommandError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What was typed may span lines; this is one.
-        formatter.write_str(&self.0.replace(['\n', '\r'], " "))
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-impl From<OpenError> for CommandError {
-    fn from(error: OpenError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<ReadError> for CommandError {
-    fn from(error: ReadError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<io::Error> for CommandError {
-    fn from(error: io::Error) -> Self {
-        Self(error.to_string())
+    /// The exit status, as in BSD's sysexits.h: 70 after a panic, 74 after a failed fsync, else 1.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Fatal(Fatal::Panic { .. }) => 70,
+            Self::Fatal(Fatal::SyncFailed(_)) | Self::Write { source: WriteError::SyncFailed(_), .. } => 74,
+            _ => 1,
+        }
     }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// One line that says what was wrong; then nothing has changed.
+/// Why it failed. Nothing has changed then, except perhaps after a failed fsync.
 pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     let path = &command_line.db;
     match command_line.command {
@@ -64,14 +108,17 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     }
 }
 
-/// Writes, and says about what a refusal is.
-fn write(database: &Database, about: &str, write: Write) -> Result<Vec<Rows>, CommandError> {
-    database.write_blocking(write).map_err(|error| {
-        let sentence = match &error {
-            WriteError::Refused { code, .. } => database.refusal(code).map(|refusal| refusal.sentence.clone()),
+/// Writes. A refusal names `subject` and has the sentence of its code.
+fn write(database: &Database, subject: &str, write: Write) -> Result<WriteResult, CommandError> {
+    database.write_blocking(write).map_err(|source| {
+        let refusal = match &source {
+            WriteError::Refused { code, .. } => database.refusal(code),
             _ => None,
         };
-        CommandError(format!("{about}: {}", sentence.unwrap_or_else(|| error.to_string())))
+        match refusal {
+            Some(refusal) => CommandError::about(subject, &refusal.sentence),
+            None => CommandError::Write { subject: subject.to_owned(), source },
+        }
     })
 }
 
@@ -80,7 +127,10 @@ fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())
 }
 
-/// Prints a line; that nobody reads it any more is an error of whoever ran the command.
+/// Prints a line to standard output.
+///
+/// # Errors
+/// When standard output is closed.
 fn print_line(line: &str) -> Result<(), CommandError> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }

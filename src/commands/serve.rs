@@ -1,4 +1,4 @@
-//! `serve`: the server.
+//! `serve`: runs the server.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
@@ -21,14 +21,17 @@ pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(ca) = tls.and_then(Tls::ca) {
             let url = format!("{scheme}://{}", reachable(address));
-            print_line(&format!("Open {url} on this network. Its authority can be trusted once: {url}/authority.crt"))?;
-            print_line(&format!("SHA-256 fingerprint of the authority: {}", ca.fingerprint()))?;
+            print_line(&format!(
+                "Open {url} on this network. To trust its certificates, install the CA: {url}/ca.crt"
+            ))?;
+            print_line(&format!("SHA-256 fingerprint of the CA: {}", ca.fingerprint()))?;
         }
         print_line(&format!("minimost-calls serves {} on {scheme}://{address}", path.display()))
     })
 }
 
-/// Serves the database at `path`; `started` is called with the address when the first request can come.
+/// Serves the database at `path` until SIGTERM, SIGINT or a fatal failure. Calls `started` with the address before the
+/// first request.
 pub(super) fn serve(
     path: &Path,
     options: &Serve,
@@ -38,18 +41,19 @@ pub(super) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
 
-    // The port comes first: when it is taken, the file must stay as it is. The signals come next, so that none is lost.
+    // First the port: when it is in use, the file must stay as it is. Then the signals, so that none is lost.
     let listener = http::bind(&options.listen)
-        .map_err(|error| CommandError::new(format!("cannot listen on {}: {error}", options.listen)))?;
+        .map_err(|source| CommandError::Listen { address: options.listen.clone(), source })?;
     let address = listener.local_addr()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = Database::open_for_server(path)?;
-    // Only the one server of a file makes certificates beside it.
+    database.empty_log().map_err(|source| CommandError::Write { subject: path.display().to_string(), source })?;
+    // Under the server's lock: two servers must not create certificates beside one file.
     let tls = tls(path, options)?.map(Arc::new);
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
-    let hub = Hub::start(database.clone(), watcher, hints).map_err(|error| CommandError::new(error.to_string()))?;
+    let hub = Hub::start(database.clone(), watcher, hints)?;
     let app = App {
         hub: hub.clone(),
         database: database.clone(),
@@ -59,19 +63,17 @@ pub(super) fn serve(
     };
     let routes = http::routes(&app);
     let push = hub.clone();
-    let pushing = hub.clone();
     let stopping = database.clone();
 
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = pushing.failed() => {}
         }
         tracing::info!("stopping");
-        // Streams have no end of their own to wait for.
+        // A graceful stop waits for all responses; streams would never end.
         hub.close();
-        stopping.wait_no_longer();
+        stopping.stop_waiting_for_locks();
     };
 
     if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {
@@ -81,34 +83,45 @@ pub(super) fn serve(
         runtime.spawn(Arc::clone(tls).reload_on_change());
     }
     started(address, tls.as_deref())?;
-    runtime.block_on(http::serve(listener, tls.as_deref(), routes, stop));
-    let pushed = push.stop();
+    let failures = database.failures().clone();
+    let served = runtime.block_on(async {
+        tokio::select! {
+            fatal = failures.first() => Err(fatal),
+            () = http::serve(listener, tls.as_deref(), routes, stop) => Ok(()),
+        }
+    });
+    if let Err(fatal) = served {
+        // No response may be sent any more, and no thread is worth waiting for.
+        runtime.shutdown_background();
+        return Err(fatal.into());
+    }
+    push.stop();
     database.close();
-    pushed.map_err(|error| CommandError::new(error.to_string()))
+    failures.get().map_or(Ok(()), |fatal| Err(fatal.into()))
 }
 
-/// The certificate that the options ask for, if they ask for one.
+/// The certificate of the options, if they name one.
 fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Tls::with_files(certificate, key),
         _ if options.tls_self_signed => Tls::self_signed(path),
         _ => return Ok(None),
     };
-    tls.map(Some).map_err(|error| CommandError::new(format!("no certificate to serve HTTPS with: {error}")))
+    Ok(Some(tls?))
 }
 
-/// Says what will not work. It is for whoever typed the command, whatever is logged.
+/// Warns on standard error, whatever the log level is.
 fn warn_of_plain_http(address: SocketAddr) {
-    // Nobody is left to warn when standard error is closed.
+    // `eprintln!` would panic if standard error is closed.
     let _ = writeln!(
         io::stderr(),
-        "warning: {address} is plain HTTP: passwords and talks about calls can be read on the network, and browsers on other \
+        "warning: {address} is plain HTTP: passwords and signals of calls can be read on the network, and browsers on other \
          machines give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
          and --behind-proxy"
     );
 }
 
-/// An address for others to type: who listens on all of them is reached by the machine's first that is not its own.
+/// The address to show to people: for 0.0.0.0, the first IPv4 address that is not loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if !address.ip().is_unspecified() {
         return address;
@@ -118,10 +131,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(found.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), address.port())
 }
 
-/// Logs go to standard error, at the level that `RUST_LOG` says. They hold no tokens, passwords or payloads.
+/// Logs to standard error at the level of `RUST_LOG`. Logs hold no tokens, passwords or payloads.
 fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // A logger that is there already, such as a test's, will do.
+    // Fails if a test has set a logger.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

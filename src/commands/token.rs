@@ -11,9 +11,9 @@ pub(super) fn run(database: &Database, name: &str, ttl: Option<Duration>) -> Res
     print_line(&add(database, name, ttl)?)
 }
 
-/// A new token for user `name` that is valid for `ttl`, or as long as the settings say.
+/// Adds a session for user `name` and returns its token. It lasts `ttl`, or the setting `session_ttl` without one.
 pub(super) fn add(database: &Database, name: &str, ttl: Option<Duration>) -> Result<String, CommandError> {
-    let token = new_token().map_err(|error| CommandError::new(format!("no randomness: {error}")))?;
+    let token = new_token()?;
     let ttl = ttl.map_or(Value::Null, |ttl| Value::Real(ttl.as_secs_f64()));
     let session = Write::new(&statements::ADD_SESSION, [text(token_hash(&token)), text(name), ttl]);
     write(database, name, session)?;

@@ -4,38 +4,37 @@ use std::io::{self, IsTerminal};
 
 use super::{CommandError, print_line, text, write};
 use crate::command_line::User;
-use crate::database::{Database, Write};
+use crate::database::{Database, Value, Write};
 use crate::passwords;
-use crate::statements;
+use crate::statements::{self, Statement};
 
 pub(super) fn run(database: &Database, command: User) -> Result<(), CommandError> {
     match command {
         User::Add { name } => add(database, &name, &read_password(&name)?),
         User::List => list(database),
         User::Passwd { name } => {
-            let hash = hash(&read_password(&name)?)?;
-            let answers = write(database, &name, Write::new(&statements::SET_PASSWORD, [text(&name), text(hash)]))?;
-            if answers[0].is_empty() { Err(no_such_user(&name)) } else { Ok(()) }
+            let hash = passwords::hash(&read_password(&name)?)?;
+            change_user(database, &name, &statements::SET_PASSWORD, [text(&name), text(hash)])
         }
-        User::Remove { name } => {
-            let answers = write(database, &name, Write::new(&statements::REMOVE_USER, [text(&name)]))?;
-            if answers[0].is_empty() { Err(no_such_user(&name)) } else { Ok(()) }
-        }
+        User::Remove { name } => change_user(database, &name, &statements::REMOVE_USER, [text(&name)]),
     }
 }
 
 /// Adds a user with a password.
 pub(super) fn add(database: &Database, name: &str, password: &str) -> Result<(), CommandError> {
-    let write_user = Write::new(&statements::ADD_USER, [text(name), text(hash(password)?)]);
+    let write_user = Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]);
     write(database, name, write_user).map(drop)
 }
 
-fn hash(password: &str) -> Result<String, CommandError> {
-    passwords::hash(password).map_err(|error| CommandError::new(format!("the password cannot be hashed: {error}")))
-}
-
-fn no_such_user(name: &str) -> CommandError {
-    CommandError::new(format!("{name}: There is no such user."))
+/// Runs a statement that returns the name of the user it changed.
+fn change_user<const N: usize>(
+    database: &Database,
+    name: &str,
+    statement: &'static Statement,
+    parameters: [Value; N],
+) -> Result<(), CommandError> {
+    let changed: Option<(String,)> = write(database, name, Write::new(statement, parameters))?.one(statement)?;
+    changed.map(drop).ok_or_else(|| CommandError::about(name, "There is no such user."))
 }
 
 fn list(database: &Database) -> Result<(), CommandError> {
@@ -45,12 +44,12 @@ fn list(database: &Database) -> Result<(), CommandError> {
     users.iter().try_for_each(|(name, created)| print_line(&format!("{name}\tsince {created} UTC")))
 }
 
-/// The password from a prompt on a terminal, else the first line of standard input.
+/// Reads the password: from a prompt on a terminal, else the first line of standard input.
 fn read_password(name: &str) -> Result<String, CommandError> {
     let password = if io::stdin().is_terminal() {
         let password = rpassword::prompt_password(format!("Password for {name}: "))?;
         if rpassword::prompt_password("The same again: ")? != password {
-            return Err(CommandError::new("the two passwords differ"));
+            return Err(CommandError::PasswordsDiffer);
         }
         password
     } else {
@@ -59,7 +58,7 @@ fn read_password(name: &str) -> Result<String, CommandError> {
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
     if password.is_empty() {
-        return Err(CommandError::new("the password is empty; it is the first line of standard input"));
+        return Err(CommandError::NoPassword);
     }
     Ok(password)
 }

@@ -1,125 +1,126 @@
-//! When what is in the write-ahead log goes into the file itself, and what that means on a disk that fails.
+//! Checkpoints: copying the write-ahead log into the database file.
 //!
-//! SQLite would do it by itself after a commit, but it throws away what goes wrong then (`sqlite3WalDefaultHook` in its
-//! source), and one thing must not be thrown away. After fsync(2) has failed, Linux takes the pages that it could not write
-//! for written: the next fsync succeeds, and they are on no disk (<https://wiki.postgresql.org/wiki/Fsync_Errors>). So whether
-//! to go on after a failure depends on whether everything since the last fsync that succeeded is written once more:
+//! The writer runs them itself and ends the process when one cannot sync. SQLite's automatic checkpoint after a commit
+//! is off, because it discards its error (`sqlite3WalDefaultHook` in its source).
 //!
-//! - A commit whose fsync failed is refused and undone, and the next one writes its own bytes from the same place of the log
-//!   on. Nothing that was answered stood there. Going on is safe.
-//! - A checkpoint of all of the log writes all pages since the last one that was complete, and then syncs the file. If that
-//!   fails, SQLite notes nothing, and the next one writes the same pages again. Going on is safe.
-//! - A checkpoint that a reader of an older snapshot cuts short writes a part of the pages, notes that they are in the file, and
-//!   leaves the fsync to the one that completes it. If that fails, the pages of the first are not written again; the next fsync
-//!   would succeed, the log would begin anew, and with it goes the only copy. Going on is not safe.
-//!
-//! In the last case the server has to end without closing the file, which would be a checkpoint again. Whoever opens the file
-//! next finds no note of how far the last checkpoints came, and all of the log, synced at every commit, goes into the file once
-//! more. See <https://sqlite.org/walformat.html>, on `nBackfill` and recovery.
+//! A failed write or a full disk does not end the process: SQLite rolls the commit back, and the next checkpoint copies
+//! the same pages. A failed fsync, of a commit or of a checkpoint, ends it. An fsync cannot be retried: Linux marks the
+//! pages that it could not write as clean, and the next fsync succeeds without them
+//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A new process reads the log again, which was synced at every
+//! acknowledged commit, and writes all of it into the file.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
-use super::readers::Readers;
+use super::error::is_failed_sync;
+use super::open::open_connection;
 
-/// So many pages in the log are worth a checkpoint; it is SQLite's own default.
-const PAGES_WORTH_IT: i64 = 1000;
+/// Pages in the log that are worth a checkpoint; SQLite's own default.
+const CHECKPOINT_PAGES: i64 = 1000;
 
-/// What is in the file, as far as its log tells, cannot be relied on; see above.
-#[derive(Debug)]
-pub(super) struct Unreliable(pub(super) rusqlite::Error);
+/// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds; an admin's shell may
+/// read for hours, and then the log grows until it ends.
+const READER_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// How far the log has got, and the file behind it, in pages since the log began anew.
-#[derive(Clone, Copy)]
-struct Progress {
-    logged: i64,
-    in_file: i64,
-}
+/// How long a start tries to empty the log.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Progress {
-    /// Does a checkpoint of a mode, and says how far it came. `NOOP` only looks.
-    fn after(connection: &Connection, checkpoint: &str) -> rusqlite::Result<Self> {
-        connection
-            .prepare_cached(checkpoint)?
-            .query_row([], |row| Ok(Self { logged: row.get("log")?, in_file: row.get("checkpointed")? }))
-    }
-
-    fn now(connection: &Connection) -> rusqlite::Result<Self> {
-        Self::after(connection, "PRAGMA wal_checkpoint(NOOP)")
-    }
-}
-
-/// The checkpoints of the one connection that does them.
+/// The checkpoints of the writer's connection.
 pub(super) struct Checkpoints {
-    /// Who has to let go first.
-    readers: Arc<Readers>,
-    /// How long the log was at the last try.
-    tried: i64,
-    /// How much of the log is in the file and synced, as far as is known.
-    synced: Option<i64>,
+    /// Pages in the log at the last checkpoint that a reader cut short.
+    pages_at_last: i64,
 }
 
 impl Checkpoints {
-    /// From now on `connection` does no checkpoints by itself.
-    pub(super) fn of(connection: &Connection, readers: Arc<Readers>) -> rusqlite::Result<Self> {
+    /// Turns SQLite's automatic checkpoints of `connection` off.
+    pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(Self { readers, tried: 0, synced: None })
+        Ok(Self { pages_at_last: 0 })
     }
 
-    /// After a commit: a checkpoint for every so many pages. One that a reader cut short is not worth another try at once.
-    pub(super) fn after_commit(&mut self, connection: &Connection) -> Result<(), Unreliable> {
-        self.if_worth_it(connection, PAGES_WORTH_IT)
+    /// After a commit: a checkpoint every [`CHECKPOINT_PAGES`].
+    ///
+    /// # Errors
+    /// That an fsync failed. Other errors are logged, and the next checkpoint copies the same pages.
+    pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.checkpoint_after(connection, CHECKPOINT_PAGES)
     }
 
-    /// Now and then: what readers or the disk had kept from going into the file.
-    pub(super) fn now_and_then(&mut self, connection: &Connection) -> Result<(), Unreliable> {
-        self.if_worth_it(connection, 0)
+    /// Twice a second: retries what a reader cut short.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::after_commit`].
+    pub(super) fn housekeep(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.checkpoint_after(connection, 0)
     }
 
-    fn if_worth_it(&mut self, connection: &Connection, more_than_last_time: i64) -> Result<(), Unreliable> {
-        let before = match Progress::now(connection) {
-            Ok(before) => before,
-            Err(error) => {
-                tracing::warn!(%error, "how long the log is cannot be seen");
-                return Ok(());
-            }
-        };
-        if before.logged < self.tried {
-            // It has begun anew, which it only does when everything is in the file.
-            (self.tried, self.synced) = (0, None);
-        }
-        let enough = before.logged >= PAGES_WORTH_IT && before.logged - self.tried >= more_than_last_time;
-        if !enough || before.in_file == before.logged {
-            return Ok(());
-        }
-        self.tried = before.logged;
-        self.readers.let_go();
-        match self.checkpoint(connection) {
-            Ok(()) => Ok(()),
-            Err(error) if is_failed_sync(&error) && before.in_file != 0 && self.synced != Some(before.in_file) => {
-                Err(Unreliable(error))
-            }
-            Err(error) => {
-                tracing::error!(%error, "the log cannot be taken into the file for now");
+    fn checkpoint_after(&mut self, connection: &Connection, new_pages: i64) -> rusqlite::Result<()> {
+        match self.try_checkpoint(connection, new_pages) {
+            Err(error) if !is_failed_sync(&error) => {
+                tracing::error!(%error, "the checkpoint failed");
                 Ok(())
             }
+            result => result,
         }
     }
 
-    fn checkpoint(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let done = Progress::after(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-        // Whoever reads now still looks into the log. When all of it is in the file, those who begin later do not, and once nobody
-        // does, the next commit begins the log anew.
-        self.readers.let_go();
-        // The file is synced only if the whole log is in it. What another program adds meanwhile makes it a part.
-        let now = Progress::now(connection)?;
-        self.synced = (done.in_file == now.logged).then_some(done.in_file);
-        Ok(())
+    fn try_checkpoint(&mut self, connection: &Connection, new_pages: i64) -> rusqlite::Result<()> {
+        let (pages, copied) = checkpoint(connection, "NOOP")?;
+        if pages < self.pages_at_last {
+            // The log was restarted.
+            self.pages_at_last = 0;
+        }
+        if pages < CHECKPOINT_PAGES || pages - self.pages_at_last < new_pages || copied == pages {
+            return Ok(());
+        }
+        self.pages_at_last = pages;
+        let busy_timeout: u32 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+        connection.busy_timeout(READER_TIMEOUT)?;
+        // RESTART waits for the readers, so that the next commit overwrites the log from its start.
+        let result = checkpoint(connection, "RESTART");
+        connection.busy_timeout(Duration::from_millis(busy_timeout.into()))?;
+        result.map(drop)
     }
 }
 
-fn is_failed_sync(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqliteFailure(failure, _)
-        if failure.code == ErrorCode::SystemIoFailure && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
+/// Runs a checkpoint of a mode and returns the pages in the log and those copied into the file. `NOOP` only counts.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    statement.query_row([], |row| Ok((row.get("log")?, row.get("checkpointed")?)))
+}
+
+/// Copies the whole log into the file at `path` and empties it. After a failed fsync of a commit the log may have a gap
+/// on the disk; without this, writes acknowledged from now on would stand behind it and be lost in a power loss.
+///
+/// A reader of another program can keep the log from being emptied. It is then logged, and the server starts all the
+/// same: replication tools read for as long as they run.
+///
+/// # Errors
+/// What SQLite says, a failed fsync among it.
+pub(super) fn empty_log(path: &Path) -> rusqlite::Result<()> {
+    let connection = open_connection(path)?;
+    let deadline = Instant::now() + START_TIMEOUT;
+    while Instant::now() < deadline {
+        match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>("busy")) {
+            Ok(true) => thread::sleep(Duration::from_millis(20)),
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                leak_after_failed_sync(connection, &error);
+                return Err(error);
+            }
+        }
+    }
+    tracing::warn!("another program reads the database, so the write-ahead log could not be emptied");
+    Ok(())
+}
+
+/// Leaves `connection` open until the process ends. While it is open, no other connection is the last one to be closed:
+/// that one would run a checkpoint, sync with success, and delete the log.
+pub(super) fn leak_after_failed_sync(connection: Connection, error: &rusqlite::Error) {
+    if is_failed_sync(error) {
+        std::mem::forget(connection);
+    }
 }

@@ -1,108 +1,110 @@
-//! What can go wrong at the doors, told apart by what a caller can do about it.
+//! What can go wrong in reads and writes, by what the caller can do about it.
 
-use std::fmt;
+use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::types::FromSqlError;
+use rusqlite::{ErrorCode, ffi};
+use thiserror::Error;
 
-use super::Rows;
+use super::WriteResult;
 
-/// Why a read did not answer.
-#[derive(Debug)]
-pub struct ReadError(pub(super) rusqlite::Error);
-
-impl From<rusqlite::Error> for ReadError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self(error)
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "reading failed: {}", self.0)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-/// Why a write was not done. In every case nothing has changed.
-#[derive(Clone, Debug)]
-pub enum WriteError {
-    /// A rule refused: the code that it raised or the name of the CHECK, and the rows of the question that the write came
-    /// with.
-    Refused { code: String, rows: Rows },
-    /// Somebody else held the file's write lock until the deadline; trying again later helps.
-    Busy,
-    /// The disk is full.
-    Full,
-    /// The disk failed, or the file is damaged.
-    Broken(String),
-    /// A statement was refused in a way that no rule accounts for, which is a defect of this program.
-    Unexpected(String),
+/// Why a read failed.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// SQLite could not read the file.
+    #[error("reading failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A column does not have the type that the program expects, which is a defect.
+    #[error("unexpected column: {0}")]
+    Column(#[from] FromSqlError),
     /// The server is stopping.
+    #[error("the server is stopping")]
     Closed,
 }
 
-impl fmt::Display for WriteError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ReadError {
+    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where there
+    /// should be text, or text that is not JSON. Reading the same rows again fails again.
+    #[must_use]
+    pub fn is_bad_value(&self) -> bool {
         match self {
-            Self::Refused { code, .. } => formatter.write_str(code),
-            Self::Busy => formatter.write_str("another program holds the write lock of the file"),
-            Self::Full => formatter.write_str("the disk is full"),
-            Self::Broken(what) => write!(formatter, "writing failed: {what}"),
-            Self::Unexpected(what) => formatter.write_str(what),
-            Self::Closed => formatter.write_str("the server is stopping"),
+            Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+            }
+            Self::Sqlite(_) | Self::Column(_) => true,
+            Self::Closed => false,
         }
     }
 }
 
-impl std::error::Error for WriteError {}
+/// Why a write failed. Nothing has changed, except perhaps after [`WriteError::SyncFailed`].
+#[derive(Clone, Debug, Error)]
+pub enum WriteError {
+    /// A rule refused the write.
+    #[error("{code}")]
+    Refused {
+        /// The code that a trigger raised, or the name of the CHECK.
+        code: String,
+        /// The rows of the question in [`Write::on_refusal`](super::Write::on_refusal).
+        rows: WriteResult,
+    },
+    /// The write did not begin before its deadline.
+    #[error("another program holds the write lock of the file")]
+    Busy,
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The disk failed, or the file is damaged.
+    #[error("writing failed: {0}")]
+    Broken(#[source] Arc<rusqlite::Error>),
+    /// The disk failed while it synced a commit: a restart may find the write done or not. The process must end.
+    #[error("the disk could not sync the database file: {0}")]
+    SyncFailed(#[source] Arc<rusqlite::Error>),
+    /// SQLite refused a statement for a reason that is no rule, which is a defect of this program.
+    #[error("{0}")]
+    Unexpected(#[source] Arc<rusqlite::Error>),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Closed,
+}
 
 impl From<rusqlite::Error> for WriteError {
     fn from(error: rusqlite::Error) -> Self {
-        let rusqlite::Error::SqliteFailure(failure, message) = &error else {
-            return Self::Unexpected(error.to_string());
-        };
-        match (failure.code, message) {
-            (ErrorCode::ConstraintViolation, Some(message)) => match refusal_code(failure.extended_code, message) {
-                Some(code) => Self::Refused { code: code.to_owned(), rows: Vec::new() },
-                None => Self::Unexpected(message.clone()),
-            },
-            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,
-            (ErrorCode::DiskFull, _) => Self::Full,
-            (
+        if is_failed_sync(&error) {
+            return Self::SyncFailed(Arc::new(error));
+        }
+        if let Some(code) = refusal_code(&error) {
+            return Self::Refused { code: code.to_owned(), rows: WriteResult::default() };
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(
                 ErrorCode::SystemIoFailure
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::CannotOpen
                 | ErrorCode::ReadOnly
                 | ErrorCode::OutOfMemory,
-                _,
-            ) => Self::Broken(error.to_string()),
-            _ => Self::Unexpected(error.to_string()),
+            ) => Self::Broken(Arc::new(error)),
+            _ => Self::Unexpected(Arc::new(error)),
         }
     }
+}
+
+/// Whether fsync(2) failed, of a file or of its folder.
+pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
 /// The code in a constraint's message: what a trigger raised, or the name of a CHECK.
 /// See <https://sqlite.org/rescode.html#constraint_trigger>.
-fn refusal_code(extended_code: i32, message: &str) -> Option<&str> {
-    match extended_code {
-        rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER => Some(message),
-        rusqlite::ffi::SQLITE_CONSTRAINT_CHECK => message.strip_prefix("CHECK constraint failed: "),
+fn refusal_code(error: &rusqlite::Error) -> Option<&str> {
+    let rusqlite::Error::SqliteFailure(failure, Some(message)) = error else { return None };
+    match failure.extended_code {
+        ffi::SQLITE_CONSTRAINT_TRIGGER => Some(message),
+        ffi::SQLITE_CONSTRAINT_CHECK => message.strip_prefix("CHECK constraint failed: "),
         _ => None,
-    }
-}
-
-impl ReadError {
-    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where there should be
-    /// text, or text that is not JSON. Reading the same rows again fails again.
-    #[must_use]
-    pub fn is_bad_value(&self) -> bool {
-        match &self.0 {
-            rusqlite::Error::SqliteFailure(failure, _) => {
-                matches!(failure.code, ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-            }
-            _ => true,
-        }
     }
 }

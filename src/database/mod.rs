@@ -1,15 +1,18 @@
-//! The two doors to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
+//! Access to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
 //!
-//! No connection and no transaction reaches a caller, so that another engine can stand behind the same doors. Whether
-//! something may happen is never asked here: a write is tried, and the database does it or says which rule refused.
+//! No connection and no transaction reaches a caller, so that another engine can take the place of SQLite. No code asks
+//! whether something may happen: a write is tried, and the database carries it out or returns the code of the rule that
+//! refused it.
 
 mod checkpoints;
 mod error;
+mod fatal;
+mod job;
 mod open;
 mod readers;
 mod schema;
-mod wal_index;
 mod watcher;
+mod write;
 mod writer;
 
 use std::collections::HashMap;
@@ -17,55 +20,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use tokio::sync::oneshot;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 pub use self::error::{ReadError, WriteError};
+pub use self::fatal::{Failures, Fatal};
 pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;
 pub use self::schema::{RULES, RULES_NUMBER, SchemaError, migrations, upgrade as upgrade_schema};
 pub use self::watcher::Watcher;
+pub use self::write::{FromRow, Write, WriteResult};
 pub use self::writer::WRITE_DEADLINE;
 pub use rusqlite::types::Value;
 
+use self::job::{Job, Pending};
 use self::open::{Opened, ServerLock};
 use self::readers::Readers;
-use self::writer::{Job, Writer};
-use crate::statements::{self, Statement};
+use self::writer::Writer;
+use crate::statements;
 
-/// Rows that a statement of a write answered, each a list of columns.
-pub type Rows = Vec<Vec<Value>>;
+/// The rows of a statement, each a list of columns.
+type Rows = Vec<Vec<Value>>;
 
-/// A list of statements that happen together or not at all, in one savepoint, with the clock pinned.
-#[derive(Debug, Default)]
-pub struct Write {
-    statements: Vec<(&'static Statement, Vec<Value>)>,
-    on_refusal: Option<(&'static Statement, Vec<Value>)>,
-}
+/// The most large reads at a time. They leave the async threads, and the other cores, to small requests.
+const LARGE_READS_MAX: usize = 4;
 
-impl Write {
-    /// A write that does `statement` with `parameters` first.
-    #[must_use]
-    pub fn new<const N: usize>(statement: &'static Statement, parameters: [Value; N]) -> Self {
-        Self::default().then(statement, parameters)
-    }
-
-    /// Adds a statement, which sees what those before it did.
-    #[must_use]
-    pub fn then<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
-        self.statements.push((statement, parameters.into()));
-        self
-    }
-
-    /// A question to ask if a rule refuses: at that instant, when everything of this write is undone. Its rows come with
-    /// [`WriteError::Refused`].
-    #[must_use]
-    pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
-        self.on_refusal = Some((statement, parameters.into()));
-        self
-    }
-}
-
-/// What a refusal code means to a client.
+/// The meaning of a refusal code.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// The HTTP status, 400 to 499.
@@ -80,7 +60,9 @@ pub struct Database {
     path: Arc<PathBuf>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    large_reads: Arc<Semaphore>,
     refusals: Arc<HashMap<String, Refusal>>,
+    failures: Failures,
     /// Last, because fields are dropped in order and the lock must outlive all connections.
     _lock: Option<Arc<ServerLock>>,
 }
@@ -93,7 +75,7 @@ impl Database {
     /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded while a
     /// server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_command(path)?)
+        Self::start(path, open::open_for_command(path)?).map_err(|problem| problem.at(path))
     }
 
     /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open, applies
@@ -102,74 +84,88 @@ impl Database {
     /// # Errors
     /// As [`Database::open`]; and another server is running on the file.
     pub fn open_for_server(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_server(path)?)
+        Self::start(path, open::open_for_server(path)?).map_err(|problem| problem.at(path))
     }
 
-    fn start(path: &Path, opened: Opened) -> Result<Self, OpenError> {
-        let readers = Arc::new(Readers::new(path));
-        let refusals = readers
-            .read(|snapshot| {
-                snapshot.rows(&statements::REFUSALS, [], |row| {
-                    let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
-                    Ok((row.get::<_, String>(0)?, refusal))
-                })
+    fn start(path: &Path, opened: Opened) -> Result<Self, OpenProblem> {
+        let readers = Readers::new(path);
+        let refusals = readers.read(|snapshot| {
+            snapshot.rows(&statements::REFUSALS, [], |row| {
+                let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
+                Ok((row.get::<_, String>(0)?, refusal))
             })
-            .map_err(|ReadError(error)| OpenProblem::Sqlite(error).at(path))?;
-        let writer = Writer::start(opened.connection, Arc::clone(&readers))
-            .map_err(|error| OpenProblem::Io(std::io::Error::other(error.to_string())).at(path))?;
+        })?;
+        let failures = Failures::default();
+        let writer = Writer::start(opened.connection, failures.clone())?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Arc::new(writer),
-            readers,
+            readers: Arc::new(readers),
+            large_reads: Arc::new(Semaphore::new(LARGE_READS_MAX)),
             refusals: Arc::new(refusals.into_iter().collect()),
+            failures,
             _lock: opened.lock.map(Arc::new),
         })
     }
 
-    /// Does `write` and answers the rows of each of its statements, after they are durably on the disk.
+    /// Copies the write-ahead log into the file. A server does so before it serves; see the module `checkpoints`.
     ///
     /// # Errors
-    /// [`WriteError::Refused`] with a code when a rule refused it, and nothing has changed; the others when it could not be
-    /// done within [`WRITE_DEADLINE`], or the disk would not take it, and nothing has changed either.
-    pub async fn write(&self, write: Write) -> Result<Vec<Rows>, WriteError> {
-        self.send(write)?.await.unwrap_or(Err(WriteError::Closed))
+    /// [`WriteError::SyncFailed`] and [`WriteError::Broken`] when the disk fails.
+    pub fn empty_log(&self) -> Result<(), WriteError> {
+        Ok(checkpoints::empty_log(&self.path)?)
+    }
+
+    /// Carries out `write` and returns the rows of its statements after the commit is on the disk.
+    ///
+    /// If the disk fails to sync the commit, the outcome is unknown and nothing may be said about it: then this never
+    /// returns, and [`Database::failures`] says that the process must end.
+    ///
+    /// # Errors
+    /// [`WriteError::Refused`] when a rule refused the write; [`WriteError::Busy`] when it did not begin within
+    /// [`WRITE_DEADLINE`]; the others when the disk failed. Nothing has changed then. It needs a runtime with a timer.
+    pub async fn write(&self, write: Write) -> Result<WriteResult, WriteError> {
+        match self.send(write)?.wait().await {
+            Err(WriteError::SyncFailed(_)) => std::future::pending().await,
+            result => result,
+        }
     }
 
     /// The same for a caller without an async runtime.
     ///
     /// # Errors
-    /// As [`Database::write`].
-    pub fn write_blocking(&self, write: Write) -> Result<Vec<Rows>, WriteError> {
-        self.send(write)?.blocking_recv().unwrap_or(Err(WriteError::Closed))
+    /// As [`Database::write`], and [`WriteError::SyncFailed`], after which the write may be done or not.
+    pub fn write_blocking(&self, write: Write) -> Result<WriteResult, WriteError> {
+        self.send(write)?.wait_blocking()
     }
 
-    /// Hands `write` over without waiting for what becomes of it: for what does not matter much, and is said again.
+    /// Queues `write` and ignores its result.
     pub fn write_and_forget(&self, write: Write) {
         if !write.statements.is_empty() {
-            // A closed database needs nothing any more.
+            // A database that is closed takes no more writes.
             let _ = self.send(write);
         }
     }
 
-    /// A way to notice that the file has changed, by whomever, and hints of when our own writer has committed. There is one
-    /// receiver of hints: a second call takes them from the first.
+    /// Detects commits of any program, and sends a hint after each commit of our own writer. There is one receiver of
+    /// hints: a second call replaces the first.
     ///
     /// # Errors
     /// When the file cannot be opened again.
     pub fn watch(&self) -> Result<(Watcher, Receiver<()>), ReadError> {
         let (hint, hints) = sync_channel(1);
-        self.writer.set_hint(hint);
+        self.writer.set_commit_hint(hint);
         Ok((Watcher::open(&self.path)?, hints))
     }
 
-    fn send(&self, write: Write) -> Result<oneshot::Receiver<Result<Vec<Rows>, WriteError>>, WriteError> {
-        let (job, answer) = Job::new(write.statements, write.on_refusal);
+    fn send(&self, write: Write) -> Result<Pending, WriteError> {
+        let (job, pending) = Job::new(write);
         self.writer.send(job)?;
-        Ok(answer)
+        Ok(pending)
     }
 
-    /// Calls `questions` with a snapshot: all it asks sees the file at one instant. It runs on the calling thread, for the few
-    /// microseconds that searches in an index take, and never waits for a writer.
+    /// Runs `questions` in one read transaction on the calling thread: for index searches, which take microseconds. It
+    /// never waits for a writer.
     ///
     /// # Errors
     /// What `questions` returned, or that the file cannot be read.
@@ -177,25 +173,53 @@ impl Database {
         self.readers.read(questions)
     }
 
-    /// Lets go of the snapshots that are kept for the next question, so that other programs' checkpoints do not wait for them.
-    /// To be called now and then when nothing happens.
-    pub fn let_go(&self) {
-        self.readers.let_go();
+    /// Runs `questions` as [`Database::read`] does, but on one of a few threads for reads that return much. It waits
+    /// while all of them are busy.
+    ///
+    /// # Errors
+    /// As [`Database::read`], and [`ReadError::Closed`] when the runtime shuts down.
+    pub async fn read_on_pool<T, E>(
+        &self,
+        questions: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<ReadError> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.large_reads).acquire_owned().await.map_err(|_| ReadError::Closed)?;
+        let readers = Arc::clone(&self.readers);
+        let read = spawn_blocking(move || {
+            let _permit = permit;
+            readers.read(questions)
+        });
+        match read.await {
+            Ok(answer) => answer,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(ReadError::Closed.into()),
+            },
+        }
     }
 
-    /// What `code` means, if it is one of the codes that rules refuse with.
+    /// The fatal failures of background threads. A server ends when there is one.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// The status and sentence of a refusal code, if `code` is one.
     #[must_use]
     pub fn refusal(&self, code: &str) -> Option<&Refusal> {
         self.refusals.get(code)
     }
 
-    /// From now on writes that somebody else's lock keeps from beginning answer [`WriteError::Closed`] at once: a server that
-    /// stops has less time than they would wait, and must be able to say that they were not done.
-    pub fn wait_no_longer(&self) {
-        self.writer.wait_no_longer();
+    /// From now on a write that another program's lock blocks fails with [`WriteError::Closed`] at once: a server that
+    /// stops must report it before its connections are closed.
+    pub fn stop_waiting_for_locks(&self) {
+        self.writer.stop_waiting_for_locks();
     }
 
-    /// Lets the writer finish what it was given, and waits for it. Later writes answer [`WriteError::Closed`].
+    /// Finishes the queued writes and returns. Later writes fail with [`WriteError::Closed`].
     pub fn close(&self) {
         self.writer.close();
     }

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
+use super::ReadError;
 use super::schema::{self, SchemaError};
 
 /// The number at offset 68 of the file that marks it as this program's, "MmCa" in ASCII.
@@ -71,6 +72,9 @@ pub enum OpenProblem {
     /// A migration failed.
     #[error("a migration failed: {0}")]
     Migration(#[source] refinery::Error),
+    /// The rules of the file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 impl OpenProblem {

@@ -1,4 +1,4 @@
-//! Noticing that the file has changed.
+//! Detecting commits.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::ReadError;
 use super::open::open_connection;
 
-/// A connection that does nothing but ask whether others have committed.
+/// A connection that detects commits of other connections and programs.
 pub struct Watcher {
     connection: Connection,
 }
@@ -17,8 +17,8 @@ impl Watcher {
         Ok(Self { connection: open_connection(path)? })
     }
 
-    /// A number that differs from an earlier one if anybody has committed in between
-    /// (<https://sqlite.org/pragma.html#pragma_data_version>). Asking takes microseconds.
+    /// A number that changes with every commit (<https://sqlite.org/pragma.html#pragma_data_version>). A call takes
+    /// microseconds.
     ///
     /// # Errors
     /// When the file cannot be read.

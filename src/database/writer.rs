@@ -1,5 +1,5 @@
-//! The one writer: a thread that takes writes from a queue, runs each in a savepoint, commits what has queued up as one
-//! transaction (group commit), and answers each only when the commit is on the disk.
+//! The one writer: a thread that takes writes from a queue, runs each in a savepoint, commits a batch as one
+//! transaction (group commit), and reports each result after the commit is on the disk.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,100 +10,73 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use tokio::sync::oneshot;
 
-use super::checkpoints::{Checkpoints, Unreliable};
-use super::readers::Readers;
+use super::checkpoints::{Checkpoints, leak_after_failed_sync};
+use super::error::is_failed_sync;
+use super::fatal::{Failures, Fatal};
+use super::job::Job;
+use super::open::OpenProblem;
+use super::write::{BoundStatement, WriteResult};
 use super::{Rows, WriteError};
 use crate::statements::{self, Statement};
 
-/// A write that has not begun this long after it was handed over, because somebody else holds the file's write lock, answers
-/// [`WriteError::Busy`] and is not done.
+/// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds
+/// the file's write lock, or the disk is slow.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// So many writes at most share a commit: it bounds how long the first of them waits for the last.
+/// The most writes in one commit. It bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 256;
 
-/// What the writer keeps of the file in memory, at the most. With less, what makes way for something new is read from the file
-/// again too often; with more, commits take longer: a balanced tree makes SQLite go through all of its cache after each
-/// (`pcache1TruncateUnsafe` in its source). Twice as much, and four times, were slower.
+/// The writer's page cache. Smaller ones read deleted rows' pages from the file again. Larger ones make commits slower:
+/// with `auto_vacuum`, SQLite scans its whole cache after each (`pcache1TruncateUnsafe` in its source).
 const CACHE_KIB: i64 = 4 * 1024;
 
-/// How often the writer looks for what is due, and gives freed pages back. Rules with a time limit promise a second.
+/// How often the writer sweeps and frees pages. Rules with a time limit promise a second.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Free pages that are worth keeping for the next rows, 1 MiB, and how many go back to the file system at a time.
+/// Free pages kept for new rows (1 MiB), and the most that are returned to the file system at a time.
 const FREE_PAGES_KEPT: i64 = 256;
 const FREE_PAGES_STEP: i64 = 2048;
 
-type Call = (&'static Statement, Vec<Value>);
-type Answer = Result<Vec<Rows>, WriteError>;
+/// What can fail only because an fsync failed.
+type SyncResult<T> = Result<T, Arc<rusqlite::Error>>;
 
-/// A write on its way.
-pub(super) struct Job {
-    statements: Vec<Call>,
-    on_refusal: Option<Call>,
-    deadline: Instant,
-    answer: oneshot::Sender<Answer>,
-}
-
-impl Job {
-    pub(super) fn new(statements: Vec<Call>, on_refusal: Option<Call>) -> (Self, oneshot::Receiver<Answer>) {
-        let (answer, receiver) = oneshot::channel();
-        let deadline = Instant::now() + WRITE_DEADLINE;
-        (Self { statements, on_refusal, deadline, answer }, receiver)
-    }
-
-    /// Whoever asked may have hung up; then there is nobody to answer.
-    fn answer(self, answer: Answer) {
-        let _ = self.answer.send(answer);
-    }
-}
-
-/// Where to say that something was committed.
-type Hint = Arc<Mutex<Option<SyncSender<()>>>>;
+/// The receiver of commit hints, if there is one.
+type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
 
 /// The handle of the writer thread.
 pub(super) struct Writer {
-    hint: Hint,
-    /// Set when nobody may wait for a lock any longer.
-    impatient: Arc<AtomicBool>,
+    commit_hint: CommitHint,
+    shutting_down: Arc<AtomicBool>,
     queue: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts the thread, which owns `connection` from now on, and lets `readers` go before a checkpoint.
+    /// Starts the thread, which owns `connection`. It reports to `failures` when it can no longer write.
     ///
     /// # Errors
-    /// When the file cannot be written, or there can be no more threads.
-    pub(super) fn start(connection: Connection, readers: Arc<Readers>) -> Result<Self, Box<dyn std::error::Error>> {
-        let checkpoints = Checkpoints::of(&connection, readers)?;
+    /// When the file cannot be written, or the thread cannot be started.
+    pub(super) fn start(connection: Connection, failures: Failures) -> Result<Self, OpenProblem> {
+        let checkpoints = Checkpoints::new(&connection)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
-        let hint = Hint::default();
-        let committed = Arc::clone(&hint);
-        let impatient = Arc::new(AtomicBool::new(false));
-        let gives_up = Arc::clone(&impatient);
-        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let thread = Thread {
-                connection,
-                checkpoints,
-                jobs,
-                waiting: VecDeque::new(),
-                committed,
-                gives_up,
-                unsettled: false,
-                trouble: None,
-            };
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())).is_err() {
-                // A server that cannot write any more must not look alive; whoever supervises it starts it again, and
-                // nothing that was answered is lost.
-                tracing::error!("the writer thread failed; stopping");
-                std::process::exit(70);
-            }
-        })?;
-        Ok(Self { hint, impatient, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        let commit_hint = CommitHint::default();
+        let shutting_down = Arc::new(AtomicBool::new(false));
+        let writer = WriterLoop {
+            connection,
+            checkpoints,
+            jobs,
+            waiting: VecDeque::new(),
+            commit_hint: Arc::clone(&commit_hint),
+            shutting_down: Arc::clone(&shutting_down),
+            has_failed_commit: false,
+            last_error: None,
+        };
+        let thread = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || failures.watch("writer", || writer.run(&failures)))?;
+        Ok(Self { commit_hint, shutting_down, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
@@ -113,22 +86,22 @@ impl Writer {
         }
     }
 
-    /// From now on `hint` is told when something was committed.
-    pub(super) fn set_hint(&self, hint: SyncSender<()>) {
-        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
+    /// Sends a hint to `hint` after each commit from now on.
+    pub(super) fn set_commit_hint(&self, hint: SyncSender<()>) {
+        *self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
     }
 
-    /// From now on a write that somebody else's lock keeps from beginning answers [`WriteError::Closed`] instead of waiting.
-    pub(super) fn wait_no_longer(&self) {
-        self.impatient.store(true, Ordering::Relaxed);
+    /// From now on a write fails with [`WriteError::Closed`] instead of waiting for another program's lock.
+    pub(super) fn stop_waiting_for_locks(&self) {
+        self.shutting_down.store(true, Ordering::Relaxed);
     }
 
-    /// Takes no more jobs, and returns when those that were sent are answered.
+    /// Closes the queue and returns when the jobs in it are finished.
     pub(super) fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A panic in the thread has ended the process already.
+            // The thread catches its panics and reports them.
             let _ = thread.join();
         }
     }
@@ -140,55 +113,53 @@ impl Drop for Writer {
     }
 }
 
-struct Thread {
+struct WriterLoop {
     connection: Connection,
     checkpoints: Checkpoints,
     jobs: Receiver<Job>,
     /// Taken from the queue but not begun.
     waiting: VecDeque<Job>,
-    committed: Hint,
-    gives_up: Arc<AtomicBool>,
-    /// A commit failed, and none has succeeded since; see [`Thread::settle`].
-    unsettled: bool,
-    /// Why housekeeping had to wait the last time.
-    trouble: Option<String>,
+    commit_hint: CommitHint,
+    shutting_down: Arc<AtomicBool>,
+    /// A commit failed and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
+    has_failed_commit: bool,
+    /// Why housekeeping failed the last time.
+    last_error: Option<String>,
 }
 
-impl Thread {
-    /// A hint that waits already will do for this commit, too.
-    fn hint(&self) {
-        if let Some(hint) = &*self.committed.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = hint.try_send(());
+impl WriterLoop {
+    /// Runs until the queue is closed, or until an fsync fails.
+    fn run(mut self, failures: &Failures) {
+        if let Err(error) = self.work() {
+            failures.report(Fatal::SyncFailed(error.to_string()));
+            leak_after_failed_sync(self.connection, &error);
         }
     }
 
-    fn run(mut self) {
+    /// # Errors
+    /// That an fsync failed.
+    fn work(&mut self) -> SyncResult<()> {
         let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
         loop {
             if self.waiting.is_empty() {
                 match self.jobs.recv_timeout(housekeeping.saturating_duration_since(Instant::now())) {
                     Ok(job) => self.waiting.push_back(job),
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 }
             }
-            self.take_what_has_queued_up();
+            self.receive_jobs();
             if !self.waiting.is_empty() {
-                self.write_batch();
+                self.write_batch()?;
             }
             if Instant::now() >= housekeeping {
-                let trouble = self.keep_house().err().map(|error| error.to_string());
-                // A disk that is full for a day, and may hold the log, needs one line.
-                if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.trouble) {
-                    tracing::warn!(trouble, "housekeeping has to wait");
-                }
-                self.trouble = trouble;
+                self.housekeep()?;
                 housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
             }
         }
     }
 
-    fn take_what_has_queued_up(&mut self) {
+    fn receive_jobs(&mut self) {
         while self.waiting.len() < BATCH_MAX {
             match self.jobs.try_recv() {
                 Ok(job) => self.waiting.push_back(job),
@@ -197,78 +168,116 @@ impl Thread {
         }
     }
 
-    /// Runs what is waiting in one transaction, commits, and answers.
-    fn write_batch(&mut self) {
-        match self.begin() {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return answer_all(self.waiting.drain(..), &error),
+    /// A hint that is still waiting covers this commit, too.
+    fn send_commit_hint(&self) {
+        if let Some(hint) = &*self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = hint.try_send(());
         }
-        let mut done = Vec::with_capacity(self.waiting.len());
-        while let Some(job) = self.waiting.pop_front() {
-            let outcome = run_job(&self.connection, &job);
-            done.push((job, outcome));
-            if self.connection.is_autocommit() {
-                break;
-            }
+    }
+
+    /// Runs the waiting jobs in one transaction, commits, and reports the results.
+    ///
+    /// # Errors
+    /// That an fsync failed.
+    fn write_batch(&mut self) -> SyncResult<()> {
+        if !self.begin_immediate()? {
+            return Ok(());
         }
-        let committed = if self.connection.is_autocommit() {
-            // An error such as a full disk rolled the whole transaction back, and with it what went well before.
-            Err(done.last().and_then(|(_, outcome)| outcome.as_ref().err().cloned()).unwrap_or(WriteError::Full))
-        } else {
-            execute(&self.connection, &statements::FREE_CLOCK, &[])
-                .and_then(|_| self.connection.execute_batch("COMMIT"))
-                .map_err(WriteError::from)
-        };
-        match committed {
+        let mut claimed = std::mem::take(&mut self.waiting);
+        claimed.retain(Job::claim);
+        if claimed.is_empty() {
+            self.roll_back();
+            return Ok(());
+        }
+        let mut finished = Vec::with_capacity(claimed.len());
+        let outcome = self.run_batch(&mut claimed, &mut finished);
+        match outcome {
             Ok(()) => {
-                self.unsettled = false;
-                // Whoever waits for an answer comes before those who only listen.
-                done.into_iter().for_each(|(job, outcome)| job.answer(outcome));
-                self.hint();
-                stop_if_unreliable(self.checkpoints.after_commit(&self.connection));
+                self.has_failed_commit = false;
+                finished.into_iter().for_each(|(job, result): (Job, _)| job.finish(result));
+                self.send_commit_hint();
+                Ok(self.checkpoints.after_commit(&self.connection)?)
             }
             Err(error) => {
-                tracing::error!(%error, writes = done.len(), "a transaction could not be committed");
-                self.roll_back();
-                self.unsettled = true;
-                if let Err(error) = self.settle() {
-                    tracing::error!(%error, "the disk does not take anything else, either");
-                }
-                answer_all(done.into_iter().map(|(job, _)| job), &error);
+                tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
+                let overwritten = match &error {
+                    WriteError::SyncFailed(error) => Err(Arc::clone(error)),
+                    _ => {
+                        self.roll_back();
+                        self.has_failed_commit = true;
+                        self.overwrite_failed_commit()
+                    }
+                };
+                // A full disk, for one, ends a transaction before all claimed jobs have run.
+                fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
+                overwritten
             }
         }
     }
 
-    /// Begins a transaction and pins the clock. While somebody else holds the write lock it goes on trying, and answers the
-    /// writes whose deadline passes; false if none is left.
-    fn begin(&mut self) -> Result<bool, WriteError> {
-        loop {
-            match self.connection.execute_batch("BEGIN IMMEDIATE").map_err(WriteError::from) {
-                Ok(()) => break,
-                Err(WriteError::Busy) => {
-                    self.take_what_has_queued_up();
-                    if self.gives_up.load(Ordering::Relaxed) {
-                        answer_all(self.waiting.drain(..), &WriteError::Closed);
-                        return Ok(false);
-                    }
-                    let now = Instant::now();
-                    let (expired, rest) = self.waiting.drain(..).partition(|job: &Job| job.deadline <= now);
-                    self.waiting = rest;
-                    let expired: VecDeque<Job> = expired;
-                    answer_all(expired.into_iter(), &WriteError::Busy);
-                    if self.waiting.is_empty() {
-                        return Ok(false);
-                    }
-                }
-                Err(error) => return Err(error),
+    /// Moves jobs from `claimed` to `finished` with their results, and commits.
+    ///
+    /// # Errors
+    /// Why nothing of the batch is done.
+    fn run_batch(
+        &self,
+        claimed: &mut VecDeque<Job>,
+        finished: &mut Vec<(Job, Result<WriteResult, WriteError>)>,
+    ) -> Result<(), WriteError> {
+        self.pin_clock()?;
+        while let Some(job) = claimed.pop_front() {
+            let result = run_job(&self.connection, &job);
+            let is_rolled_back = self.connection.is_autocommit();
+            let error = result.as_ref().err().cloned();
+            finished.push((job, result));
+            match error {
+                Some(error @ WriteError::SyncFailed(_)) => return Err(error),
+                error if is_rolled_back => return Err(error.unwrap_or(WriteError::Full)),
+                _ => {}
             }
         }
-        if let Err(error) = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())]) {
-            self.roll_back();
-            return Err(error.into());
+        execute(&self.connection, &statements::FREE_CLOCK, &[])?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    /// Begins a transaction. Retries while another program holds the write lock, and fails the writes whose deadline
+    /// passes. Returns false if no write is left, or a transaction cannot begin.
+    ///
+    /// # Errors
+    /// That an fsync failed.
+    fn begin_immediate(&mut self) -> SyncResult<bool> {
+        loop {
+            let error = match self.connection.execute_batch("BEGIN IMMEDIATE") {
+                Ok(()) => return Ok(true),
+                Err(error) if is_failed_sync(&error) => return Err(error.into()),
+                Err(error) => WriteError::from(error),
+            };
+            if !matches!(error, WriteError::Busy) {
+                self.fail_waiting(|_| true, &error);
+                return Ok(false);
+            }
+            self.receive_jobs();
+            if self.shutting_down.load(Ordering::Relaxed) {
+                self.fail_waiting(|_| true, &WriteError::Closed);
+            }
+            let now = Instant::now();
+            self.fail_waiting(|job| job.is_expired(now), &WriteError::Busy);
+            if self.waiting.is_empty() {
+                return Ok(false);
+            }
         }
-        Ok(true)
+    }
+
+    /// Fails the waiting jobs for which `fails` holds, unless their own side has done so.
+    fn fail_waiting(&mut self, fails: impl Fn(&Job) -> bool, error: &WriteError) {
+        let (failing, rest): (VecDeque<Job>, _) = self.waiting.drain(..).partition(|job| fails(job));
+        self.waiting = rest;
+        fail_all(failing.into_iter().filter(Job::claim), error);
+    }
+
+    fn pin_clock(&self) -> rusqlite::Result<()> {
+        execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())]).map(drop)
     }
 
     fn roll_back(&self) {
@@ -279,46 +288,48 @@ impl Thread {
         }
     }
 
-    /// Makes sure that a commit which failed is not there after a crash.
+    /// Commits something else after a failed commit. The pages of the failed one can stand in the log complete, as when
+    /// only the log's index did not fit on a full disk. A crash would then bring back writes that were reported as
+    /// failed; the next commit overwrites them. Housekeeping retries while the disk accepts no commit.
     ///
-    /// When the fsync of a commit fails, its pages stand in the log all the same, beyond the end that SQLite goes on from. Whoever
-    /// opens the file after a crash would find them complete, and whoever was told that nothing was done would have been told
-    /// wrongly. The next commit, of anything, writes over them; so there is one at once, before that is told. While the disk
-    /// takes none, nothing can be said for sure about a crash, but then nobody's next try can have succeeded before it, either.
-    fn settle(&mut self) -> rusqlite::Result<()> {
-        if self.unsettled {
-            self.sweep()?;
+    /// # Errors
+    /// That an fsync failed.
+    fn overwrite_failed_commit(&mut self) -> SyncResult<()> {
+        match self.sweep() {
+            Err(error) if is_failed_sync(&error) => return Err(error.into()),
+            Err(error) => tracing::error!(%error, "the next transaction could not be committed either"),
+            Ok(()) => {}
         }
         Ok(())
     }
 
-    /// Pins and frees the clock, which does what is due.
-    fn sweep(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let swept = execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())])
-            .and_then(|_| execute(&self.connection, &statements::FREE_CLOCK, &[]))
-            .and_then(|_| self.connection.execute_batch("COMMIT"));
-        if swept.is_err() {
-            self.roll_back();
+    /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it
+    /// lasts.
+    ///
+    /// # Errors
+    /// That an fsync failed.
+    fn housekeep(&mut self) -> SyncResult<()> {
+        let error = match self.sweep_and_vacuum() {
+            Err(error) if is_failed_sync(&error) => return Err(error.into()),
+            result => result.err().map(|error| error.to_string()),
+        };
+        if let Some(error) = error.as_ref().filter(|error| self.last_error.as_ref() != Some(error)) {
+            tracing::warn!(error, "housekeeping failed");
         }
-        self.unsettled = swept.is_err();
-        swept?;
-        self.hint();
+        self.last_error = error;
         Ok(())
     }
 
-    /// Sweeps if anything is due, takes what waits in the log into the file, and gives free pages back to the file system.
-    fn keep_house(&mut self) -> Result<(), WriteError> {
-        self.settle()?;
-        let due: bool =
+    fn sweep_and_vacuum(&mut self) -> rusqlite::Result<()> {
+        let is_due: bool =
             self.connection.prepare_cached(statements::ANYTHING_DUE.sql())?.query_row([], |row| row.get(0))?;
-        if due {
+        if is_due || self.has_failed_commit {
             self.sweep()?;
         }
-        stop_if_unreliable(self.checkpoints.now_and_then(&self.connection));
+        self.checkpoints.housekeep(&self.connection)?;
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free > FREE_PAGES_KEPT {
-            // Each step of this statement frees one page, so it has to be stepped to its end.
+            // Each step of this statement frees one page.
             let pages = (free - FREE_PAGES_KEPT).min(FREE_PAGES_STEP);
             let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
             let mut rows = statement.query([])?;
@@ -326,59 +337,69 @@ impl Thread {
         }
         Ok(())
     }
-}
 
-/// Ends the process, and with it every connection to the file without a checkpoint, if the file cannot be relied on.
-fn stop_if_unreliable(checkpoint: Result<(), Unreliable>) {
-    if let Err(Unreliable(error)) = checkpoint {
-        tracing::error!(
-            %error,
-            "the disk has lost what was written to the database file; stopping, since the next start takes it from the log, \
-             which has everything that was answered"
-        );
-        std::process::exit(74);
+    /// Pins and frees the clock; a trigger then runs the sweeps that are due.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let swept = self
+            .pin_clock()
+            .and_then(|()| execute(&self.connection, &statements::FREE_CLOCK, &[]))
+            .and_then(|_| self.connection.execute_batch("COMMIT"));
+        if swept.is_err() {
+            self.roll_back();
+        }
+        swept?;
+        self.has_failed_commit = false;
+        self.send_commit_hint();
+        Ok(())
     }
 }
 
-fn answer_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
-    jobs.for_each(|job| job.answer(Err(error.clone())));
+fn fail_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
+    jobs.for_each(|job| job.finish(Err(error.clone())));
 }
 
-/// Runs the statements of `job` in a savepoint, which is rolled back if one of them is refused.
-fn run_job(connection: &Connection, job: &Job) -> Answer {
-    let run = || -> rusqlite::Result<Vec<Rows>> {
-        connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-        let answers = job
-            .statements
-            .iter()
-            .map(|(statement, parameters)| execute(connection, statement, parameters))
-            .collect::<rusqlite::Result<Vec<Rows>>>()?;
-        connection.prepare_cached("RELEASE one_write")?.execute([])?;
-        Ok(answers)
-    };
-    let mut error = match run() {
-        Ok(answers) => return Ok(answers),
+/// Runs the statements of `job` in a savepoint, which is rolled back if one of them fails.
+fn run_job(connection: &Connection, job: &Job) -> Result<WriteResult, WriteError> {
+    let mut error = match run_statements(connection, &job.write.statements) {
+        Ok(result) => return Ok(result),
         Err(error) => WriteError::from(error),
     };
     if !connection.is_autocommit() {
         if let Err(error) = connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write") {
-            // What is left of this write must not be committed along with the others.
+            // What is left of this write must not be committed with the others.
             connection.execute_batch("ROLLBACK")?;
             return Err(error.into());
         }
-        if let (WriteError::Refused { rows, .. }, Some((statement, parameters))) = (&mut error, &job.on_refusal) {
-            *rows = execute(connection, statement, parameters)?;
+        if let (WriteError::Refused { rows, .. }, Some(question)) = (&mut error, &job.write.on_refusal) {
+            collect(connection, question, rows)?;
         }
     }
-    if let WriteError::Unexpected(what) = &error {
-        let names: Vec<_> = job.statements.iter().map(|(statement, _)| statement.name()).collect();
-        tracing::error!(?names, %what, "a write failed for a reason that no rule gives");
+    if let WriteError::Unexpected(error) = &error {
+        let names: Vec<_> = job.write.statements.iter().map(|(statement, _)| statement.name()).collect();
+        tracing::error!(?names, %error, "a write failed for a reason that is no rule");
     }
     Err(error)
 }
 
-/// Runs one statement to its end and collects its rows.
-fn execute(connection: &Connection, statement: &'static Statement, parameters: &[Value]) -> rusqlite::Result<Rows> {
+fn run_statements(connection: &Connection, statements: &[BoundStatement]) -> rusqlite::Result<WriteResult> {
+    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+    let mut result = WriteResult::default();
+    for statement in statements {
+        collect(connection, statement, &mut result)?;
+    }
+    connection.prepare_cached("RELEASE one_write")?.execute([])?;
+    Ok(result)
+}
+
+/// Runs one statement to its end and adds its rows to `result`.
+fn collect(connection: &Connection, bound: &BoundStatement, result: &mut WriteResult) -> rusqlite::Result<()> {
+    let (statement, parameters) = bound;
+    execute(connection, statement, parameters)?.into_iter().for_each(|row| result.add(statement, row));
+    Ok(())
+}
+
+fn execute(connection: &Connection, statement: &Statement, parameters: &[Value]) -> rusqlite::Result<Rows> {
     let mut prepared = connection.prepare_cached(statement.sql())?;
     let columns = prepared.column_count();
     let mut rows = prepared.query(params_from_iter(parameters))?;

@@ -8,9 +8,11 @@ use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
 use super::events::long_poll;
-use super::request::{Caller, integer, text, texts};
-use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, media, require, route, signals, status};
-use crate::database::{Snapshot, Value, Write};
+use super::request::{Caller, text};
+use super::{
+    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, route, signals, status,
+};
+use crate::database::{Snapshot, Value, Write, WriteResult};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
 
@@ -64,36 +66,30 @@ async fn initiate(request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
         .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
-    let answers = request.app.write(write).await.map_err(|error| match error.code() {
+    let written = request.app.write(write).await.map_err(|error| match error.code() {
         "channel_has_live_call" => {
-            let live = texts(error.rows()).first().map(|call_id| Json::from(*call_id));
-            error.detail("call_id", live.unwrap_or_default())
+            let live = error.rows().one(&statements::LIVE_CALL_ID).ok().flatten();
+            error.detail("call_id", live.map(|(call_id,): (String,)| Json::from(call_id)).unwrap_or_default())
         }
         _ => error,
     })?;
-    Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": texts(&answers[1]) })))
+    let participants = names(&written, &statements::ALL_PARTICIPANTS)?;
+    Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": participants })))
 }
 
-async fn incoming(request: &mut Request) -> HandlerResult {
-    let is_ringing = |calls: &Vec<Json>| !calls.is_empty();
+/// The names that `statement` returned.
+fn names(written: &WriteResult, statement: &'static Statement) -> Result<Vec<String>, Error> {
+    Ok(written.all(statement)?.into_iter().map(|(name,)| name).collect())
+}
+
+async fn incoming(request: &mut Request) -> HandlerResult<impl Reply> {
+    let is_ringing = |calls: &Vec<String>| !calls.is_empty();
     let calls = long_poll(request, Presence::Unproven, incoming_now, is_ringing).await?;
-    Ok(warp::reply::json(&calls))
+    Ok(json_list(&calls))
 }
 
-fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Json>, Error> {
-    snapshot.remembered(&statements::INCOMING_CALLS, [&caller.name], || {
-        let calls = snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| {
-            Ok(json!({
-                "call_id": row.get::<_, String>(0)?,
-                "channel": row.get::<_, String>(1)?,
-                "initiator": row.get::<_, String>(2)?,
-                "started_ts": row.get::<_, f64>(3)?,
-            }))
-        })?;
-        // A call starts to ring with a commit. It stops ringing with time.
-        let holds = if calls.is_empty() { f64::INFINITY } else { 0.0 };
-        Ok((calls, holds))
-    })
+fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<String>, Error> {
+    Ok(snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| row.get(0))?)
 }
 
 async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
@@ -101,11 +97,12 @@ async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller)])
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
         .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller)]);
-    let answers = request.app.write(write).await?;
+    let written = request.app.write(write).await?;
+    let last_signal_id = written.one::<(i64,)>(&statements::LAST_SIGNAL_ID)?.map_or(0, |(id,)| id);
     Ok(warp::reply::json(&json!({
         "status": "accepted",
-        "participants": texts(&answers[1]),
-        "last_signal_id": integer(&answers[2]).unwrap_or(0),
+        "participants": names(&written, &statements::ACCEPTED_PARTICIPANTS)?,
+        "last_signal_id": last_signal_id,
     })))
 }
 
@@ -160,8 +157,8 @@ async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
     let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
         .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
         .then(&statements::IS_ACCEPTED, [text(call_id), text(username)]);
-    let answers = request.app.write(report).await?;
-    let removed = integer(&answers[0]) == Some(1) && integer(&answers[2]) == Some(0);
+    let before_and_after = request.app.write(report).await?.all::<(bool,)>(&statements::IS_ACCEPTED)?;
+    let removed = before_and_after == [(true,), (false,)];
     Ok(status(if removed { "removed" } else { "ignored" }))
 }
 
@@ -202,21 +199,18 @@ async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Rep
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
-    snapshot.remembered(&statements::CALL_STATE_FOR, [call_id, caller], || {
-        let found = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
-            let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
-            Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?))
-        })?;
-        let (state, version, refusal, unnoted) = found.ok_or_else(|| Error::refused(app, "call_not_found"))?;
-        if let Some(code) = refusal {
-            return Err(Error::refused(app, &code));
-        }
-        // The remembered state expires when presence is due again.
-        if unnoted {
-            app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
-        }
-        Ok(((version, state), 0.0))
-    })
+    let row = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
+        let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
+        Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?))
+    })?;
+    let (state, version, refusal, is_presence_due) = row.ok_or_else(|| Error::refused(app, "call_not_found"))?;
+    if let Some(code) = refusal {
+        return Err(Error::refused(app, &code));
+    }
+    if is_presence_due {
+        app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
+    }
+    Ok((version, state))
 }
 
 async fn active(request: &mut Request) -> HandlerResult<impl Reply> {

@@ -8,7 +8,7 @@ use warp::http::{Response, StatusCode};
 use warp::{Rejection, Reply};
 
 use super::{App, UNAVAILABLE};
-use crate::database::{ReadError, Rows, WriteError};
+use crate::database::{ReadError, WriteError, WriteResult};
 
 /// A response with a status of 400 or more: `{"error": SENTENCE, "code": CODE}`, sometimes with another member.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Parts {
     detail: Option<(&'static str, Json)>,
     retry_after: Option<u64>,
     /// The rows of `Write::on_refusal`, from which a handler makes a detail.
-    rows: Rows,
+    rows: WriteResult,
 }
 
 impl Error {
@@ -34,7 +34,7 @@ impl Error {
     }
 
     fn with(status: StatusCode, code: Cow<'static, str>, sentence: Cow<'static, str>) -> Self {
-        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: Rows::new() }))
+        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: WriteResult::default() }))
     }
 
     /// 400.
@@ -90,8 +90,8 @@ impl Error {
                 "disk_full",
                 "The server's disk is full. Nothing was stored.",
             ),
-            WriteError::Broken(what) => {
-                tracing::error!(what, "cannot write to the database");
+            WriteError::Broken(error) => {
+                tracing::error!(%error, "cannot write to the database");
                 Self::new(
                     UNAVAILABLE,
                     "database_broken",
@@ -99,7 +99,7 @@ impl Error {
                 )
                 .retry_after(10)
             }
-            WriteError::Unexpected(what) => Self::internal(&what),
+            WriteError::Unexpected(error) | WriteError::SyncFailed(error) => Self::internal(&error.to_string()),
         }
     }
 
@@ -132,7 +132,7 @@ impl Error {
 
     /// The rows of `Write::on_refusal`, if a rule refused.
     #[must_use]
-    pub fn rows(&self) -> &Rows {
+    pub fn rows(&self) -> &WriteResult {
         &self.0.rows
     }
 }

@@ -30,7 +30,11 @@ async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     })?;
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
     let subscription = request.app.hub.subscribe(&caller.name, caller.token_hash, Presence::Proven);
-    let start = request.app.database.read(|snapshot| stream_start(snapshot, &caller.name, last_event_id))?;
+    let start = request
+        .app
+        .database
+        .read_on_pool(move |snapshot| stream_start(snapshot, &caller.name, last_event_id).map_err(Error::from))
+        .await?;
     let newest = start.newest;
     let first = stream::iter(start.messages).map(|message| server_sent(&message));
     let rest =

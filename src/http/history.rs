@@ -1,13 +1,15 @@
 //! `GET /calls/history`, `GET /calls/missed`, `POST /calls/missed/seen`, and `GET /me`.
 
+use std::sync::Arc;
+
 use rusqlite::ToSql;
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
 use super::request::{Caller, text};
-use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, require, route, status};
+use super::{App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, require, route, status};
 use crate::database::{Value, Write};
 use crate::statements;
 
@@ -33,14 +35,15 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
             return Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200."));
         }
     };
-    let channel = request.query("channel");
-    let before = request.query("before");
+    let channel = request.query("channel").map(str::to_owned);
+    let before = request.query("before").map(str::to_owned);
+    let app = Arc::clone(&request.app);
     let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
-    let found = request.read(|snapshot, Caller { name, .. }| {
-        if let Some(channel) = channel {
-            require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+    let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
+        if let Some(channel) = &channel {
+            require(&app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [channel, name])?;
         }
-        let (before_ts, before_id) = match before {
+        let (before_ts, before_id) = match before.as_deref() {
             None => (f64::INFINITY, ""),
             Some(before) => match snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get::<_, f64>(0))? {
                 Some(started_ts) => (started_ts, before),
@@ -56,8 +59,8 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
         };
         let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
         Ok(snapshot.rows(&statements::HISTORY, parameters, |row| row.get::<_, String>(0))?)
-    })?;
-    Ok(json_text(format!("[{}]", found.join(","))))
+    });
+    Ok(json_list(&read.await?))
 }
 
 /// The parameter `?since=`, in seconds since the epoch. 0 without it.
@@ -72,22 +75,12 @@ fn since(request: &Request) -> Result<f64, Error> {
     }
 }
 
-async fn missed(request: &mut Request) -> HandlerResult {
+async fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
     let since = since(request)?;
-    let calls = request.read(|snapshot, Caller { name, .. }| {
-        let calls = snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| {
-            Ok(json!({
-                "call_id": row.get::<_, String>(0)?,
-                "channel": row.get::<_, String>(1)?,
-                "initiator": row.get::<_, String>(2)?,
-                "called_by": row.get::<_, String>(3)?,
-                "missed_ts": row.get::<_, f64>(4)?,
-                "seen": row.get::<_, bool>(5)?,
-            }))
-        })?;
-        Ok(calls)
+    let calls: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
+        Ok(snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| row.get(0))?)
     })?;
-    Ok(warp::reply::json(&calls))
+    Ok(json_list(&calls))
 }
 
 /// The body `{"up_to": TIME}`.
@@ -107,12 +100,13 @@ async fn missed_seen(request: &mut Request) -> HandlerResult {
 
 /// The first screen: the caller, channels, people and live calls.
 async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
-    let (caller, channels, people, calls) = request.read(|snapshot, Caller { name, .. }| {
+    let read = request.read_on_pool(|snapshot, Caller { name, .. }| {
         let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [name], |row| row.get::<_, String>(0))?;
         Ok((name.clone(), channels, people, calls))
-    })?;
+    });
+    let (caller, channels, people, calls) = read.await?;
     Ok(json_text(format!(
         "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
         Json::String(caller),

@@ -1,12 +1,14 @@
 //! Relayed media of calls and shares, for clients without WebRTC: a MediaRecorder uploads it, a MediaSource plays it.
 
+use std::sync::Arc;
+
 use base64_simd::STANDARD;
 use rusqlite::{Row, ToSql};
 use serde_json::json;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::request::{Caller, integer, text};
+use super::request::{Caller, text};
 use super::{Error, HandlerResult, Request, json_text, require};
 use crate::database::{Snapshot, Value, Write};
 use crate::statements::{self, Statement};
@@ -72,8 +74,8 @@ pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> Ha
     let (caller, upload) = Upload::read(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
-    let answers = request.app.write(write).await?;
-    Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[0]).unwrap_or(INIT_SEQ) }))
+    let seq = request.app.write(write).await?.one(&statements::UPLOAD_CALL_MEDIA)?;
+    Ok(stored(seq.filter(|_| !is_init).map_or(INIT_SEQ, |(seq,)| seq)))
 }
 
 pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> HandlerResult {
@@ -81,8 +83,8 @@ pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> 
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
         .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
-    let answers = request.app.write(write).await?;
-    Ok(stored(if is_init { INIT_SEQ } else { integer(&answers[1]).unwrap_or(INIT_SEQ) }))
+    let seq = request.app.write(write).await?.one::<(Option<i64>,)>(&statements::NEWEST_SHARE_CHUNK)?;
+    Ok(stored(seq.and_then(|(seq,)| seq).filter(|_| !is_init).unwrap_or(INIT_SEQ)))
 }
 
 /// The media for a receiver, as JSON: the newest init segment and the chunks after the receiver's cursor, in base64
@@ -142,25 +144,30 @@ impl MediaJson {
 }
 
 pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
-    request.read(|snapshot, Caller { name, .. }| {
-        let sender = request.required_query("sender")?;
-        let after = request.after(-1)?;
-        require(&request.app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
+    let (sender, after) = (request.required_query("sender").map(str::to_owned), request.after(-1));
+    let app = Arc::clone(&request.app);
+    let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
+        let (sender, after) = (sender?, after?);
+        require(&app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
         Ok(MediaJson::read(snapshot, init, chunks)?.end())
-    })
+    });
+    read.await
 }
 
 pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
-    request.read(|snapshot, Caller { name, .. }| {
-        let after = request.after(-1)?;
-        require(&request.app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
+    let after = request.after(-1);
+    let app = Arc::clone(&request.app);
+    let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
+        let after = after?;
+        require(&app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
         let mut json = MediaJson::read(snapshot, init, chunks)?;
         let active: Option<bool> = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
         json.text(if active == Some(true) { ",\"active\":true" } else { ",\"active\":false" });
         Ok(json.end())
-    })
+    });
+    read.await
 }

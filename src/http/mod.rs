@@ -81,6 +81,11 @@ fn json_text(text: impl Into<Bytes>) -> warp::reply::Response {
     response
 }
 
+/// A response of a list whose items the database has written as JSON.
+fn json_list(items: &[String]) -> warp::reply::Response {
+    json_text(format!("[{}]", items.join(",")))
+}
+
 /// Joins filters into one that tries them in turn. warp clones the second filter of each `or` for each request, so the
 /// second is always a boxed one, which is cheap to clone.
 macro_rules! any_of {

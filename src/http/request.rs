@@ -15,7 +15,7 @@ use warp::http::{Method, StatusCode, Uri};
 
 use super::Error;
 use super::body::{Body, parse_json};
-use crate::database::{Database, Rows, Snapshot, Value, Write};
+use crate::database::{Database, Snapshot, Value, Write, WriteResult};
 use crate::push::Hub;
 use crate::statements;
 use crate::tokens::token_hash;
@@ -40,7 +40,7 @@ impl App {
     ///
     /// # Errors
     /// The refusal of a rule, as its status and code, or 503 or 507 if the database cannot write.
-    pub(super) async fn write(&self, write: Write) -> Result<Vec<Rows>, Error> {
+    pub(super) async fn write(&self, write: Write) -> Result<WriteResult, Error> {
         self.database.write(write).await.map_err(|error| Error::from_write(self, error))
     }
 }
@@ -99,17 +99,37 @@ impl Request {
     /// # Errors
     /// As [`Request::caller`], and what `questions` returned.
     pub(super) fn read<T>(&self, questions: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
+        let token_hash = self.token_hash()?;
+        self.app.database.read(|snapshot| as_caller(snapshot, token_hash, questions))
+    }
+
+    /// The same for questions whose answer is large.
+    ///
+    /// # Errors
+    /// As [`Request::read`].
+    pub(super) fn read_on_pool<T, Q>(&self, questions: Q) -> impl Future<Output = Result<T, Error>> + Send + use<T, Q>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&Snapshot, &Caller) -> Result<T, Error> + Send + 'static,
+    {
+        let token_hash = self.token_hash();
+        let database = self.app.database.clone();
+        async move {
+            let token_hash = token_hash?;
+            database.read_on_pool(|snapshot| as_caller(snapshot, token_hash, questions)).await
+        }
+    }
+
+    /// The hash of the session's token.
+    ///
+    /// # Errors
+    /// 401 without a token; 403 if a page of another site may have sent the request with the user's cookie.
+    fn token_hash(&self) -> Result<String, Error> {
         let (token, by_cookie) = self.token().ok_or_else(Error::unauthorized)?;
         if by_cookie && self.method != Method::GET {
             self.refuse_forgery()?;
         }
-        let token_hash = token_hash(&token);
-        self.app.database.read(|snapshot| {
-            let name = snapshot
-                .row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0))?
-                .ok_or_else(Error::unauthorized)?;
-            questions(snapshot, &Caller { name, token_hash })
-        })
+        Ok(token_hash(&token))
     }
 
     /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites,
@@ -233,30 +253,18 @@ impl Request {
     }
 }
 
-/// The texts of the first column.
-pub(super) fn texts(rows: &Rows) -> Vec<&str> {
-    rows.iter()
-        .filter_map(|row| match row.first() {
-            Some(Value::Text(text)) => Some(text.as_str()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The integer in the first column of the first row.
-pub(super) fn integer(rows: &Rows) -> Option<i64> {
-    match rows.first()?.first()? {
-        Value::Integer(number) => Some(*number),
-        _ => None,
-    }
-}
-
-/// The real number in the first column of the first row.
-pub(super) fn number(rows: &Rows) -> Option<f64> {
-    match rows.first()?.first()? {
-        Value::Real(number) => Some(*number),
-        _ => None,
-    }
+/// Runs `questions` for the user whose session has `token_hash`.
+///
+/// # Errors
+/// 401 without such a session, and what `questions` returned.
+fn as_caller<T>(
+    snapshot: &Snapshot,
+    token_hash: String,
+    questions: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let name =
+        snapshot.row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0))?.ok_or_else(Error::unauthorized)?;
+    questions(snapshot, &Caller { name, token_hash })
 }
 
 /// A text parameter.

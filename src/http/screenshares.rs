@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use uuid::Uuid;
-use warp::Filter;
+use warp::{Filter, Reply};
 
 use super::calls::ChannelBody;
 use super::request::{Caller, text};
-use super::{App, HandlerResult, Request, Routes, any_of, media, require, route, signals, status};
+use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals, status};
 use crate::database::Write;
 use crate::statements;
 
@@ -41,19 +41,11 @@ async fn stop(share_id: String, request: &mut Request) -> HandlerResult {
     Ok(status("stopped"))
 }
 
-async fn active(request: &mut Request) -> HandlerResult {
-    let shares = request.read(|snapshot, Caller { name, .. }| {
+async fn active(request: &mut Request) -> HandlerResult<impl Reply> {
+    let shares: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
         require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
-        let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| {
-            Ok(json!({
-                "share_id": row.get::<_, String>(0)?,
-                "channel": row.get::<_, String>(1)?,
-                "sharer": row.get::<_, String>(2)?,
-                "started_ts": row.get::<_, f64>(3)?,
-            }))
-        })?;
-        Ok(shares)
+        Ok(snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| row.get(0))?)
     })?;
-    Ok(warp::reply::json(&shares))
+    Ok(json_list(&shares))
 }

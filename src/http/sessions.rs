@@ -9,7 +9,7 @@ use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::request::{integer, number, text};
+use super::request::text;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
 use crate::database::{Value, Write};
 use crate::passwords;
@@ -48,12 +48,14 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         // An invalid username is reported like an unknown one.
         "login_attempts_username_format" => wrong_credentials(),
         "too_many_logins_for_name" | "too_many_logins_from_address" => {
-            let seconds = number(error.rows()).unwrap_or(1.0).ceil();
+            let seconds = error.rows().one(&statements::LOGIN_RETRY_AFTER).ok().flatten();
+            let seconds = seconds.map_or(1.0, |(seconds,): (f64,)| seconds).ceil();
             error.retry_after(Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
         }
         _ => error,
     })?;
-    let attempt = integer(&noted[0]).ok_or_else(|| Error::internal("a login attempt has no id"))?;
+    let (attempt,): (i64,) =
+        noted.one(&statements::NOTE_LOGIN_ATTEMPT)?.ok_or_else(|| Error::internal("a login attempt has no id"))?;
 
     let hash: Option<String> = request
         .app
@@ -72,9 +74,10 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     )
     .then(&statements::FORGET_LOGIN_ATTEMPT, [Value::Integer(attempt)])
     .then(&statements::FIND_SESSION, [text(&token_hash)]);
-    let answers = request.app.write(session).await?;
+    let written = request.app.write(session).await?;
     // The password or the user may have changed while the password was verified. Then there is no session.
-    let Some([_, Value::Real(expires_ts), Value::Real(created_ts)]) = answers[2].first().map(Vec::as_slice) else {
+    let session = written.one::<(String, f64, f64)>(&statements::FIND_SESSION)?;
+    let Some((_, expires_ts, created_ts)) = session else {
         return Err(wrong_credentials());
     };
 

@@ -2,13 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
@@ -44,7 +42,6 @@ pub struct Hub {
 struct Shared {
     subscribers: Mutex<Subscribers>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    failed: Notify,
 }
 
 #[derive(Default)]
@@ -89,7 +86,7 @@ impl Drop for Subscription {
     }
 }
 
-/// Why the hub does not run.
+/// Why the hub cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The file cannot be read.
@@ -98,38 +95,26 @@ pub enum HubError {
     /// The system starts no more threads.
     #[error("cannot start the push thread: {0}")]
     Thread(#[source] io::Error),
-    /// The hub's thread panicked. The panic itself is on standard error.
-    #[error("the push thread panicked")]
-    Panicked,
 }
 
 impl Hub {
     /// Starts the thread, which reads the events that `database` gets from now on. `hints` receives a hint when our own
-    /// writer has committed.
+    /// writer has committed. A panic of the thread is a fatal failure of `database`: a server whose clients get no more
+    /// events has to stop, so that its supervisor restarts it.
     ///
     /// # Errors
     /// If the file cannot be read, or no thread can be started.
     pub fn start(database: Database, watcher: Watcher, hints: Hints<()>) -> Result<Self, HubError> {
         let hub = Self { shared: Arc::default() };
         let last_event_id = database.read(newest_event)?;
+        let failures = database.failures().clone();
         let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, version: None };
-        hub.spawn(move || hub_loop.run(&hints))?;
+        let thread = thread::Builder::new()
+            .name("push".to_owned())
+            .spawn(move || failures.watch("push", || hub_loop.run(&hints)))
+            .map_err(HubError::Thread)?;
+        *hub.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(hub)
-    }
-
-    /// Runs `work` on the hub's thread. A panic of it ends all subscriptions and completes [`Hub::failed`].
-    fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<(), HubError> {
-        let hub = self.clone();
-        let run = move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-                hub.close();
-                hub.shared.failed.notify_one();
-                resume_unwind(panic);
-            }
-        };
-        let thread = thread::Builder::new().name("push".to_owned()).spawn(run).map_err(HubError::Thread)?;
-        *self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(())
     }
 
     /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends.
@@ -146,12 +131,6 @@ impl Hub {
         Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
-    /// Completes when the hub's thread has panicked, and never otherwise. There is one waiter at most. A server whose
-    /// clients get no more events has to stop, so that its supervisor restarts it.
-    pub async fn failed(&self) {
-        self.shared.failed.notified().await;
-    }
-
     /// Ends all subscriptions, those of the future included.
     pub fn close(&self) {
         let mut subscribers = self.subscribers();
@@ -160,13 +139,13 @@ impl Hub {
     }
 
     /// Closes the hub, and returns when its thread has released the file.
-    ///
-    /// # Errors
-    /// [`HubError::Panicked`] if the thread panicked.
-    pub fn stop(&self) -> Result<(), HubError> {
+    pub fn stop(&self) {
         self.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| HubError::Panicked))
+        if let Some(thread) = thread {
+            // The thread catches its panics and reports them.
+            let _ = thread.join();
+        }
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
@@ -191,8 +170,7 @@ impl HubLoop {
         let mut logged_error = None;
         loop {
             match hints.recv_timeout(POLL_INTERVAL) {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => self.database.let_go(),
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.hub.subscribers().closed {
@@ -320,32 +298,5 @@ impl HubLoop {
         drop(subscribers);
         self.database.write_and_forget(write);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::{Hub, HubError, Presence};
-
-    #[tokio::test]
-    async fn a_panic_fails_the_hub_and_ends_its_subscriptions() {
-        let hub = Hub { shared: super::Arc::default() };
-        let mut subscription = hub.subscribe("alice", String::new(), Presence::Proven);
-        hub.spawn(|| panic!("on purpose")).unwrap();
-        timeout(Duration::from_secs(10), hub.failed()).await.expect("the panic is reported");
-        assert!(subscription.next().await.is_none());
-        assert!(matches!(hub.stop(), Err(HubError::Panicked)));
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_returns_is_not_a_failure() {
-        let hub = Hub { shared: super::Arc::default() };
-        hub.spawn(|| {}).unwrap();
-        assert!(hub.stop().is_ok());
-        assert!(timeout(Duration::from_millis(50), hub.failed()).await.is_err());
     }
 }

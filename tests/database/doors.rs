@@ -1,8 +1,9 @@
-//! The doors: a write is done whole or not at all, is answered after it is on the disk, and waits no longer than its deadline.
+//! Reads and writes of `Database`: a write is carried out whole or not at all, returns after its commit is on the disk,
+//! and waits no longer than its deadline; a read sees one instant.
 
-use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use minimost_calls::database::{Database, ReadError, Snapshot, Value, WRITE_DEADLINE, Write, WriteError};
@@ -23,7 +24,7 @@ fn names(database: &Database) -> Vec<String> {
 }
 
 #[test]
-fn a_refused_write_leaves_nothing_and_says_which_rule() {
+fn refused_write_changes_nothing_and_returns_the_code() {
     let (_folder, path, _) = new_file();
     let database = Database::open(&path).unwrap();
     database.write_blocking(add("alice")).unwrap();
@@ -32,7 +33,8 @@ fn a_refused_write_leaves_nothing_and_says_which_rule() {
         .on_refusal(&statements::PASSWORD_HASH, [text("alice")]);
     match database.write_blocking(write) {
         Err(WriteError::Refused { code, rows }) => {
-            assert_eq!((code.as_str(), rows), ("user_exists", vec![vec![text("x")]]));
+            assert_eq!(code, "user_exists");
+            assert_eq!(rows.all::<(String,)>(&statements::PASSWORD_HASH).unwrap(), [("x".to_owned(),)]);
         }
         other => panic!("{other:?}"),
     }
@@ -44,7 +46,7 @@ fn a_refused_write_leaves_nothing_and_says_which_rule() {
 }
 
 #[test]
-fn writes_that_share_a_commit_succeed_and_fail_each_for_itself() {
+fn writes_in_one_commit_succeed_and_fail_independently() {
     let (_folder, path, _) = new_file();
     let database = Database::open(&path).unwrap();
     let threads: Vec<_> = (0..40)
@@ -54,26 +56,26 @@ fn writes_that_share_a_commit_succeed_and_fail_each_for_itself() {
             std::thread::spawn(move || database.write_blocking(add(&format!("user{}", number / 2))).is_ok())
         })
         .collect();
-    let done = threads.into_iter().filter(|_| true).map(|thread| thread.join().unwrap()).filter(|done| *done).count();
+    let done = threads.into_iter().map(|thread| thread.join().unwrap()).filter(|done| *done).count();
     assert_eq!(done, 20);
     assert_eq!(names(&database).len(), 20);
 }
 
 #[test]
-fn the_clock_is_pinned_inside_a_write_and_free_outside() {
+fn clock_is_pinned_inside_a_write_and_free_outside() {
     let (_folder, path, connection) = new_file();
     let database = Database::open(&path).unwrap();
-    let answers = database.write_blocking(add("alice").then(&statements::HEALTH, [])).unwrap();
+    let result = database.write_blocking(add("alice").then(&statements::HEALTH, [])).unwrap();
     let created: f64 = connection.query_row("SELECT created_ts FROM users", [], |row| row.get(0)).unwrap();
-    assert_eq!(answers[1], vec![vec![Value::Real(created)]]);
+    assert_eq!(result.all::<(f64,)>(&statements::HEALTH).unwrap(), [(created,)]);
     let pinned: Option<f64> = connection.query_row("SELECT pinned_ts FROM clock", [], |row| row.get(0)).unwrap();
     assert_eq!(pinned, None);
 }
 
-/// Another program holds the write lock: a write waits for it, readers do not; at its deadline a write is answered and not
-/// done later.
+/// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is not
+/// carried out later.
 #[test]
-fn a_held_lock_delays_writes_until_their_deadline_and_readers_not_at_all() {
+fn held_lock_delays_writes_until_their_deadline_and_reads_not_at_all() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -97,7 +99,7 @@ fn a_held_lock_delays_writes_until_their_deadline_and_readers_not_at_all() {
 }
 
 #[test]
-fn a_closed_database_finishes_what_it_was_given_and_takes_no_more() {
+fn closed_database_finishes_queued_writes_and_takes_no_more() {
     let (_folder, path, _) = new_file();
     let database = Database::open(&path).unwrap();
     let threads: Vec<_> = (0..20)
@@ -117,9 +119,8 @@ fn a_closed_database_finishes_what_it_was_given_and_takes_no_more() {
     assert!(matches!(database.write_blocking(add("more")), Err(WriteError::Closed)));
 }
 
-/// A reader keeps its snapshot while nobody commits, so it has to notice each commit, also those of other programs.
 #[test]
-fn a_read_sees_every_commit_before_it_whoever_made_it() {
+fn read_sees_every_earlier_commit_of_any_program() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     assert_eq!(names(&database), [""; 0]);
@@ -131,7 +132,7 @@ fn a_read_sees_every_commit_before_it_whoever_made_it() {
             _ => {
                 other.execute_batch("BEGIN IMMEDIATE").unwrap();
                 other.execute(statements::ADD_USER.sql(), [&name, "x"]).unwrap();
-                assert_eq!(names(&database).len(), number, "what is not committed is not seen");
+                assert_eq!(names(&database).len(), number, "a read sees no uncommitted rows");
                 other.execute_batch("COMMIT").unwrap();
             }
         }
@@ -146,38 +147,88 @@ fn a_read_sees_every_commit_before_it_whoever_made_it() {
 }
 
 #[test]
-fn all_questions_of_a_read_see_one_instant_and_the_next_read_a_later_one() {
+fn all_questions_of_a_read_see_one_instant() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     let count = |snapshot: &Snapshot| snapshot.rows(&statements::LIST_USERS, [], |_| Ok(())).unwrap().len();
     let counts = database.read(|snapshot| {
         let before = count(snapshot);
         other.execute(statements::ADD_USER.sql(), ["alice", "x"]).unwrap();
-        // A question inside a question is another read.
+        // A read inside a read has a snapshot of its own.
         Ok::<_, ReadError>((before, count(snapshot), names(&database).len()))
     });
     assert_eq!(counts.unwrap(), (0, 0, 1));
     assert_eq!(names(&database), ["alice"]);
 }
 
-/// Another program that wants the whole log in the file has to wait for a snapshot only until it is let go.
+/// Another program's checkpoint never waits for an idle reader.
 #[test]
-fn a_kept_snapshot_is_let_go() {
+fn idle_reader_holds_no_snapshot() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     database.write_blocking(add("alice")).unwrap();
     assert_eq!(names(&database), ["alice"]);
-    let is_busy = || other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap();
+    let failed = database.read(|_| Err::<(), _>(ReadError::Closed));
+    assert!(matches!(failed, Err(ReadError::Closed)));
     other.busy_timeout(Duration::ZERO).unwrap();
-    assert!(is_busy(), "the snapshot is not kept, and this test tests nothing");
-    database.let_go();
-    assert!(!is_busy());
+    let is_busy: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert!(!is_busy);
     assert_eq!(names(&database), ["alice"]);
 }
 
-/// Readers that are never idle do not keep the log from beginning anew.
 #[test]
-fn the_log_stays_small_under_reads_and_writes() {
+fn start_empties_the_log() {
+    let (_folder, path, other) = new_file();
+    let database = Database::open(&path).unwrap();
+    database.write_blocking(add("alice")).unwrap();
+    let log_bytes = || std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+    assert!(log_bytes() > 0);
+    database.empty_log().unwrap();
+    assert_eq!(log_bytes(), 0);
+
+    database.write_blocking(add("bob")).unwrap();
+    other.execute_batch("BEGIN; SELECT * FROM users").unwrap();
+    database.empty_log().unwrap();
+    assert!(log_bytes() > 0, "a reader of another program keeps the log, and the start goes on");
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(names(&database), ["alice", "bob"]);
+}
+
+/// A large read runs in a thread of the pool, which is bounded, and sees one instant as any read.
+#[test]
+fn large_reads_are_bounded_and_leave_the_async_threads_alone() {
+    let (_folder, path, _) = new_file();
+    let database = Database::open(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let async_thread = std::thread::current().id();
+    runtime.block_on(async {
+        let reads: Vec<_> = (0..20)
+            .map(|_| {
+                let (database, running, most) = (database.clone(), Arc::clone(&running), Arc::clone(&most));
+                tokio::spawn(async move {
+                    let read = database.read_on_pool(move |snapshot| {
+                        assert_ne!(std::thread::current().id(), async_thread);
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::sleep(Duration::from_millis(20));
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        snapshot.rows(&statements::LIST_USERS, [], |row| row.get::<_, String>(0))
+                    });
+                    assert_eq!(read.await.unwrap(), [""; 0]);
+                })
+            })
+            .collect();
+        for read in reads {
+            read.await.unwrap();
+        }
+    });
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&most), "{most} at a time");
+}
+
+/// Busy readers do not keep the log from being restarted.
+#[test]
+fn log_stays_small_under_reads_and_writes() {
     let (_folder, path, _other) = new_file();
     let database = Database::open(&path).unwrap();
     let stop = AtomicBool::new(false);
@@ -202,89 +253,8 @@ fn the_log_stays_small_under_reads_and_writes() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    println!("the log was {} KiB at the most", largest / 1024);
+    println!("the log had at most {} KiB", largest / 1024);
     assert!(largest < 16 * 1024 * 1024, "{largest}");
-}
-
-/// What is remembered is asked again after every commit, and when its time is over.
-#[test]
-fn a_remembered_answer_holds_until_somebody_commits_or_its_time_is_over() {
-    let (_folder, path, other) = new_file();
-    let database = Database::open(&path).unwrap();
-    let asked = Cell::new(0);
-    let ask = |name: &str, holds: f64| -> Option<String> {
-        let answer = database.read(|snapshot| {
-            snapshot.remembered(&statements::PASSWORD_HASH, [name], || {
-                asked.set(asked.get() + 1);
-                Ok((snapshot.row(&statements::PASSWORD_HASH, [&name], |row| row.get(0))?, holds))
-            })
-        });
-        Result::<_, ReadError>::unwrap(answer)
-    };
-    let hash = |holds| ask("alice", holds);
-    assert_eq!(hash(1e300), None);
-    database.write_blocking(add("alice")).unwrap();
-    for _ in 0..3 {
-        assert_eq!(hash(1e300).as_deref(), Some("x"));
-        // Other programs' checkpoints change nothing, nor does letting go for them.
-        database.let_go();
-        other.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
-    }
-    assert_eq!(asked.get(), 2);
-    other.execute_batch("UPDATE users SET password_hash = 'y'").unwrap();
-    assert_eq!(hash(0.0).as_deref(), Some("y"));
-    assert_eq!(hash(-1.0).as_deref(), Some("y"));
-    assert_eq!(hash(f64::NAN).as_deref(), Some("y"));
-    assert_eq!(asked.get(), 5, "what does not hold is not remembered");
-    assert_eq!(hash(1e300).as_deref(), Some("y"));
-    assert_eq!(ask("bob", 1.0), None, "another question is not this one");
-    assert_eq!(hash(f64::INFINITY).as_deref(), Some("y"));
-    assert_eq!(asked.get(), 7);
-    let failed =
-        database.read(|snapshot| snapshot.remembered(&statements::LIST_USERS, [], || Err::<((), f64), _>(refused())));
-    assert!(failed.is_err());
-    let next =
-        database.read(|snapshot| snapshot.remembered(&statements::LIST_USERS, [], || Ok::<_, ReadError>(((), 1.0))));
-    assert!(next.is_ok(), "an error is not remembered");
-}
-
-fn refused() -> ReadError {
-    ReadError::from(rusqlite::Error::QueryReturnedNoRows)
-}
-
-/// How long what somebody sees of a call is remembered: never past the time at which it changes without a commit.
-#[test]
-fn a_look_at_a_call_holds_for_as_long_as_time_alone_does_not_change_it() {
-    let (_folder, path, connection) = new_file();
-    let database = Database::open(&path).unwrap();
-    for name in ["alice", "bob", "carol"] {
-        database.write_blocking(add(name)).unwrap();
-    }
-    let at = |seconds: f64| connection.execute("UPDATE clock SET pinned_ts = ?1", [seconds]).unwrap();
-    let holds = |name: &str| -> f64 {
-        let look =
-            database.read(|snapshot| snapshot.row(&statements::CALL_STATE_FOR, [&"one", &name], |row| row.get(4)));
-        Result::<_, ReadError>::unwrap(look).unwrap()
-    };
-    at(1000.0);
-    connection
-        .execute_batch(
-            "UPDATE settings SET value = 5 WHERE name = 'presence_interval';
-             INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('one', 'dm:alice:bob:carol', 'alice');",
-        )
-        .unwrap();
-    assert_eq!(holds("alice"), 0.0, "it rings");
-    at(1001.0);
-    connection.execute_batch("INSERT INTO accept_call (call_id, username) VALUES ('one', 'bob')").unwrap();
-    assert_eq!(["alice", "bob"].map(holds), [0.0, 0.0], "carol is still asked");
-    connection.execute_batch("INSERT INTO accept_call (call_id, username) VALUES ('one', 'carol')").unwrap();
-    at(1003.0);
-    assert_eq!(["alice", "bob"].map(holds), [2.0, 3.0], "then it is time to note that they are there");
-    at(1005.5);
-    assert!(holds("alice") < 0.0);
-    assert_eq!(holds("nobody"), 5.0);
-    connection.execute_batch("INSERT INTO end_call (call_id, username) VALUES ('one', 'bob')").unwrap();
-    assert_eq!(holds("alice"), 5.0);
 }
 
 #[test]

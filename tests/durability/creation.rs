@@ -1,5 +1,5 @@
-//! Power loss while a file is created and brought to its schema: whatever is left, SQLite and the program can open it, and a
-//! person whose `user add` has succeeded is in it.
+//! Power loss while a file is created and migrated: SQLite and the program can open what is left, and every user whose
+//! `user add` succeeded is in it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,23 +21,23 @@ use crate::support::{PROGRAM, connect, wait};
 const PEOPLE: [&str; 2] = ["alice", "bob"];
 
 #[test]
-fn a_power_loss_at_the_creation_of_a_file_leaves_one_that_opens() {
+fn power_loss_during_creation_leaves_a_usable_file() {
     power_losses(60, |_| false);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_power_loss_at_any_instant_of_the_creation_of_a_file_leaves_one_that_opens() {
+fn power_loss_at_any_instant_of_creation_leaves_a_usable_file() {
     power_losses(500, |created| created);
 }
 
 #[test]
-fn somebody_elses_file_stays_theirs_when_it_has_a_journal() {
+fn foreign_file_with_a_journal_stays_unchanged() {
     let folder = TempDir::new().unwrap();
     let (path, copy) = (folder.path().join("songs.db"), folder.path().join("presence.db"));
     let songs = connect(&path);
     songs.execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')").unwrap();
-    // More than the cache holds, so that half of a transaction is in the file.
+    // More than the cache holds, so that a part of the transaction is in the file.
     songs
         .execute_batch(
             "PRAGMA cache_size = 5; BEGIN; UPDATE songs SET title = 'Yesterday'; \
@@ -55,8 +55,8 @@ fn somebody_elses_file_stays_theirs_when_it_has_a_journal() {
     assert_eq!(titles, "Help!");
 }
 
-/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the file has
-/// become one of this program's, with an empty schema.
+/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the
+/// file has become one of this program's, with an empty schema.
 fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
     assert_can_trace();
     let mut random = Rng::with_seed(crate::seed());
@@ -105,7 +105,7 @@ fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
     println!("power lost {states} times while a file was created, in {:.1?}: every one opens", begun.elapsed());
 }
 
-/// `user add`, by way of a command that becomes the program.
+/// `user add`, run by a command that executes the program.
 fn add(name: &str, command: &mut Command, folder: &Path, log: &Path) {
     let mut child = command
         .arg("--db")
@@ -119,7 +119,7 @@ fn add(name: &str, command: &mut Command, folder: &Path, log: &Path) {
     wait_for_end(log, child.id().try_into().unwrap());
 }
 
-/// Opens what was left, once with SQLite alone and once as the program does.
+/// Opens the remaining files, once with SQLite alone and once as the program does.
 fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
     let fresh = || {
         let folder = TempDir::new().unwrap();
@@ -136,7 +136,7 @@ fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
     }
 
     let (_folder, path) = fresh();
-    // A second time, too: the first may have left a file that this program does not know again.
+    // Twice: the first start may leave a file that the program no longer recognises.
     for _ in 0..2 {
         let opened = Database::open(&path);
         assert!(opened.is_ok(), "{what}: {:?}", opened.err());

@@ -1,9 +1,9 @@
-//! A disk that may lose power: what it holds for certain, and what it may or may not hold.
+//! A model of a disk that can lose power.
 //!
-//! For certain is what an fsync covered that has returned. Of everything else any part may be there: each sector as any of the
-//! writes since has left it, or as it was; the size of a file as it was at any time since; an entry of the folder with or
-//! without each change since the folder was synced. SQLite asks no more of a disk than that a write does not change bytes next
-//! to its own (<https://sqlite.org/psow.html>).
+//! Data is certain when an fsync that covers it has returned. Of the rest any part may be on the disk: each sector as
+//! any later write has left it, or unchanged; the file's size of any time since; a directory entry with or without each
+//! change since the directory was synced. SQLite asks no more of a disk than that a write does not change bytes next to
+//! its own (<https://sqlite.org/psow.html>).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use fastrand::Rng;
 
 use crate::recording::{Recording, Step, What};
 
-/// How much of what is uncertain is there after a power loss.
+/// How much of the unsynced data survives a power loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Survival {
     /// All of it, as if everything had been synced at once: the log cut off at one place.
@@ -36,7 +36,7 @@ impl Survival {
     }
 }
 
-/// Which syncs a broken disk, or a program that left them out, does not do.
+/// The syncs that a broken disk ignores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Without {
     Nothing,
@@ -46,7 +46,7 @@ pub enum Without {
     FolderSyncs,
 }
 
-/// A write or a new size that is not certain yet, and whether its call has returned, so that a sync can cover it.
+/// An unsynced write or resize, and whether its call has returned, so that a sync can cover it.
 struct Change {
     call: usize,
     returned: bool,
@@ -58,7 +58,7 @@ struct File {
     changes: Vec<Change>,
 }
 
-/// What a name in the folder stands for: a number in `files`, or nothing.
+/// The file behind a name: an index of `files`, or none.
 #[derive(Default)]
 struct Entry {
     certain: Option<usize>,
@@ -76,12 +76,12 @@ pub struct Disk<'a> {
     without: Without,
     files: Vec<File>,
     folder: BTreeMap<String, Entry>,
-    /// The calls that a sync under way covers.
+    /// The calls that a running sync covers.
     syncs: HashMap<usize, Vec<usize>>,
 }
 
 impl<'a> Disk<'a> {
-    /// A disk with files that are there for certain.
+    /// A disk that holds `files`, synced.
     pub fn new(recording: &'a Recording, files: &BTreeMap<String, Vec<u8>>, without: Without) -> Self {
         let mut disk = Self { recording, without, files: Vec::new(), folder: BTreeMap::new(), syncs: HashMap::new() };
         for (name, bytes) in files {
@@ -91,7 +91,7 @@ impl<'a> Disk<'a> {
         disk
     }
 
-    /// The file that a name stands for now.
+    /// The file behind a name.
     fn file(&mut self, name: &str) -> &mut File {
         let number = self.folder[name].now().unwrap();
         &mut self.files[number]
@@ -167,13 +167,13 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Whether something of a file is uncertain.
+    /// Whether a file has unsynced data.
     pub fn is_uncertain(&self, name: &str) -> bool {
         let file = self.folder.get(name).and_then(Entry::now);
         file.is_some_and(|file| !self.files[file].changes.is_empty())
     }
 
-    /// The files as somebody may find them who comes back after a power loss at this instant.
+    /// The files after a power loss at this instant.
     pub fn after_power_loss(&self, survival: Survival, random: &mut Rng) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         for (name, entry) in &self.folder {

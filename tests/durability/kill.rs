@@ -1,4 +1,4 @@
-//! `kill -9` under load: what was acknowledged is there, before and after the server starts again.
+//! `kill -9` under load: acknowledged writes are in the file, before and after a restart.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,21 +18,21 @@ use crate::support::{Server, connect};
 
 const CONNECTIONS: usize = 16;
 
-/// At least so many writes are acknowledged in a round.
+/// The least number of acknowledged writes in a round.
 const WRITES: usize = 1_000;
 
 #[test]
-fn a_killed_server_loses_nothing() {
+fn killed_server_loses_nothing() {
     rounds(3);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_server_that_is_killed_a_hundred_times_loses_nothing() {
+fn server_killed_a_hundred_times_loses_nothing() {
     rounds(100);
 }
 
-/// Rounds on one file, each of load, kill, looking at what is left, and a new start.
+/// Rounds on one file: load, kill, check, restart.
 fn rounds(rounds: usize) {
     let mut random = fastrand::Rng::with_seed(crate::seed());
     let mut server = Server::start();
@@ -57,7 +57,7 @@ fn rounds(rounds: usize) {
         acknowledged += histories.iter().map(|history| history.deeds.len()).sum::<usize>();
         unanswered += histories.iter().filter(|history| history.attempt.is_some()).count();
 
-        // What the kill left, in a copy: looking at the file itself would spare the server the recovery.
+        // Checks a copy: opening the file itself would recover it before the server does.
         let copy = TempDir::new().unwrap();
         for name in ["presence.db", "presence.db-wal"] {
             fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
@@ -84,7 +84,7 @@ fn rounds(rounds: usize) {
             let wrong = history.check(history.deeds.len(), Restart::Done, &started);
             assert_eq!(wrong, Vec::<String>::new(), "round {round}, after the start");
         }
-        // What was over in earlier rounds, and what this start ended, is as it was.
+        // Calls and shares that ended in earlier rounds, or at this start, are unchanged.
         let over = started.settled();
         assert!(settled.iter().all(|(place, how)| over.get(place) == Some(how)), "history has changed");
         settled = over;
@@ -97,7 +97,7 @@ fn rounds(rounds: usize) {
     );
 }
 
-/// What Debian's `sqlite3` says of a file.
+/// The output of Debian's `sqlite3` about a file.
 fn checked_by_debian(path: &std::path::Path) -> String {
     let checks = ["PRAGMA integrity_check", "PRAGMA foreign_key_check", "SELECT * FROM integrity_violations"];
     let output = Command::new("sqlite3").arg("-batch").arg(path).args(checks).output().unwrap();

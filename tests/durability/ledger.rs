@@ -1,10 +1,10 @@
-//! The ledger: what clients did, in order, and whether a file still has all of it that was acknowledged.
+//! The ledger: the writes of each client in order, and a check that a file holds all acknowledged ones.
 
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
-/// Bytes of media that need not be kept to be known.
+/// Bytes of media that are derived from a number, so that they need not be stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Content {
     pub seed: u64,
@@ -19,7 +19,7 @@ impl Content {
     }
 }
 
-/// Something that a client did. The ids of what is new come with the answer.
+/// A write of a client. Ids of new rows come with the response.
 #[derive(Clone, Debug)]
 pub enum Deed {
     Called {
@@ -63,7 +63,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    /// The call or share that it changes.
+    /// The call or share that the write changes.
     fn place(&self) -> &str {
         match self {
             Self::Called { call }
@@ -77,7 +77,7 @@ impl Deed {
     }
 }
 
-/// Whether a server has started on the file since, which ends what was live.
+/// Whether a server has started on the file since. A start ends live calls and shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Restart {
     No,
@@ -85,12 +85,12 @@ pub enum Restart {
     Done,
 }
 
-/// How far a call or share has come.
+/// The state of a call or share.
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     Ringing,
     Active,
-    /// The state and the reason, which shares have none of.
+    /// The state and the reason; shares have no reason.
     Over(String, Option<String>),
 }
 
@@ -100,7 +100,7 @@ impl Stage {
     }
 }
 
-/// A call or share, and what lies in it while it is live.
+/// A call or share with the rows that belong to it while it is live.
 struct Thing {
     stage: Stage,
     sharer: Option<String>,
@@ -109,17 +109,17 @@ struct Thing {
     init: Option<Content>,
 }
 
-/// What one client did, one thing after the other.
+/// The writes of one client in order.
 #[derive(Default)]
 pub struct History {
-    /// What was acknowledged.
+    /// The acknowledged writes.
     pub deeds: Vec<Deed>,
-    /// What was asked for last and never answered: it may be done or not.
+    /// The last write, without a response: it may be done or not.
     pub attempt: Option<Deed>,
 }
 
 impl History {
-    /// What `rows` lack of the first `acknowledged` deeds, or have too much. The deed after them is allowed, not demanded.
+    /// The differences between `rows` and the first `acknowledged` writes. The write after them may be there or not.
     pub fn check(&self, acknowledged: usize, restart: Restart, rows: &Rows) -> Vec<String> {
         let next = self.deeds.get(acknowledged).or(self.attempt.as_ref());
         let mut wrong = Vec::new();
@@ -153,7 +153,7 @@ impl History {
         wrong
     }
 
-    /// The calls and shares as they were after so many deeds.
+    /// The calls and shares after the first `acknowledged` writes.
     fn things(&self, acknowledged: usize) -> BTreeMap<&str, Thing> {
         let mut things: BTreeMap<&str, Thing> = BTreeMap::new();
         for deed in &self.deeds[..acknowledged] {
@@ -181,7 +181,7 @@ impl History {
 }
 
 impl Thing {
-    /// Whether a live call or share has all that was sent to it, once, and nothing that was not.
+    /// Whether a live call or share has exactly the rows that were sent to it.
     fn check(&self, place: &str, next: Option<&Deed>, rows: &Rows, wrong: &mut Vec<String>) {
         let sharer = rows.sharers.get(place);
         if sharer != self.sharer.as_ref()
@@ -222,7 +222,7 @@ impl Thing {
     }
 }
 
-/// What a file has, by the ids of calls and shares.
+/// The rows of a file, by the ids of calls and shares.
 pub struct Rows {
     stages: HashMap<String, Stage>,
     sharers: HashMap<String, String>,
@@ -278,14 +278,14 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The calls and shares that are over, and how: that never changes again.
+    /// The finished calls and shares with their outcome, which is final.
     pub fn settled(&self) -> HashMap<String, String> {
         let over = self.stages.iter().filter(|(_, stage)| matches!(stage, Stage::Over(..)));
         over.map(|(place, stage)| (place.clone(), format!("{stage:?}"))).collect()
     }
 }
 
-/// What is wrong with a file by SQLite's checks and the project's own; nothing, it is hoped.
+/// The defects that SQLite's checks and the project's own find in a file.
 pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut damage = Vec::new();
     for (check, fine) in [

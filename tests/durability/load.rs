@@ -1,4 +1,4 @@
-//! The load: people who call, talk, upload and share, each pair over a connection of its own.
+//! The load: pairs of users who call, signal, upload and share, each over its own connection.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::ledger::{Content, Deed, History};
 use crate::raw::{Raw, head};
 use crate::support::{Person, Server};
 
-/// Limits that must not strike while a test looks at what is there.
+/// Limits that must not delete rows during a test.
 pub const PATIENT_SETTINGS: &str = "UPDATE settings SET value = 3600 \
     WHERE name IN ('ringing_timeout', 'presence_timeout', 'media_buffer_seconds')";
 
-/// Two people with a channel of their own.
+/// Two users with a channel.
 pub struct Pair {
     people: [Person; 2],
 }
@@ -27,18 +27,18 @@ impl Pair {
     }
 }
 
-/// What all pairs have in common.
+/// State that all pairs share.
 #[derive(Default)]
 pub struct Progress {
     pub acknowledged: AtomicUsize,
     pub stop: AtomicBool,
 }
 
-/// A pair at work, who do one thing after the other over one connection.
+/// A pair that sends one request after the other over one connection.
 pub struct Work {
     people: [Person; 2],
     connection: Raw,
-    /// Where the connection comes from.
+    /// The client's port.
     pub port: u16,
     progress: Arc<Progress>,
     random: Rng,
@@ -61,13 +61,13 @@ impl Work {
         }
     }
 
-    /// Works until the progress says stop, or the server is gone.
+    /// Runs until told to stop or until the server is gone.
     pub fn run(mut self) -> History {
         while self.scene().is_some() {}
         self.history
     }
 
-    /// A call or a share from beginning to end; `None` when it is over before that.
+    /// A call or share from start to end; `None` if the server is gone before that.
     fn scene(&mut self) -> Option<()> {
         if self.random.u8(..4) == 0 { self.share() } else { self.call() }
     }
@@ -93,7 +93,7 @@ impl Work {
                 _ => {
                     let (who, on) = (self.random.usize(..2), self.random.bool());
                     let name = self.people[who].name.clone();
-                    // Only one's own claim is released.
+                    // Only the sharer can stop sharing.
                     let others = self.sharer(&call).filter(|sharer| !on && *sharer != name);
                     let sharer = if on { Some(name) } else { others };
                     let deed = |_: &Value| Deed::Claimed { call: call.clone(), sharer: sharer.clone() };
@@ -125,7 +125,7 @@ impl Work {
         Some(())
     }
 
-    /// More than SQLite keeps free in the file, so that the file shrinks when the call is over.
+    /// More than the free pages that the server keeps, so that the file shrinks when the call ends.
     pub fn much_media(&mut self) -> Option<()> {
         let channel = json!({ "channel": self.channel() });
         let body = self.act_json(0, "/calls/initiate", &channel, |body| Deed::Called { call: id(body, "call_id") })?;
@@ -141,7 +141,7 @@ impl Work {
         format!("dm:{}:{}", self.people[1].name, self.people[0].name)
     }
 
-    /// Who shares the screen in a call by what was acknowledged.
+    /// The sharer in a call, by the acknowledged writes.
     fn sharer(&self, call: &str) -> Option<String> {
         self.history.deeds.iter().rev().find_map(|deed| match deed {
             Deed::Claimed { call: found, sharer } if found == call => Some(sharer.clone()),
@@ -183,8 +183,8 @@ impl Work {
         self.act(who, path, body.to_string().as_bytes(), deed)
     }
 
-    /// Asks for a deed and notes it when it is acknowledged. Everything that is asked for here is allowed, so 200 is the only
-    /// answer; `None` if there is none.
+    /// Sends a write and records it when it is acknowledged. Every write here is legal, so the status is 200; `None` if
+    /// there is no response.
     fn act(&mut self, who: usize, path: &str, body: &[u8], deed: impl Fn(&Value) -> Deed) -> Option<Value> {
         if self.progress.stop.load(Ordering::Relaxed) {
             return None;
@@ -202,7 +202,7 @@ impl Work {
     }
 }
 
-/// The id in an answer; in the attempt of a deed there is none yet.
+/// The id in a response; the record of an attempt has none yet.
 fn id(body: &Value, name: &str) -> String {
     body[name].as_str().unwrap_or_default().to_owned()
 }

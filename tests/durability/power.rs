@@ -1,5 +1,5 @@
-//! Power loss at any instant: what the server told the kernel is recorded once, and replayed to the states in which a disk may
-//! be found afterwards. In each of them SQLite finds a file in order that has everything that was acknowledged until then.
+//! Power loss at any instant: the server's system calls are recorded once and replayed to the possible states of the
+//! disk. In each of them the file passes SQLite's checks and holds every write acknowledged until then.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -27,7 +27,7 @@ const LOG: &str = "presence.db-wal";
 const CONNECTIONS: usize = 6;
 
 #[test]
-fn a_power_loss_loses_nothing() {
+fn power_loss_loses_nothing() {
     let mut random = Rng::with_seed(crate::seed());
     let mut recorded = Recorded::new(&mut random, [60, 240, 40]);
     let mut crashes = recorded.crashes(60, &mut random, |_| Survival::All);
@@ -39,7 +39,7 @@ fn a_power_loss_loses_nothing() {
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_power_loss_at_every_instant_loses_nothing() {
+fn power_loss_at_every_instant_loses_nothing() {
     let mut random = Rng::with_seed(crate::seed());
     let mut recorded = Recorded::new(&mut random, [60, 240, 40]);
     let mut crashes: Vec<Crash> = recorded.instants.all.iter().map(|instant| (*instant, Survival::All)).collect();
@@ -49,19 +49,19 @@ fn a_power_loss_at_every_instant_loses_nothing() {
     recorded.assert_early_answers_are_noticed(&mut random);
 }
 
-/// A place in the steps of the recording, and how much of what is uncertain there survives.
+/// A position in the recording, and how much of the unsynced data survives.
 type Crash = (usize, Survival);
 
-/// Places in the steps of the recording.
+/// Positions in the recording.
 struct Instants {
     all: Vec<usize>,
-    /// While a checkpoint has written to the database and not synced it.
+    /// A checkpoint has written to the database and not synced it.
     in_checkpoints: Vec<usize>,
-    /// When the log has just begun anew, over what it held before.
+    /// The log was just restarted and overwrites its earlier frames.
     in_new_logs: Vec<usize>,
 }
 
-/// What one client did, who spoke from `port` with the server of one of the runs.
+/// The writes of one client, which used `port` in one of the runs.
 struct Client {
     run: usize,
     port: u16,
@@ -76,11 +76,11 @@ struct Recorded {
     seconds: Duration,
 }
 
-/// What somebody finds who comes back after a power loss, and what should be there.
+/// The files after a power loss, and what they must hold.
 struct Found {
     crash: Crash,
     files: BTreeMap<String, Vec<u8>>,
-    /// How many deeds of each client were acknowledged, and whether a later server has started.
+    /// The number of acknowledged writes of each client, and whether a later server has started.
     due: Vec<(usize, Restart)>,
 }
 
@@ -91,8 +91,8 @@ struct Verdict {
 }
 
 impl Recorded {
-    /// Records three servers on one file, each with a load of so many acknowledged writes. The first is killed, so that the
-    /// second finds a log to recover, and the third creates one anew.
+    /// Records three servers on one file, each until the given number of acknowledged writes. The first is killed, so
+    /// that the second recovers the log; the third creates a new one.
     fn new(random: &mut Rng, writes: [usize; 3]) -> Self {
         assert_can_trace();
         let begun = Instant::now();
@@ -136,7 +136,7 @@ impl Recorded {
         }
         let seconds = begun.elapsed();
 
-        // Nothing has escaped the recording: replayed to its end it gives the files that are there.
+        // The recording is complete: its replay gives the files in the folder.
         let mut disk = Disk::new(&recording, &before, Without::Nothing);
         recording.steps.iter().for_each(|step| disk.step(*step));
         let replayed = disk.after_power_loss(Survival::All, random);
@@ -154,7 +154,7 @@ impl Recorded {
         self.clients.iter().map(|client| client.history.deeds.len()).sum()
     }
 
-    /// Power losses at instants by chance, more of them where more can go wrong.
+    /// Power losses at random instants, more of them during checkpoints and restarts of the log.
     fn crashes(&self, count: usize, random: &mut Rng, survival: impl Fn(&mut Rng) -> Survival) -> Vec<Crash> {
         let Instants { all, in_checkpoints, in_new_logs } = &self.instants;
         let kinds = [all, in_checkpoints, in_new_logs];
@@ -177,7 +177,7 @@ impl Recorded {
                 let Verdict { lost, broken } = verdict;
                 panic!("{:?}: lost {lost:?}, broken {broken:?}; the files are in {kept:?}", found.crash);
             }
-            // The server itself starts on some of them.
+            // The server starts on some of them.
             if number % 40 == 0 {
                 found.write_to(folder.path());
                 let server = Server::start_in(folder, &[]);
@@ -205,8 +205,7 @@ impl Recorded {
         );
     }
 
-    /// The replay can fail: on a disk that does not do some of the syncs, it finds that acknowledged writes are lost. What was
-    /// not synced to the database itself breaks it as well.
+    /// Proves that the replay can fail: on a disk that ignores some syncs, it finds lost writes or a damaged file.
     fn assert_missing_syncs_are_noticed(&self, random: &mut Rng) {
         let late = self.instants.all.len() * 2 / 3;
         for without in [Without::AllSyncs, Without::SyncsOf(LOG), Without::SyncsOf(DATABASE), Without::FolderSyncs] {
@@ -232,7 +231,7 @@ impl Recorded {
         }
     }
 
-    /// Nor would it be right to answer before the sync, however soon that comes.
+    /// Proves that the replay notices a response that is sent before the sync.
     fn assert_early_answers_are_noticed(&mut self, random: &mut Rng) {
         self.recording.answer_before_syncs_of(LOG);
         let mut answers = self.recording.where_begins(|what| matches!(what, What::Answered { .. }));
@@ -250,7 +249,7 @@ impl Recorded {
         assert!(lost > 0, "the replay does not notice that answers come too early");
     }
 
-    /// Replays to each of the crashes and calls `judge` with what was found, a folder to work in, and what is wrong.
+    /// Replays to each crash and calls `judge` with the files, a work folder, and the verdict.
     fn replay(
         &self,
         mut crashes: Vec<Crash>,
@@ -263,7 +262,7 @@ impl Recorded {
         let receiver = Mutex::new(receiver);
         let work = |receiver: &Mutex<Receiver<(usize, Found)>>| {
             loop {
-                // The lock is for taking one alone.
+                // The lock is released before the work.
                 let next = receiver.lock().unwrap().recv();
                 let Ok((number, found)) = next else { return };
                 let folder = TempDir::new().unwrap();
@@ -283,7 +282,7 @@ impl Recorded {
                 while let Some((number, crash)) = crashes.next_if(|(_, crash)| crash.0 == position) {
                     let files = disk.after_power_loss(crash.1, random);
                     let due = self.clients.iter().map(|client| due.of(client)).collect();
-                    // Nobody takes it when all workers have failed.
+                    // Fails when all workers have failed.
                     if sender.send((number, Found { crash, files, due })).is_err()
                         || workers.iter().any(thread::ScopedJoinHandle::is_finished)
                     {
@@ -314,7 +313,7 @@ impl Recorded {
     }
 }
 
-/// A connection that recovers what it finds, as any does, and is closed without a checkpoint, which would take long.
+/// A connection that recovers the log. It is closed without a checkpoint, which would be slow.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -332,7 +331,7 @@ impl Found {
 
 impl Instants {
     fn of(recording: &Recording, before: &BTreeMap<String, Vec<u8>>) -> Self {
-        /// So many steps are about two transactions.
+        /// Steps in about two transactions.
         const NEW: usize = 100;
         let mut instants = Self { all: Vec::new(), in_checkpoints: Vec::new(), in_new_logs: Vec::new() };
         let mut disk = Disk::new(recording, before, Without::Nothing);
@@ -343,7 +342,7 @@ impl Instants {
             if matches!(&recording.calls[call], What::Written { name, offset: 0, .. } if name == LOG) {
                 new_log = Some(position);
             }
-            // A call that has begun may have had its effect; that it has returned as well makes a difference to syncs alone.
+            // A call that has started may have had its effect. Only for a sync does its return matter.
             let returned = matches!(step, Step::Ends(_));
             let makes_certain = matches!(recording.calls[call], What::Synced { .. } | What::FolderSynced);
             if returned && !makes_certain {
@@ -361,7 +360,7 @@ impl Instants {
     }
 }
 
-/// What was acknowledged up to a place in the steps.
+/// The acknowledged writes up to a position.
 #[derive(Default)]
 struct Due {
     started: usize,
@@ -370,7 +369,7 @@ struct Due {
 }
 
 impl Due {
-    /// An answer counts from when the server begins to send it.
+    /// A response counts from the start of its transmission.
     fn step(&mut self, recording: &Recording, step: Step) {
         let Step::Begins(call) = step else { return };
         match &recording.calls[call] {

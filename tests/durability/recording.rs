@@ -1,8 +1,7 @@
-//! The recording: what a process asked of the kernel, as `strace` saw it, with every byte.
+//! The recording: a process's system calls with every byte, as logged by `strace`.
 //!
-//! `strace` rather than a VFS of our own: it needs nothing in the program under test, it sees what the kernel was told and not
-//! what SQLite meant to say, and it sees the answers on the sockets in the same log. The order of two lines is the order of
-//! what they tell whenever one could have caused the other, because a thread is held until its line is written.
+//! Why `strace` and not a VFS: the tested program is unchanged, and files and sockets are in one log. Causally related
+//! lines are in order, because `strace` stops a thread until its line is written.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,21 +12,21 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What changes files, makes that durable, or answers somebody.
+/// The system calls that change files, sync them, or send responses.
 const CALLS: &str = "trace=open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,sendfile,\
     copy_file_range,fsync,fdatasync,sync_file_range,msync,sync,syncfs,truncate,ftruncate,fallocate,link,linkat,symlink,\
     symlinkat,unlink,unlinkat,rename,renameat,renameat2,accept4,exit_group";
 
-/// A command that becomes the program whose path is added to it, with its log in `log`.
+/// A command that executes the program whose path is appended, and logs to `log`.
 pub fn strace(log: &Path) -> Command {
     let mut command = Command::new("strace");
-    // With -D the process that is started is the program itself, and strace is somebody else's child.
+    // With -D the started process is the program itself, and strace is a detached grandchild.
     command.args(["-D", "-f", "-y", "-xx", "--seccomp-bpf", "-s", "16777216", "-e", CALLS, "-o"]);
     command.arg(log);
     command
 }
 
-/// Fails if processes cannot be traced here, rather than passing without having looked.
+/// Panics if processes cannot be traced here, so that the test does not pass without a proof.
 pub fn assert_can_trace() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("log");
@@ -44,7 +43,7 @@ pub fn assert_can_trace() {
     }
 }
 
-/// Waits until the log of process `id` is at its end.
+/// Waits until the log of process `id` is complete.
 pub fn wait_for_end(log: &Path, id: i32) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let is_end = |line: &str| {
@@ -71,11 +70,11 @@ fn tail(path: &Path, count: u64) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Something that a process did.
+/// A system call, or the start or end of a process.
 pub enum What {
     /// A run of the program begins.
     Started,
-    /// A file of the folder was opened, and created if it was not there.
+    /// A file of the folder was opened, and created if missing.
     Opened {
         name: String,
     },
@@ -97,7 +96,7 @@ pub enum What {
     FolderSynced,
     /// A line on standard output.
     Said,
-    /// 200 to the client who speaks from this port.
+    /// 200 to the client with this port.
     Answered {
         port: u16,
     },
@@ -105,14 +104,14 @@ pub enum What {
     Exited(i32),
 }
 
-/// A call begins, and may have its effect from then on, and ends, and has had it from then on. Both are numbers in `calls`.
+/// The start of a call, from which it may have its effect, and its end, from which it has. Both are indexes of `calls`.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Begins(usize),
     Ends(usize),
 }
 
-/// What one or more runs of the program did to the files of one folder.
+/// The changes that one or more runs of the program made to the files of one folder.
 pub struct Recording {
     folder: PathBuf,
     pub calls: Vec<What>,
@@ -174,7 +173,7 @@ impl Recording {
         self.steps.push(Step::Ends(number));
     }
 
-    /// A call that failed, or did half of what it was asked, would need to be replayed otherwise.
+    /// Panics on a call that failed or was partial: the replay does not support it.
     fn assert_succeeded(&self, number: usize, result: &str, whole: &str) {
         let fine = match &self.calls[number] {
             What::Written { data, .. } => result == data.len().to_string(),
@@ -185,7 +184,7 @@ impl Recording {
         assert!(fine, "{}", &whole[..whole.len().min(300)]);
     }
 
-    /// What a line with a call's arguments means here; `None` if nothing.
+    /// Parses a line with a call's arguments; `None` if it is of no interest.
     fn understand(&self, line: &str, ports: &HashMap<String, u16>) -> Option<What> {
         let (call, arguments) = line.split_once('(')?;
         let data = |line: &str| unescaped(quoted(line).unwrap_or_default());
@@ -205,7 +204,7 @@ impl Recording {
             }
             _ => {}
         }
-        // The first argument of all the others is a file that is open: 12</path>.
+        // The first argument of all the others is an open file: 12</path>.
         let file = &arguments[..arguments.find(['>', ')', ','])? + 1];
         let Some(path) = file.split_once('<').map(|(_, path)| unescaped(path.trim_end_matches('>'))) else {
             panic!("a call that the replay does not know: {}", &line[..line.len().min(300)]);
@@ -241,7 +240,7 @@ impl Recording {
         (path.parent() == Some(&self.folder)).then(|| path.file_name().unwrap().to_str().unwrap().to_owned())
     }
 
-    /// As if the server had answered before the sync that came last, rather than after it.
+    /// Moves each response before the last sync.
     pub fn answer_before_syncs_of(&mut self, name: &str) {
         let mut steps: Vec<Step> = Vec::new();
         let mut sync = 0;
@@ -261,7 +260,7 @@ impl Recording {
         self.steps = steps;
     }
 
-    /// Where in `steps` it is that calls of some kind begin.
+    /// The positions in `steps` at which calls of a kind start.
     pub fn where_begins(&self, wanted: impl Fn(&What) -> bool) -> Vec<usize> {
         let steps = self.steps.iter().enumerate();
         let found = steps.filter(|(_, step)| matches!(step, Step::Begins(call) if wanted(&self.calls[*call])));
@@ -273,7 +272,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).unwrap().1.split_once(after).unwrap().0
 }
 
-/// The first string in quotes, without them; within, everything is escaped.
+/// The first quoted string, without its quotes.
 fn quoted(text: &str) -> Option<&str> {
     let begin = text.find('"')? + 1;
     let end = text[begin..].find('"')? + begin;

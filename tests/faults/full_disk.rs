@@ -18,12 +18,12 @@ use crate::{alone, skipped};
 /// Set where the test runs in a namespace of its own.
 const INSIDE: &str = "FAULTS_TEST_IN_A_NAMESPACE";
 
-/// The whole disk. The database begins with 1 MiB or so.
+/// The size of the disk. A new database has about 1 MiB.
 const DISK: u64 = 24 << 20;
 
-/// Runs this test once more where it may mount; false where nothing may.
+/// Runs this test again in a mount namespace; false where none is allowed.
 fn runs_in_a_namespace(test: &str) -> bool {
-    // Root needs no user namespace, and may have none; others need one, and may have none either.
+    // Root needs no user namespace and may have none. Other users need one.
     let namespaces = [&["--mount"][..], &["--user", "--map-root-user", "--mount"]];
     let probe = "mount -t tmpfs -o size=64k none /mnt";
     let may_mount = |options: &&&[&str]| {
@@ -42,21 +42,19 @@ fn runs_in_a_namespace(test: &str) -> bool {
     true
 }
 
-/// Takes all of the disk but so many bytes.
-fn fill(disk: &Path, but: u64) {
+/// Fills the disk except for `free` bytes.
+fn fill(disk: &Path, free: u64) {
     let mut filler = fs::File::options().create(true).append(true).open(disk.join("filler")).unwrap();
     while filler.write(&[0; 64 * 1024]).is_ok_and(|count| count > 0) {}
-    filler.set_len(filler.metadata().unwrap().len() - but).unwrap();
+    filler.set_len(filler.metadata().unwrap().len() - free).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_writes_with_507_until_there_is_room_again() {
+async fn full_disk_refuses_writes_with_507_until_there_is_space() {
     let _alone = alone().await;
     if std::env::var_os(INSIDE).is_none() {
-        if !runs_in_a_namespace("full_disk::a_full_disk_refuses_writes_with_507_until_there_is_room_again") {
-            skipped(
-                "nothing can be mounted here, neither by this user nor in a user namespace; so there is no full disk",
-            );
+        if !runs_in_a_namespace("full_disk::full_disk_refuses_writes_with_507_until_there_is_space") {
+            skipped("this user may not mount here, and has no user namespace, so no disk can be filled");
         }
         return;
     }
@@ -87,7 +85,7 @@ async fn on(disk: &Path) {
                 let answer = answered(alice.posting_bytes(&path, vec![client; 32 * 1024])).await.unwrap();
                 match answer.status {
                     200 => done += 1,
-                    // The index of the log is a file, too, and SQLite says of that one only that it could not be made longer.
+                    // The log's index is a file, too; SQLite reports an I/O error when it cannot grow.
                     507 | 503 => refused.push((answer.status, answer.code)),
                     _ => panic!("{answer:?}"),
                 }
@@ -100,7 +98,7 @@ async fn on(disk: &Path) {
         let stored: i64 = talk.server.value(&format!(
             "SELECT count(*) FROM call_media WHERE substr(data, 1, 1) = x'{client:02x}' AND length(data) = 32768"
         ));
-        assert_eq!(stored, count, "of client {client}: what was refused was not done, and the rest was");
+        assert_eq!(stored, count, "client {client}: uploads stored and acknowledged differ");
         done += count;
         refused.extend(refusals);
     }
@@ -108,7 +106,7 @@ async fn on(disk: &Path) {
     let broken = refused.iter().filter(|refusal| **refusal == (503, "database_broken".to_owned())).count();
     assert!(full > 0 && full + broken == refused.len(), "{refused:?}");
 
-    // Now not even little fits, of whatever has several rows.
+    // Now not even a write of a few rows fits.
     fill(disk, 0);
     let before = talk.server.rows();
     let mut little = 0;
@@ -124,7 +122,7 @@ async fn on(disk: &Path) {
         }
         talk.assert_reads().await;
     }
-    assert_eq!(talk.server.rows(), before, "what was refused was not done");
+    assert_eq!(talk.server.rows(), before, "a refused write changed rows");
     talk.server.assert_integrity();
     assert_another_file_is_refused(disk);
 
@@ -134,7 +132,7 @@ async fn on(disk: &Path) {
         assert_eq!(sender.send(number).await.unwrap().status, 200);
     }
     let took = room.elapsed();
-    stream.hears(r#""number":19"#).await;
+    stream.reads_until(r#""number":19"#).await;
     talk.server.assert_integrity();
     assert_eq!(talk.stored(), (0..20).collect::<Vec<_>>());
     println!(
@@ -151,7 +149,7 @@ async fn on(disk: &Path) {
     Server::start_in(folder, &[]).assert_integrity();
 }
 
-/// A server that starts where there is no room says so in a line and ends.
+/// A server that cannot create its file prints one line and ends.
 fn assert_another_file_is_refused(disk: &Path) {
     let output = Command::new(PROGRAM)
         .args(["--db", disk.join("another.db").to_str().unwrap(), "serve", "--listen", "127.0.0.1:0"])

@@ -1,21 +1,21 @@
-//! An admin who leaves a transaction open, so that the write-ahead log cannot begin anew.
+//! An admin's open transaction, which keeps the write-ahead log from being restarted.
 
 use std::time::{Duration, Instant};
 
 use crate::scenes::{Talk, answered, measure_reads};
 use crate::shell::Shell;
 use crate::support::Server;
-use crate::{PATIENCE, alone};
+use crate::{TIMEOUT, alone};
 
 const UPLOAD: usize = 2 << 20;
 const UPLOADS: usize = 60;
 const MIB: u64 = 1 << 20;
 
-/// The setting `journal_size_limit` of our connections: a log that begins anew is cut to this.
+/// The `journal_size_limit` of our connections: a restarted log is truncated to this.
 const LIMIT: u64 = 64 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_snapshot_lets_the_log_grow_by_what_is_written_and_no_longer_than_it_lasts() {
+async fn open_snapshot_grows_the_log_only_while_it_lasts() {
     let _alone = alone().await;
     let talk = Talk::on(Server::start()).await;
     let log = talk.server.folder.path().join("presence.db-wal");
@@ -25,7 +25,7 @@ async fn an_open_snapshot_lets_the_log_grow_by_what_is_written_and_no_longer_tha
         assert_eq!(answer.status, 200, "{answer:?}");
     };
 
-    // Without a reader it stays short however much is written.
+    // Without a reader it stays short.
     for _ in 0..UPLOADS / 2 {
         upload().await;
     }
@@ -49,11 +49,11 @@ async fn an_open_snapshot_lets_the_log_grow_by_what_is_written_and_no_longer_tha
     admin.run("COMMIT");
     drop(admin);
     let released = Instant::now();
-    // The log begins anew with the first write after all of it is in the file.
+    // The first write after a complete checkpoint restarts the log.
     let sender = talk.sender();
     let mut writes = 0;
     while log_size() > LIMIT {
-        assert!(released.elapsed() < PATIENCE, "the log shrinks again");
+        assert!(released.elapsed() < TIMEOUT, "the log does not shrink");
         assert_eq!(sender.send(writes).await.unwrap().status, 200);
         writes += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -69,7 +69,7 @@ async fn an_open_snapshot_lets_the_log_grow_by_what_is_written_and_no_longer_tha
     );
     println!("reads meanwhile: {}", reads.summary());
     assert!(ordinary < 16 * MIB);
-    // A chunk is written when it comes and once more with its place in the stream, and not a third time.
+    // A chunk is written twice: on insert, and with its place in the stream.
     assert!(held > written && held < ordinary + written * 5 / 2);
     talk.server.assert_integrity();
 }

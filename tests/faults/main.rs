@@ -1,5 +1,5 @@
-//! What the server does when the disk, another program or its clients do not behave. Every test prints its figures, visible
-//! with `--nocapture`.
+//! The server with failing disks, other programs' locks and slow clients. Every test prints its figures with
+//! `--nocapture`.
 
 #[path = "../bench/measure.rs"]
 mod measure;
@@ -21,18 +21,17 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// A test waits at most this long for what should come soon.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that a test waits for an event.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The tests measure, so each has the machine to itself, as far as it goes.
+/// The tests measure, so they run one at a time.
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
 async fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 
-/// Says that a test could not be made here, and why. Nothing was proved then, so it is said even where output is captured, which
-/// only that of `println!` is.
+/// Reports a skipped test. The test harness captures `println!`, but not this, so that a skipped proof is never silent.
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -1,4 +1,4 @@
-//! Another program that holds the write lock of the file for longer than a write may wait.
+//! Another program holds the file's write lock for longer than a write may wait.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::support::Server;
 const HELD: Duration = Duration::from_secs(10);
 const CLIENTS: usize = 12;
 
-/// What a client saw that tries until its write is done.
+/// What a client saw that retries until its write is done.
 #[derive(Default)]
 struct Seen {
     done: Vec<u64>,
@@ -21,7 +21,7 @@ struct Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_are_refused_at_their_deadline_and_done_once_while_readers_do_not_notice() {
+async fn held_lock_refuses_writes_at_their_deadline_and_leaves_readers_alone() {
     let _alone = alone().await;
     let talk = Talk::on(Server::start()).await;
     let state = talk.path("state");
@@ -36,7 +36,7 @@ async fn writes_are_refused_at_their_deadline_and_done_once_while_readers_do_not
         let (sender, numbers) = (talk.sender(), numbers.clone());
         clients.spawn(async move {
             let mut seen = Seen::default();
-            // Each tries one write until it is done, and a few more after that.
+            // Retries each write until it is done; continues after the lock is released.
             while begun.elapsed() < HELD || seen.done.len() < 5 {
                 let number = numbers.next();
                 loop {
@@ -47,7 +47,7 @@ async fn writes_are_refused_at_their_deadline_and_done_once_while_readers_do_not
                     }
                     assert_eq!((answer.status, answer.code.as_str()), (503, "database_busy"), "{answer:?}");
                     seen.refused.push(sent.elapsed());
-                    tokio::time::sleep(Duration::from_secs(answer.retry_after.expect("when to try again"))).await;
+                    tokio::time::sleep(Duration::from_secs(answer.retry_after.expect("a Retry-After"))).await;
                 }
             }
             seen

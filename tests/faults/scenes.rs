@@ -1,4 +1,4 @@
-//! Where the tests begin: two people on a call, and writes that can be told from each other.
+//! The scene of the tests: two people on a call, and numbered writes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Certificate, Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::measure::Durations;
 use crate::support::{Person, Server, connect};
 
@@ -21,7 +21,7 @@ pub struct Talk {
     pub call: String,
 }
 
-/// What came back, as far as it matters to whoever may have to try again.
+/// The parts of a response that matter to a client that may retry.
 #[derive(Debug)]
 pub struct Answered {
     pub status: u16,
@@ -30,7 +30,7 @@ pub struct Answered {
 }
 
 impl Talk {
-    /// On a server of its own, with room for everything that a test sends.
+    /// On `server`, with limits that hold everything that a test sends.
     pub async fn on(server: Server) -> Self {
         server.execute(
             "UPDATE settings SET value = 100000 WHERE name = 'signals_per_call_max'; \
@@ -52,12 +52,12 @@ impl Talk {
         format!("/calls/{}/{what}", self.call)
     }
 
-    /// Who sends alice's numbers.
+    /// A sender of alice's numbers.
     pub fn sender(&self) -> Sender {
         Sender { alice: self.alice.clone(), path: self.path("signal") }
     }
 
-    /// The numbers that the file has, in order; the same one twice if it is there twice.
+    /// The numbers stored in the file, in order, with duplicates.
     pub fn stored(&self) -> Vec<u64> {
         stored(&self.server.db())
     }
@@ -84,7 +84,7 @@ fn client_of(server: &Server) -> Client {
     .unwrap()
 }
 
-/// The numbers that a file has.
+/// The numbers stored in a file, in order, with duplicates.
 pub fn stored(file: &Path) -> Vec<u64> {
     let sql = connect(file);
     let mut statement =
@@ -93,15 +93,15 @@ pub fn stored(file: &Path) -> Vec<u64> {
     numbers.collect::<Result<_, _>>().unwrap()
 }
 
-/// The same numbers, each of which must be there once.
+/// The set of `numbers`. Panics if one is there twice.
 pub fn each_once(numbers: Vec<u64>) -> BTreeSet<u64> {
     let count = numbers.len();
     let once: BTreeSet<u64> = numbers.into_iter().collect();
-    assert_eq!(once.len(), count, "something was done twice");
+    assert_eq!(once.len(), count, "a write was done twice");
     once
 }
 
-/// Sends bob signals with a number from alice.
+/// Sends numbers from alice to bob, each in a signal.
 #[derive(Clone)]
 pub struct Sender {
     alice: Person,
@@ -109,7 +109,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Sends a number, once; an error if there was no answer.
+    /// Sends a number once; an error if there was no response.
     pub async fn send(&self, number: u64) -> reqwest::Result<Answered> {
         let payload = json!({ "number": number, "candidate": "x".repeat(400) });
         answered(
@@ -119,16 +119,16 @@ impl Sender {
     }
 }
 
-/// Sends a request whose answer is JSON.
+/// Sends a request whose response is JSON.
 pub async fn answered(request: RequestBuilder) -> reqwest::Result<Answered> {
-    let response = request.timeout(PATIENCE).send().await?;
+    let response = request.timeout(TIMEOUT).send().await?;
     let status = response.status().as_u16();
     let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
     let body: Value = response.json().await?;
     Ok(Answered { status, code: body["code"].as_str().unwrap_or_default().to_owned(), retry_after })
 }
 
-/// Numbers that are each given once.
+/// A counter that is shared by clones.
 #[derive(Clone, Default)]
 pub struct Numbers(Arc<AtomicU64>);
 
@@ -138,40 +138,40 @@ impl Numbers {
     }
 }
 
-/// Somebody's stream of server-sent events.
+/// A stream of server-sent events.
 pub struct Stream {
     response: Response,
-    heard: String,
+    received: String,
 }
 
 impl Stream {
-    /// Opens a stream and reads the picture that it begins with.
+    /// Opens a stream and reads its snapshot.
     pub async fn open(person: &Person) -> Self {
         let response = person.getting("/events").send().await.unwrap();
         assert_eq!(response.status(), 200);
-        let mut stream = Self { response, heard: String::new() };
-        stream.hears("event:snapshot").await;
+        let mut stream = Self { response, received: String::new() };
+        stream.reads_until("event:snapshot").await;
         stream
     }
 
-    /// Reads until it hears of something.
-    pub async fn hears(&mut self, what: &str) {
+    /// Reads until the stream contains `what`.
+    pub async fn reads_until(&mut self, what: &str) {
         let reading = async {
-            while !self.heard.contains(what) {
-                let chunk = self.response.chunk().await.unwrap().expect("the stream goes on");
-                self.heard.push_str(std::str::from_utf8(&chunk).unwrap());
+            while !self.received.contains(what) {
+                let chunk = self.response.chunk().await.unwrap().expect("the stream ended");
+                self.received.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("nothing was heard of {what}"));
+        tokio::time::timeout(TIMEOUT, reading).await.unwrap_or_else(|_| panic!("the stream has no {what}"));
     }
 }
 
-/// Reads for so long, a request every ten milliseconds, and measures them. Every one has to succeed.
-pub async fn measure_reads(person: &Person, path: &str, how_long: Duration) -> Durations {
+/// Reads every ten milliseconds for `duration` and measures. Every read must succeed.
+pub async fn measure_reads(person: &Person, path: &str, duration: Duration) -> Durations {
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let mut measured = Durations::new();
-    while begun.elapsed() < how_long {
+    while begun.elapsed() < duration {
         ticks.tick().await;
         let sent = Instant::now();
         person.read(path).await;

@@ -1,13 +1,13 @@
-//! Debian's sqlite3 on the file, as an admin who leaves a shell open.
+//! Debian's sqlite3 on the file: an admin's shell that stays open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::support::wait;
 
-/// A shell that goes on until it is dropped.
+/// A shell that runs until it is dropped.
 pub struct Shell {
     child: Child,
     input: Option<ChildStdin>,
@@ -27,9 +27,9 @@ impl Shell {
         Self { child, input, output }
     }
 
-    /// Runs SQL, and returns when it is done.
+    /// Runs SQL and returns when it is done.
     pub fn run(&mut self, sql: &str) {
-        // The shell keeps its own output back; a program that it runs does not.
+        // The shell buffers its own output; a program that it runs does not.
         writeln!(self.input.as_mut().unwrap(), ".output /dev/null\n{sql};\n.system echo done").unwrap();
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -40,6 +40,6 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         self.input.take();
-        wait(&mut self.child, PATIENCE);
+        wait(&mut self.child, TIMEOUT);
     }
 }

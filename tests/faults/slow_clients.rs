@@ -179,7 +179,8 @@ async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
         }
     }
     println!("all were gone after {afterwards:.1?}");
-    // What the machine has to do besides is no matter of the server's: a request needs several wakings-up, and a write a disk.
+    // What the machine has to do besides is no matter of the server's: a request needs several wakings-up, and a write
+    // a disk.
     let allowed = f64::max(100.0, 5.0 * machine.percentile(100.0));
     assert!(meanwhile.reads.percentile(99.0) < allowed);
     assert!(meanwhile.writes.percentile(99.0) < allowed + before.writes.percentile(99.0));

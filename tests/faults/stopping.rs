@@ -16,14 +16,14 @@ const CLIENTS: usize = 32;
 #[derive(Default)]
 struct Seen {
     acknowledged: Vec<u64>,
-    /// Answered with 503, since the server stops.
+    /// 503, because the server stops.
     refused: BTreeSet<u64>,
-    /// Without an answer, or without anybody to take it in.
+    /// Without a response, or without a connection.
     unanswered: BTreeSet<u64>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_under_load_keeps_what_was_answered_and_answers_what_was_begun() {
+async fn sigterm_under_load_finishes_begun_writes_and_keeps_acknowledged_ones() {
     let _alone = alone().await;
     for load in [Duration::from_millis(300), Duration::from_millis(900), Duration::from_millis(1500)] {
         let talk = Talk::on(Server::start()).await;
@@ -77,7 +77,7 @@ async fn sigterm_under_load_keeps_what_was_answered_and_answers_what_was_begun()
         assert_eq!(status.code(), Some(0));
         assert!(took < Duration::from_secs(5));
         assert!(acknowledged.len() > 20, "there was a load");
-        // Whatever was done was also answered, so the two are the same.
+        // Every write that was done was also acknowledged.
         assert_eq!(stored, acknowledged);
         let sql = connect(&file);
         assert_eq!(sql.query_row("SELECT count(*) FROM integrity_violations", [], |row| row.get(0)), Ok(0));
@@ -86,9 +86,9 @@ async fn sigterm_under_load_keeps_what_was_answered_and_answers_what_was_begun()
     }
 }
 
-/// Whoever waits for another program's lock learns in time that nothing was done.
+/// A write that waits for another program's lock is reported as not done before the server ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_answers_those_who_wait_for_a_lock() {
+async fn sigterm_fails_writes_that_wait_for_a_lock() {
     let _alone = alone().await;
     let talk = Talk::on(Server::start()).await;
     let mut admin = Shell::open(&talk.server.db());

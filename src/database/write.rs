@@ -1,0 +1,101 @@
+//! What a write consists of and returns.
+
+use rusqlite::types::{FromSql, FromSqlResult, Value, ValueRef};
+
+use super::ReadError;
+use crate::statements::Statement;
+
+/// A statement with its parameters.
+pub(super) type BoundStatement = (&'static Statement, Vec<Value>);
+
+/// Statements that are carried out together or not at all, in one savepoint, with the clock pinned.
+#[derive(Debug, Default)]
+pub struct Write {
+    pub(super) statements: Vec<BoundStatement>,
+    pub(super) on_refusal: Option<BoundStatement>,
+}
+
+impl Write {
+    /// A write that starts with `statement`.
+    #[must_use]
+    pub fn new<const N: usize>(statement: &'static Statement, parameters: [Value; N]) -> Self {
+        Self::default().then(statement, parameters)
+    }
+
+    /// Adds a statement, which sees the effects of those before it.
+    #[must_use]
+    pub fn then<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
+        self.statements.push((statement, parameters.into()));
+        self
+    }
+
+    /// Sets the question to ask when a rule refuses, after this write is rolled back. Its rows come with
+    /// [`WriteError::Refused`](super::WriteError::Refused).
+    #[must_use]
+    pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
+        self.on_refusal = Some((statement, parameters.into()));
+        self
+    }
+}
+
+/// The rows that the statements of a write returned.
+#[derive(Clone, Debug, Default)]
+pub struct WriteResult {
+    rows: Vec<(&'static Statement, Vec<Value>)>,
+}
+
+impl WriteResult {
+    pub(super) fn add(&mut self, statement: &'static Statement, row: Vec<Value>) {
+        self.rows.push((statement, row));
+    }
+
+    /// All rows of `statement`, in the order in which it returned them. If the write has the statement more than once,
+    /// the rows of the first come first.
+    ///
+    /// # Errors
+    /// When the columns are not those of `T`.
+    pub fn all<T: FromRow>(&self, statement: &'static Statement) -> Result<Vec<T>, ReadError> {
+        let rows = self.rows.iter().filter(|(of, _)| std::ptr::eq(*of, statement));
+        Ok(rows.map(|(_, row)| T::from_row(row)).collect::<FromSqlResult<_>>()?)
+    }
+
+    /// The first row of `statement`, if it returned one.
+    ///
+    /// # Errors
+    /// As [`WriteResult::all`].
+    pub fn one<T: FromRow>(&self, statement: &'static Statement) -> Result<Option<T>, ReadError> {
+        let row = self.rows.iter().find(|(of, _)| std::ptr::eq(*of, statement));
+        Ok(row.map(|(_, row)| T::from_row(row)).transpose()?)
+    }
+}
+
+/// A tuple that a row can be turned into.
+pub trait FromRow: Sized {
+    /// Converts the columns of `row`. A column that is missing counts as NULL.
+    ///
+    /// # Errors
+    /// When a column has another type.
+    fn from_row(row: &[Value]) -> FromSqlResult<Self>;
+}
+
+fn column<T: FromSql>(row: &[Value], index: usize) -> FromSqlResult<T> {
+    T::column_result(row.get(index).map_or(ValueRef::Null, ValueRef::from))
+}
+
+impl<A: FromSql> FromRow for (A,) {
+    fn from_row(row: &[Value]) -> FromSqlResult<Self> {
+        Ok((column(row, 0)?,))
+    }
+}
+
+impl<A: FromSql, B: FromSql> FromRow for (A, B) {
+    fn from_row(row: &[Value]) -> FromSqlResult<Self> {
+        Ok((column(row, 0)?, column(row, 1)?))
+    }
+}
+
+impl<A: FromSql, B: FromSql, C: FromSql> FromRow for (A, B, C) {
+    fn from_row(row: &[Value]) -> FromSqlResult<Self> {
+        Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))
+    }
+}
