@@ -102,7 +102,7 @@ pub enum Channel {
     List,
     /// Add a member
     Join {
-        /// The channel's number, or its name private:<id>
+        /// The channel's number, or its name `private:<id>`
         #[arg(value_parser = channel_id)]
         id: i64,
         /// The user
@@ -110,7 +110,7 @@ pub enum Channel {
     },
     /// Remove a member from a channel and from its call
     Leave {
-        /// The channel's number, or its name private:<id>
+        /// The channel's number, or its name `private:<id>`
         #[arg(value_parser = channel_id)]
         id: i64,
         /// The user

@@ -10,8 +10,8 @@ use crate::support::connect;
 /// Finished calls belong to so many channels of three people each, as many of them to each as to every other.
 const CHANNELS: u32 = 50_000;
 
-/// Puts finished calls of three people each into the file at `path`. Years of triggers are left out; what they would have stored
-/// is stored.
+/// Puts finished calls of three people each into the file at `path`. Years of triggers are left out; what they would
+/// have stored is stored.
 pub fn finished_calls(path: &Path, count: u32) {
     Database::open(path).unwrap().close();
     let connection = connect(path);

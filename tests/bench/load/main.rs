@@ -1,12 +1,13 @@
-//! How many requests a second the server answers, and how fast, next to what could be had at most: a warp handler that does
-//! nothing but answer as many bytes, and the same statements by rusqlite without HTTP, all in the same run.
+//! How many requests a second the server answers, and how fast, next to what could be had at most: a warp handler that
+//! does nothing but answer as many bytes, and the same statements by rusqlite without HTTP, all in the same run.
 //!
 //!     cargo bench --bench load                     on an empty file
 //!     cargo bench --bench load -- --large          also on one with a million finished calls
 //!     cargo bench --bench load -- --only state     one row
+//!     cargo bench --bench load -- --only beside    the polls beside 200 commits a second
 //!
-//! The load generator is wrk, of Debian's package of that name. Server, handler and generator share the machine's processors.
-//! Every figure is the median of some rounds; those of the server and of what it is compared to take turns.
+//! The load generator is wrk, of Debian's package of that name. Server, handler and generator share the machine's
+//! processors. Every figure is the median of some rounds; those of the server and of what it is compared to take turns.
 
 mod bare;
 mod fill;

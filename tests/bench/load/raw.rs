@@ -80,8 +80,8 @@ impl Raw {
         (rate, commits[commits.len() / 2])
     }
 
-    /// Whole calls a second, so many side by side, each step of all of them in one durable commit: more than any server with
-    /// so many workers, who wait for each answer, can put into one.
+    /// Whole calls a second, so many side by side, each step of all of them in one durable commit: more than any server
+    /// with so many workers, who wait for each answer, can put into one.
     pub fn whole_calls(&self, workers: usize, duration: Duration) -> f64 {
         let people: Vec<_> = (0..workers).map(|worker| [format!("one{worker}"), format!("other{worker}")]).collect();
         for name in people.iter().flatten() {

@@ -1,13 +1,16 @@
-//! What is measured.
+//! The rows of the table.
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use minimost_calls::statements;
+use minimost_calls::statements::{self, Statement};
 use nix::unistd::Pid;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::Options;
 use crate::bare::Bare;
@@ -17,6 +20,9 @@ use crate::raw::{self, Raw};
 use crate::support::{Person, Server};
 use crate::table::{Row, medians};
 use crate::wrk::{Line, Round, Work};
+
+/// The pace of the writes beside the polls.
+const COMMITS_PER_SECOND: f64 = 200.0;
 
 const GROUPS: usize = 32;
 const WORKERS: usize = 8;
@@ -28,6 +34,57 @@ struct Group {
     people: [Person; 3],
     call: String,
     last_signal: i64,
+}
+
+/// A request that clients repeat, and the statements that it comes to.
+struct Poll {
+    name: &'static str,
+    work: Work,
+    path: String,
+    questions: Vec<(&'static Statement, Vec<String>)>,
+}
+
+/// Signals to the third person of each group, whom nobody polls for: at a steady pace, so that each is a commit of its
+/// own.
+struct Commits {
+    task: JoinHandle<()>,
+    acknowledged: Arc<AtomicU32>,
+    started: Instant,
+}
+
+impl Commits {
+    fn start(groups: &[Group]) -> Self {
+        let senders: Vec<_> = groups
+            .iter()
+            .map(|group| {
+                let body = json!({
+                    "to": group.people[2].name, "type": "ice_candidate", "payload": { "candidate": "x".repeat(2048) },
+                });
+                (group.people[0].clone(), format!("/calls/{}/signal", group.call), body)
+            })
+            .collect();
+        let acknowledged = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&acknowledged);
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / COMMITS_PER_SECOND));
+            for (sender, path, body) in senders.into_iter().cycle() {
+                ticks.tick().await;
+                let count = Arc::clone(&count);
+                tokio::spawn(async move {
+                    assert_eq!(sender.post_json(&path, body).await.0, 200);
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Self { task, acknowledged, started: Instant::now() }
+    }
+
+    /// Stops, and returns how many were acknowledged a second.
+    async fn stop(self) -> f64 {
+        self.task.abort();
+        let _ = self.task.await;
+        f64::from(self.acknowledged.load(Ordering::Relaxed)) / self.started.elapsed().as_secs_f64()
+    }
 }
 
 struct Stage<'a> {
@@ -63,6 +120,7 @@ pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
     let stage = Stage::set(options, server).await;
     let mut rows = Vec::new();
     stage.polls(&mut rows).await;
+    stage.polls_beside_commits(&mut rows).await;
     stage.signals(&mut rows);
     stage.whole_calls(&mut rows);
     stage.media(&mut rows).await;
@@ -151,34 +209,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn polls(&self, rows: &mut Vec<Row>) {
-        let first = &self.groups[0];
-        let name = first.people[1].name.clone();
-        let session = (&statements::FIND_SESSION, vec![minimost_calls::tokens::token_hash(&first.people[1].token)]);
-        let signals = |group: &Group| format!("/calls/{}/signals?after={}", group.call, group.last_signal);
-        let state = |group: &Group| format!("/calls/{}/state", group.call);
-        let of_call = |statement| (statement, vec![first.call.clone(), name.clone()]);
-        let after = vec![first.call.clone(), name.clone(), first.last_signal.to_string()];
-        let polls = [
-            (
-                "GET /calls/incoming, nothing",
-                self.gets(|_| "/calls/incoming".to_owned()),
-                "/calls/incoming".to_owned(),
-                vec![session.clone(), (&statements::INCOMING_CALLS, vec![name.clone()])],
-            ),
-            (
-                "GET /calls/ID/signals, nothing new",
-                self.gets(signals),
-                signals(first),
-                vec![session.clone(), of_call(&statements::WHY_NOT_TAKE_PART), (&statements::SIGNALS_AFTER, after)],
-            ),
-            (
-                "GET /calls/ID/state, three people",
-                self.gets(state),
-                state(first),
-                vec![session, of_call(&statements::CALL_STATE_FOR)],
-            ),
-        ];
-        for (name, work, path, questions) in polls {
+        for Poll { name, work, path, questions } in self.every_poll() {
             if self.options.wants(name) {
                 let raw = raw::reads(&self.server.db(), &questions, Duration::from_secs(1));
                 for connections in [16, 64] {
@@ -186,6 +217,55 @@ impl<'a> Stage<'a> {
                 }
             }
         }
+    }
+
+    /// The same polls beside [`COMMITS_PER_SECOND`] signals a second, which every read has to notice.
+    async fn polls_beside_commits(&self, rows: &mut Vec<Row>) {
+        for Poll { name, work, path, .. } in self.every_poll() {
+            let name = format!("{name}, beside commits");
+            if !self.options.wants(&name) {
+                continue;
+            }
+            let commits = Commits::start(&self.groups);
+            rows.push(self.compared(&name, &work, 16, &path, None).await);
+            let per_second = commits.stop().await;
+            eprintln!("{per_second:.0} commits a second beside it");
+            assert!(per_second > COMMITS_PER_SECOND * 0.8, "the server did not keep up");
+        }
+    }
+
+    fn every_poll(&self) -> [Poll; 3] {
+        let first = &self.groups[0];
+        let name = first.people[1].name.clone();
+        let session = (&statements::FIND_SESSION, vec![minimost_calls::tokens::token_hash(&first.people[1].token)]);
+        let signals = |group: &Group| format!("/calls/{}/signals?after={}", group.call, group.last_signal);
+        let state = |group: &Group| format!("/calls/{}/state", group.call);
+        let of_call = |statement| (statement, vec![first.call.clone(), name.clone()]);
+        let after = vec![first.call.clone(), name.clone(), first.last_signal.to_string()];
+        [
+            Poll {
+                name: "GET /calls/incoming, nothing",
+                work: self.gets(|_| "/calls/incoming".to_owned()),
+                path: "/calls/incoming".to_owned(),
+                questions: vec![session.clone(), (&statements::INCOMING_CALLS, vec![name.clone()])],
+            },
+            Poll {
+                name: "GET /calls/ID/signals, nothing new",
+                work: self.gets(signals),
+                path: signals(first),
+                questions: vec![
+                    session.clone(),
+                    of_call(&statements::WHY_NOT_TAKE_PART),
+                    (&statements::HAS_SIGNALS_AFTER, after),
+                ],
+            },
+            Poll {
+                name: "GET /calls/ID/state, three people",
+                work: self.gets(state),
+                path: state(first),
+                questions: vec![session, of_call(&statements::CALL_STATE_FOR)],
+            },
+        ]
     }
 
     fn signal_work(&self) -> Work {
@@ -273,7 +353,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// What readers meet while as much is written as can be.
+    /// Readers beside as many writes as the server can do.
     fn readers_among_writers(&self, rows: &mut Vec<Row>) {
         let name = "GET /calls/incoming, while 64 write";
         if !self.options.wants(name) {
@@ -295,7 +375,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// A table is printed at the end; this is for whoever waits for it.
+/// Prints a row as soon as it is measured.
 fn progress(row: &Row) {
     let Row { name, connections, server: Round { per_second, p50, p99, processor }, .. } = row;
     eprintln!(

@@ -50,7 +50,8 @@ impl Work {
         Self::of(REQUESTS, lines.collect(), 2)
     }
 
-    /// Whole calls, by so many workers with a connection each; a line is a channel and the tokens and names of its two people.
+    /// Whole calls, by so many workers with a connection each; a line is a channel and the tokens and names of its two
+    /// people.
     pub fn calls(lines: &[[&str; 5]]) -> Self {
         Self::of(CALLS, lines.iter().map(|line| line.join("\t") + "\n").collect(), lines.len())
     }
