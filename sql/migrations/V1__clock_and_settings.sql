@@ -2,9 +2,10 @@
 --
 -- Migrations hold tables and their data. A released migration never changes. Triggers and views are in sql/rules/.
 
--- Time is data. `pinned_ts` is normally NULL, and the view `now` gives the machine's time. The server pins the clock for
--- each write transaction, so that a transaction happens at one instant and can be replayed. A fixture pins it and steps it.
 CREATE TABLE clock (
+  -- Time is data. `pinned_ts` is normally NULL, and the view `now` gives the machine's time. The server pins the clock
+  -- for each write transaction, so that a transaction happens at one instant and can be replayed. A fixture pins it and
+  -- steps it.
   id        INTEGER PRIMARY KEY                            -- always 1
             CONSTRAINT clock_has_one_row CHECK (id = 1),
   pinned_ts REAL                                           -- seconds since the epoch, or NULL for the machine's time
@@ -12,19 +13,20 @@ CREATE TABLE clock (
 
 INSERT INTO clock (id, pinned_ts) VALUES (1, NULL);
 
--- Every limit, one row each. A change takes effect with the next statement, without a restart:
---   UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'
---   UPDATE settings SET value = '[{"urls": "stun:stun.example.org:3478"}]' WHERE name = 'ice_servers'
 CREATE TABLE settings (
+  -- Every limit, one row each. A change takes effect with the next statement, without a restart:
+  --   UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'
+  --   UPDATE settings SET value = '[{"urls": "stun:stun.example.org:3478"}]' WHERE name = 'ice_servers'
   name    TEXT NOT NULL PRIMARY KEY,                       -- what is limited
   value   ANY  NOT NULL,                                   -- the value in force, in `unit`
-  kind    TEXT NOT NULL,                                   -- number, text or JSON
+  kind    TEXT NOT NULL,                                   -- number, text, or JSON, which a trigger checks
   unit    TEXT NOT NULL,                                   -- of the value, or of the length of a text
   lowest  REAL NOT NULL,                                   -- the smallest value, or the shortest text
   highest REAL NOT NULL,                                   -- the largest value, or the longest text
   meaning TEXT NOT NULL,                                   -- what happens at the limit
   CONSTRAINT setting_is_a_number CHECK (kind <> 'number' OR typeof(value) IN ('integer', 'real')),
-  CONSTRAINT setting_is_in_range CHECK (CASE kind WHEN 'number' THEN value ELSE length(value) END BETWEEN lowest AND highest)
+  CONSTRAINT setting_is_in_range CHECK (
+    CASE kind WHEN 'number' THEN value ELSE length(value) END BETWEEN lowest AND highest)
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
@@ -63,9 +65,9 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('ice_servers', '[]', 'JSON', 'characters', 2, 16384,
    'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`');
 
--- The triggers and views that the program created in this file. A start compares them with its own, and a program with a
--- smaller number refuses the file. The views and triggers of an admin are not in this list.
 CREATE TABLE rules (
+  -- The triggers and views that the program created in this file. A start compares them with its own, and a program
+  -- with a smaller number refuses the file. The views and triggers of an admin are not in this list.
   name   TEXT NOT NULL PRIMARY KEY,                        -- of the trigger or view
   type   TEXT NOT NULL,                                    -- trigger or view
   number INTEGER NOT NULL                                  -- the rules number of the program that created it
