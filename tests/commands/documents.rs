@@ -72,6 +72,32 @@ pub fn code(cell: &str) -> &str {
     cell.split('`').nth(1).unwrap_or_else(|| panic!("no code in {cell:?}"))
 }
 
+/// The id that a forge gives a heading: lower case, spaces as hyphens, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Links to files and headings of the repository. tests/http/docs.rs follows the links at /docs/.
+#[test]
+fn every_link_leads_somewhere() {
+    for document in Document::all() {
+        let folder = in_repository(&document.path).parent().unwrap().to_owned();
+        let targets = document.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("https://")) {
+            let (file, part) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { in_repository(&document.path) } else { folder.join(file) };
+            assert!(path.exists(), "{}: no file {target}", document.path);
+            if !part.is_empty() {
+                let linked = fs::read_to_string(path).unwrap();
+                let mut headings = linked.lines().filter_map(|line| line.strip_prefix('#'));
+                let found = headings.any(|heading| anchor(heading.trim_start_matches(['#', ' '])) == part);
+                assert!(found, "{}: no heading {target}", document.path);
+            }
+        }
+    }
+}
+
 /// Every block is run by a test, is configuration, or is an example in another language.
 #[test]
 fn every_block_is_of_a_known_kind() {
