@@ -8,6 +8,13 @@ pub fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The names of the files in a folder of the repository that have this extension.
+pub fn names_in(folder: &str, extension: &str) -> Vec<String> {
+    let paths = fs::read_dir(in_repository(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let with_extension = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    with_extension.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
 /// A Markdown document.
 pub struct Document {
     /// Its path in the repository.
@@ -31,9 +38,7 @@ impl Document {
 
     /// README, CONTRIBUTING, CHANGELOG and the pages of `src/docs/`.
     pub fn all() -> Vec<Self> {
-        let pages = fs::read_dir(in_repository("src/docs")).unwrap();
-        let names = pages.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("src/docs/{name}"));
+        let pages = names_in("src/docs", "md").into_iter().map(|name| format!("src/docs/{name}"));
         let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
         pages.chain(others).map(|path| Self::at(&path)).collect()
     }

@@ -6,7 +6,7 @@ use std::fs;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::documents::{Document, code};
+use crate::documents::{Document, code, names_in};
 use crate::sandbox::Sandbox;
 use crate::support::{Server, connect};
 
@@ -156,7 +156,5 @@ fn fixtures_performance_and_contributing() {
 fn fixtures_lists_every_part() {
     let rows = Document::at("src/docs/fixtures.md").table("| part | set-up |");
     let listed: BTreeSet<String> = rows.iter().map(|row| code(&row[0]).to_owned()).collect();
-    let files = fs::read_dir(crate::documents::in_repository("fixtures")).unwrap();
-    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(listed, names.filter(|name| name.ends_with(".part")).collect());
+    assert_eq!(listed, names_in("fixtures", "part").into_iter().collect());
 }
