@@ -77,9 +77,9 @@ BEGIN
 
   SELECT RAISE(ABORT, 'call_move_illegal')
   WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL
-     OR (EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
-         AND NOT EXISTS (SELECT 1 FROM state_transitions
-                         WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state));
+     OR (NOT EXISTS (SELECT 1 FROM state_transitions
+                     WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state)
+         AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state));
 
   INSERT INTO do_sweep (unused)
   SELECT NULL WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
@@ -123,9 +123,9 @@ CREATE TRIGGER call_transition_is_legal
 -- The view state_transitions has the legal ones. A state that does not exist is left to the CHECK, which names it.
 BEFORE UPDATE OF state ON calls
 WHEN (OLD.is_live OR OLD.ended_ts IS NULL) AND NEW.state IS NOT OLD.state
-  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
   AND NOT EXISTS (SELECT 1 FROM state_transitions
                   WHERE subject = 'call' AND from_state = OLD.state AND to_state = NEW.state)
+  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
 BEGIN
   SELECT RAISE(ABORT, 'call_move_illegal');
 END;

@@ -201,9 +201,9 @@ BEGIN
     IS NOT (NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
 
   SELECT RAISE(ABORT, 'participant_move_illegal')
-  WHERE EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
-    AND NOT EXISTS (SELECT 1 FROM state_transitions
-                    WHERE subject = 'participant' AND from_state = 'new' AND to_state = NEW.state);
+  WHERE NOT EXISTS (SELECT 1 FROM state_transitions
+                    WHERE subject = 'participant' AND from_state = 'new' AND to_state = NEW.state)
+    AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state);
 END;
 
 CREATE TRIGGER new_participant_is_stamped_and_emits
@@ -265,9 +265,9 @@ CREATE TRIGGER participant_transition_is_legal
 -- The view state_transitions has the legal ones. In a finished call participant_of_finished_call_is_final answers.
 BEFORE UPDATE OF state ON call_participants
 WHEN NEW.state IS NOT OLD.state
-  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
   AND NOT EXISTS (SELECT 1 FROM state_transitions
                   WHERE subject = 'participant' AND from_state = OLD.state AND to_state = NEW.state)
+  AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
 BEGIN
   SELECT RAISE(ABORT, 'participant_move_illegal');

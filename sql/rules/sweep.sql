@@ -52,8 +52,7 @@ CREATE VIEW due_events AS
   WHERE id <= (SELECT max(id) FROM events) - (SELECT value FROM settings WHERE name = 'events_max_count')
   UNION ALL
   SELECT id FROM events
-  WHERE (SELECT ts FROM events WHERE id = (SELECT min(id) FROM events)) <= (SELECT ts FROM event_cutoff)
-    AND id < (SELECT min(id) FROM events) + 1000
+  WHERE id < (SELECT CASE WHEN ts <= (SELECT ts FROM event_cutoff) THEN id + 1000 END FROM events ORDER BY id LIMIT 1)
     AND ts <= (SELECT ts FROM event_cutoff);
 
 CREATE VIEW sweep_due (is_due) AS
@@ -120,9 +119,10 @@ BEGIN
 END;
 
 CREATE TRIGGER pinning_the_clock_sweeps
--- A transaction that pins the clock sees no timed-out call, no expired session and no stale media.
+-- A transaction that pins the clock sees no timed-out call, no expired session and no stale media. Every commit of the
+-- server pins it, so that nothing is due is the usual case.
 AFTER UPDATE OF pinned_ts ON clock
-WHEN NEW.pinned_ts IS NOT NULL
+WHEN NEW.pinned_ts IS NOT NULL AND (SELECT is_due FROM sweep_due)
 BEGIN
   INSERT INTO do_sweep (unused) VALUES (NULL);
 END;
