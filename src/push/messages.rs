@@ -149,19 +149,13 @@ pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i
 
 /// What a client needs to show the present: ringing calls, live calls and shares.
 fn snapshot_data(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
-    let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], |row| {
-        let (call_id, channel, initiator): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let started_ts: f64 = row.get(3)?;
-        Ok(serde_json::json!({
-            "call_id": call_id, "channel": channel, "initiator": initiator, "started_ts": started_ts,
-        }))
-    })?;
     let text = |row: &Row<'_>| row.get::<_, String>(0);
+    let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], text)?;
     let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [&username], text)?;
     let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES_OF, [&username], text)?;
     Ok(format!(
-        "{{\"incoming\":{},\"calls\":[{}],\"shares\":[{}],\"lost\":{lost}}}",
-        Json::Array(incoming),
+        "{{\"incoming\":[{}],\"calls\":[{}],\"shares\":[{}],\"lost\":{lost}}}",
+        incoming.join(","),
         calls.join(","),
         shares.join(",")
     ))
