@@ -78,7 +78,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    fn about(subject: impl Into<String>, sentence: impl Into<String>) -> Self {
+    fn refused(subject: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self::Refused { subject: subject.into(), sentence: sentence.into() }
     }
 
@@ -116,7 +116,7 @@ fn write(database: &Database, subject: &str, write: Write) -> Result<WriteResult
             _ => None,
         };
         match refusal {
-            Some(refusal) => CommandError::about(subject, &refusal.sentence),
+            Some(refusal) => CommandError::refused(subject, &refusal.sentence),
             None => CommandError::Write { subject: subject.to_owned(), source },
         }
     })
