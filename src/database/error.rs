@@ -23,8 +23,8 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where there
-    /// should be text, or text that is not JSON. Reading the same rows again fails again.
+    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where
+    /// there should be text, or text that is not JSON. Reading the same rows again fails again.
     #[must_use]
     pub fn is_bad_value(&self) -> bool {
         match self {

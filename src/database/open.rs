@@ -13,19 +13,19 @@ use thiserror::Error;
 use super::ReadError;
 use super::schema::{self, SchemaError};
 
-/// The number at offset 68 of the file that marks it as this program's, "MmCa" in ASCII.
+/// The number at offset 68 of the file that marks it as this program's, `MmCa` in ASCII.
 /// See <https://sqlite.org/fileformat2.html#application_id>.
 pub const APPLICATION_ID: i32 = 0x4d6d_4361;
 
-/// How long a statement waits for another program's lock before SQLite answers that the file is busy. The writer retries until
-/// its deadline; between two tries it looks at its queue.
+/// How long a statement waits for another program's lock before SQLite answers that the file is busy. The writer
+/// retries until its deadline; between two tries it looks at its queue.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How often opening retries while another program creates or upgrades the file, [`BUSY_TIMEOUT`] apart.
 const RETRIES: u32 = 50;
 
-/// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file has the lock for a
-/// moment.
+/// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file has the lock
+/// for a moment.
 const LOCK_RETRIES: u32 = 5;
 
 /// What a rollback journal of SQLite begins with (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
@@ -118,12 +118,12 @@ fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Refuses another program's file by its first hundred bytes, without changing it. It must not run while this process has the
-/// file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
+/// Refuses another program's file by its first hundred bytes, without changing it. It must not run while this process
+/// has the file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
 /// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 ///
-/// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power loss kept
-/// from being created. Then only SQLite can tell, and [`kind`] asks it.
+/// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power
+/// loss kept from being created. Then only SQLite can tell, and [`kind`] asks it.
 fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.exists()) {
@@ -160,8 +160,8 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is created
-/// if it does not exist.
+/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is
+/// created if it does not exist.
 ///
 /// # Errors
 /// SQLite's.
@@ -180,9 +180,9 @@ pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Sets what is set once in the life of a file, before its first table. `auto_vacuum` has to come first, and the application
-/// id before WAL, so that it is in the file itself, where [`refuse_foreign_file`] reads it. Both come in one transaction: a
-/// kill between them would leave a foreign file.
+/// Sets what is set once in the life of a file, before its first table. `auto_vacuum` has to come first, and the
+/// application id before WAL, so that it is in the file itself, where [`refuse_foreign_file`] reads it. Both come in
+/// one transaction: a kill between them would leave a foreign file.
 fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     // It must be deferred: `auto_vacuum` is too late once the first page is begun.
     let transaction = connection.unchecked_transaction()?;
@@ -192,8 +192,8 @@ fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     use_wal(connection)
 }
 
-/// The file stores its journal mode, but a copy by `VACUUM INTO` or from a `.dump` loses it, and readers and the writer would
-/// then wait for each other. Where WAL is on, this changes nothing.
+/// The file stores its journal mode, but a copy by `VACUUM INTO` or from a `.dump` loses it, and readers and the writer
+/// would then wait for each other. Where WAL is on, this changes nothing.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     Ok(())
@@ -202,8 +202,8 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 /// An open file.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all connections:
-    /// closing its descriptor would drop their POSIX locks.
+    /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all
+    /// connections: closing its descriptor would drop their POSIX locks.
     pub(super) lock: Option<ServerLock>,
 }
 
@@ -224,8 +224,8 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
     open().map_err(|problem: OpenProblem| problem.at(path))
 }
 
-/// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older file,
-/// unless a server is running, and creates a file that does not exist.
+/// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older
+/// file, unless a server is running, and creates a file that does not exist.
 pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
@@ -276,8 +276,8 @@ fn retry<T>(
     }
 }
 
-/// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its start.
-/// It is flock(2)'s, which SQLite does not use.
+/// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its
+/// start. It is flock(2)'s, which SQLite does not use.
 #[derive(Debug)]
 pub struct ServerLock {
     file: File,

@@ -1,7 +1,7 @@
 //! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`.
 //!
-//! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md` works on a
-//! forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
+//! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md`
+//! works on a forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

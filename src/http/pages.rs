@@ -59,7 +59,8 @@ impl Page {
         Self::new(content_type(path), plain, &file.metadata.sha256_hash())
     }
 
-    /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never happens.
+    /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never
+    /// happens.
     pub(super) fn new(content_type: &'static str, plain: Bytes, hash: &[u8; 32]) -> Option<Self> {
         let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
