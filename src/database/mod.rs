@@ -6,6 +6,7 @@
 
 mod checkpoints;
 mod error;
+mod execute;
 mod fatal;
 mod job;
 mod open;
@@ -39,9 +40,6 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::statements;
 
-/// The rows of a statement, each a list of columns.
-type Rows = Vec<Vec<Value>>;
-
 /// The most large reads at a time. They leave the async threads, and the other cores, to small requests.
 const LARGE_READS_MAX: usize = 4;
 
@@ -68,18 +66,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist. The
-    /// tables of an older file are upgraded, unless a server is running; its rules stay as they are.
+    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist.
+    /// The tables of an older file are upgraded, unless a server is running; its rules stay as they are.
     ///
     /// # Errors
-    /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded while a
-    /// server is running. A refused file is left unchanged.
+    /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded
+    /// while a server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::start(path, open::open_for_command(path)?).map_err(|problem| problem.at(path))
     }
 
-    /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open, applies
-    /// migrations, and re-creates the rules where they differ. The file is created if it does not exist.
+    /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open,
+    /// applies migrations, and re-creates the rules where they differ. The file is created if it does not exist.
     ///
     /// # Errors
     /// As [`Database::open`]; and another server is running on the file.

@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 
+use super::WriteError;
 use super::checkpoints::{Checkpoints, leak_after_failed_sync};
 use super::error::is_failed_sync;
+use super::execute::run_write;
 use super::fatal::{Failures, Fatal};
 use super::job::Job;
 use super::open::OpenProblem;
-use super::write::{BoundStatement, WriteResult};
-use super::{Rows, WriteError};
-use crate::statements::{self, Statement};
+use super::write::WriteResult;
+use crate::statements;
 
 /// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds
 /// the file's write lock, or the disk is slow.
@@ -190,29 +190,25 @@ impl WriterLoop {
             return Ok(());
         }
         let mut finished = Vec::with_capacity(claimed.len());
-        let outcome = self.run_batch(&mut claimed, &mut finished);
-        match outcome {
-            Ok(()) => {
-                self.has_failed_commit = false;
-                finished.into_iter().for_each(|(job, result): (Job, _)| job.finish(result));
-                self.send_commit_hint();
-                Ok(self.checkpoints.after_commit(&self.connection)?)
-            }
-            Err(error) => {
-                tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
-                let overwritten = match &error {
-                    WriteError::SyncFailed(error) => Err(Arc::clone(error)),
-                    _ => {
-                        self.roll_back();
-                        self.has_failed_commit = true;
-                        self.overwrite_failed_commit()
-                    }
-                };
-                // A full disk, for one, ends a transaction before all claimed jobs have run.
-                fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
-                overwritten
-            }
+        if let Err(error) = self.run_batch(&mut claimed, &mut finished) {
+            tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
+            let overwritten = if let WriteError::SyncFailed(error) = &error {
+                Err(Arc::clone(error))
+            } else {
+                self.roll_back();
+                self.has_failed_commit = true;
+                self.overwrite_failed_commit()
+            };
+            // A full disk, for example, ends a transaction before all claimed jobs have run.
+            fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
+            return overwritten;
         }
+        self.has_failed_commit = false;
+        for (job, result) in finished {
+            job.finish(result);
+        }
+        self.send_commit_hint();
+        Ok(self.checkpoints.after_commit(&self.connection)?)
     }
 
     /// Moves jobs from `claimed` to `finished` with their results, and commits.
@@ -226,7 +222,7 @@ impl WriterLoop {
     ) -> Result<(), WriteError> {
         self.pin_clock()?;
         while let Some(job) = claimed.pop_front() {
-            let result = run_job(&self.connection, &job);
+            let result = run_write(&self.connection, &job.write);
             let is_rolled_back = self.connection.is_autocommit();
             let error = result.as_ref().err().cloned();
             finished.push((job, result));
@@ -236,7 +232,7 @@ impl WriterLoop {
                 _ => {}
             }
         }
-        execute(&self.connection, &statements::FREE_CLOCK, &[])?;
+        self.unpin_clock()?;
         self.connection.execute_batch("COMMIT")?;
         Ok(())
     }
@@ -277,7 +273,13 @@ impl WriterLoop {
     }
 
     fn pin_clock(&self) -> rusqlite::Result<()> {
-        execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())]).map(drop)
+        self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([machine_time()])?;
+        Ok(())
+    }
+
+    fn unpin_clock(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
+        Ok(())
     }
 
     fn roll_back(&self) {
@@ -296,11 +298,12 @@ impl WriterLoop {
     /// That an fsync failed.
     fn overwrite_failed_commit(&mut self) -> SyncResult<()> {
         match self.sweep() {
-            Err(error) if is_failed_sync(&error) => return Err(error.into()),
-            Err(error) => tracing::error!(%error, "the next transaction could not be committed either"),
-            Ok(()) => {}
+            Err(error) if !is_failed_sync(&error) => {
+                tracing::error!(%error, "the next transaction could not be committed either");
+                Ok(())
+            }
+            result => Ok(result?),
         }
-        Ok(())
     }
 
     /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it
@@ -322,7 +325,7 @@ impl WriterLoop {
 
     fn sweep_and_vacuum(&mut self) -> rusqlite::Result<()> {
         let is_due: bool =
-            self.connection.prepare_cached(statements::ANYTHING_DUE.sql())?.query_row([], |row| row.get(0))?;
+            self.connection.prepare_cached(statements::SWEEP_DUE.sql())?.query_row([], |row| row.get(0))?;
         if is_due || self.has_failed_commit {
             self.sweep()?;
         }
@@ -341,10 +344,8 @@ impl WriterLoop {
     /// Pins and frees the clock; a trigger then runs the sweeps that are due.
     fn sweep(&mut self) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let swept = self
-            .pin_clock()
-            .and_then(|()| execute(&self.connection, &statements::FREE_CLOCK, &[]))
-            .and_then(|_| self.connection.execute_batch("COMMIT"));
+        let swept =
+            self.pin_clock().and_then(|()| self.unpin_clock()).and_then(|()| self.connection.execute_batch("COMMIT"));
         if swept.is_err() {
             self.roll_back();
         }
@@ -356,66 +357,14 @@ impl WriterLoop {
 }
 
 fn fail_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
-    jobs.for_each(|job| job.finish(Err(error.clone())));
-}
-
-/// Runs the statements of `job` in a savepoint, which is rolled back if one of them fails.
-fn run_job(connection: &Connection, job: &Job) -> Result<WriteResult, WriteError> {
-    let mut error = match run_statements(connection, &job.write.statements) {
-        Ok(result) => return Ok(result),
-        Err(error) => WriteError::from(error),
-    };
-    if !connection.is_autocommit() {
-        if let Err(error) = connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write") {
-            // What is left of this write must not be committed with the others.
-            connection.execute_batch("ROLLBACK")?;
-            return Err(error.into());
-        }
-        if let (WriteError::Refused { rows, .. }, Some(question)) = (&mut error, &job.write.on_refusal) {
-            collect(connection, question, rows)?;
-        }
+    for job in jobs {
+        job.finish(Err(error.clone()));
     }
-    if let WriteError::Unexpected(error) = &error {
-        let names: Vec<_> = job.write.statements.iter().map(|(statement, _)| statement.name()).collect();
-        tracing::error!(?names, %error, "a write failed for a reason that is no rule");
-    }
-    Err(error)
-}
-
-fn run_statements(connection: &Connection, statements: &[BoundStatement]) -> rusqlite::Result<WriteResult> {
-    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-    let mut result = WriteResult::default();
-    for statement in statements {
-        collect(connection, statement, &mut result)?;
-    }
-    connection.prepare_cached("RELEASE one_write")?.execute([])?;
-    Ok(result)
-}
-
-/// Runs one statement to its end and adds its rows to `result`.
-fn collect(connection: &Connection, bound: &BoundStatement, result: &mut WriteResult) -> rusqlite::Result<()> {
-    let (statement, parameters) = bound;
-    execute(connection, statement, parameters)?.into_iter().for_each(|row| result.add(statement, row));
-    Ok(())
-}
-
-fn execute(connection: &Connection, statement: &Statement, parameters: &[Value]) -> rusqlite::Result<Rows> {
-    let mut prepared = connection.prepare_cached(statement.sql())?;
-    let columns = prepared.column_count();
-    let mut rows = prepared.query(params_from_iter(parameters))?;
-    let mut collected = Rows::new();
-    while let Some(row) = rows.next()? {
-        collected.push((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?);
-    }
-    Ok(collected)
 }
 
 /// The machine's time in seconds since the epoch, to the millisecond, as the view `now` gives it.
 #[expect(clippy::disallowed_methods, reason = "the one clock: each transaction pins it")]
 fn machine_time() -> f64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Milliseconds fit an f64 exactly for the next 285,000 years.
-    #[allow(clippy::cast_precision_loss)]
-    let milliseconds = since_epoch.as_millis() as f64;
-    milliseconds / 1000.0
+    since_epoch.as_millis() as f64 / 1000.0
 }

@@ -19,7 +19,7 @@ use crate::push::{Message, Presence, Subscription, stream_start};
 const WAIT_MAX: f64 = 60.0;
 
 pub(super) fn routes(app: &App) -> Routes {
-    any_of![route!(GET app, warp::path("events") => events())]
+    any_of![route!(GET app, warp::path("events") => events().await)]
 }
 
 async fn events(request: &mut Request) -> HandlerResult<impl Reply> {

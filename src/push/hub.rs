@@ -286,14 +286,14 @@ impl HubLoop {
     /// Notes the participants whose subscriptions prove their presence. Without a call, this writes nothing.
     fn note_presence(&self) -> Result<(), ReadError> {
         let participants: Vec<String> =
-            self.database.read(|snapshot| snapshot.rows(&statements::UNNOTED_PARTICIPANTS, [], |row| row.get(0)))?;
+            self.database.read(|snapshot| snapshot.rows(&statements::PRESENCE_DUE, [], |row| row.get(0)))?;
         let subscribers = self.hub.subscribers();
         let present = participants.into_iter().filter(|username| {
             let own = subscribers.by_username.get(username);
             own.is_some_and(|own| own.iter().any(|subscriber| subscriber.presence == Presence::Proven))
         });
         let write = present.fold(Write::default(), |write, username| {
-            write.then(&statements::SEEN, [Value::Text(username), Value::Null])
+            write.then(&statements::NOTE_PRESENCE, [Value::Text(username), Value::Null])
         });
         drop(subscribers);
         self.database.write_and_forget(write);

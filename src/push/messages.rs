@@ -48,7 +48,7 @@ impl Event {
 
 /// The id of the newest event that the log ever had, 0 if it never had one.
 pub(super) fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
-    Ok(snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0))
+    Ok(snapshot.row(&statements::NEWEST_EVENT_ID, [], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Renders events as messages, from one snapshot. It renders the state of each call once, however many events and
@@ -131,11 +131,11 @@ pub struct StreamStart {
 /// If the file cannot be read.
 pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<StreamStart, ReadError> {
     let newest = newest_event(snapshot)?;
-    let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT, [], |row| row.get(0))?.flatten();
+    let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT_ID, [], |row| row.get(0))?.flatten();
     let is_resumable = |id: &i64| *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
     if let Some(id) = last_event_id.filter(is_resumable) {
         let limit = i64::try_from(RESUME_MAX + 1).unwrap_or(i64::MAX);
-        let events = snapshot.rows(&statements::EVENTS_FOR, [&username, &id, &limit], Event::from_row)?;
+        let events = snapshot.rows(&statements::USER_EVENTS, [&username, &id, &limit], Event::from_row)?;
         if events.len() <= RESUME_MAX {
             let mut renderer = Renderer::default();
             let rendered = events.iter().map(|event| renderer.render(snapshot, event));
@@ -151,8 +151,8 @@ pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i
 fn snapshot_data(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
     let text = |row: &Row<'_>| row.get::<_, String>(0);
     let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], text)?;
-    let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [&username], text)?;
-    let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES_OF, [&username], text)?;
+    let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [&username], text)?;
+    let shares = snapshot.rows(&statements::USER_ACTIVE_SHARES, [&username], text)?;
     Ok(format!(
         "{{\"incoming\":[{}],\"calls\":[{}],\"shares\":[{}],\"lost\":{lost}}}",
         incoming.join(","),
