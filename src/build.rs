@@ -35,8 +35,8 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// Parses the text from a name to the next one: comment lines, the SQL text, and perhaps the heading of a group. The
-    /// compiler refuses an invalid name and a name that is used twice.
+    /// Parses the text from a name to the next one: comment lines, the SQL text, and perhaps the heading of a group.
+    /// The compiler refuses an invalid name and a name that is used twice.
     fn parse(text: &'a str) -> Self {
         let mut lines = text.lines().peekable();
         let name = lines.next().unwrap_or_default();

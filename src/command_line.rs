@@ -61,8 +61,8 @@ pub struct Serve {
     /// The private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "tls_self_signed")]
     pub tls_key: Option<PathBuf>,
-    /// Serve HTTPS with a certificate for this machine. The server's own certificate authority signs it, and each device
-    /// trusts that authority once
+    /// Serve HTTPS with a certificate for this machine. The server's own certificate authority signs it, and each
+    /// device trusts that authority once
     #[arg(long)]
     pub tls_self_signed: bool,
 }

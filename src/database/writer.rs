@@ -38,7 +38,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 const FREE_PAGES_KEPT: i64 = 256;
 const FREE_PAGES_STEP: i64 = 2048;
 
-/// What can fail only because an fsync failed.
+/// A result whose only error is a failed fsync.
 type SyncResult<T> = Result<T, Arc<rusqlite::Error>>;
 
 /// The receiver of commit hints, if there is one.
@@ -117,7 +117,7 @@ struct WriterLoop {
     connection: Connection,
     checkpoints: Checkpoints,
     jobs: Receiver<Job>,
-    /// Taken from the queue but not begun.
+    /// Jobs taken from the queue that have not begun.
     waiting: VecDeque<Job>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
@@ -168,7 +168,7 @@ impl WriterLoop {
         }
     }
 
-    /// A hint that is still waiting covers this commit, too.
+    /// Wakes the receiver of hints. A hint that is still in the channel covers this commit, too.
     fn send_commit_hint(&self) {
         if let Some(hint) = &*self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = hint.try_send(());
@@ -265,7 +265,7 @@ impl WriterLoop {
         }
     }
 
-    /// Fails the waiting jobs for which `fails` holds, unless their own side has done so.
+    /// Removes the waiting jobs for which `fails` holds, and fails those that have not already expired.
     fn fail_waiting(&mut self, fails: impl Fn(&Job) -> bool, error: &WriteError) {
         let (failing, rest): (VecDeque<Job>, _) = self.waiting.drain(..).partition(|job| fails(job));
         self.waiting = rest;

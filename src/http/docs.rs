@@ -80,7 +80,7 @@ fn render(source: &str) -> String {
     )
 }
 
-/// The text of the heading that `events` begin with.
+/// The text of the heading at the start of `events`.
 fn heading_text(events: &[Event<'_>]) -> String {
     let inside = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
     let texts = inside.filter_map(|event| match event {
@@ -96,7 +96,7 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// Where a link of a page leads: `NAME.md` and `NAME.md#part` to the page of that name.
+/// The target of a link: `/docs/NAME` for `NAME.md`, with its fragment.
 fn link<'a>(target: &CowStr<'a>) -> CowStr<'a> {
     let (file, part) = target.split_at(target.find('#').unwrap_or(target.len()));
     match file.strip_suffix(".md") {

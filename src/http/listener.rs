@@ -1,5 +1,5 @@
-//! The accept loop. warp's own has no header timeout, so that a client which never finishes its headers holds a
-//! connection for ever, and a short backlog.
+//! The accept loop. warp's own has a short backlog and no header timeout: a client that never finishes its headers
+//! would keep its connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -132,7 +132,8 @@ where
     }
 }
 
-/// Accepts a connection as soon as there is a permit for it. The semaphore is never closed, so the permit is always there.
+/// Accepts a connection as soon as there is a permit for it. The semaphore is never closed, so the permit is always
+/// there.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,

@@ -59,7 +59,7 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    /// The message of an event. `None` if a later event has overtaken it, such as a signal that was deleted.
+    /// The message of an event. `None` if what it is about is gone, such as a deleted signal.
     ///
     /// An event that cannot be rendered is logged and skipped, so that it does not block those after it.
     ///
@@ -147,7 +147,7 @@ pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i
     Ok(StreamStart { messages: vec![Message { id: newest, name: "snapshot", data }], newest })
 }
 
-/// What a client needs to show the present: ringing calls, live calls and shares.
+/// What a client needs to show the current state: ringing calls, live calls and shares.
 fn snapshot_data(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
     let text = |row: &Row<'_>| row.get::<_, String>(0);
     let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], text)?;

@@ -36,7 +36,7 @@ const CLOCK_SKEW: Duration = Duration::days(1);
 /// A CA, and the server certificate that it signed for this machine.
 ///
 /// Each is one file beside the database, `presence.db-authority.pem` and `presence.db-tls.pem`. A file holds the
-/// certificate and its key, so that neither exists without the other. Only the owner can read it.
+/// certificate and its key, so that neither exists without the other. Only the owner of the file can read it.
 pub struct CertificateAuthority {
     path: PathBuf,
     certificate_path: PathBuf,
@@ -63,7 +63,7 @@ impl CertificateAuthority {
         Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der })
     }
 
-    /// The CA's certificate in PEM, without its key: what people trust.
+    /// The CA's certificate in PEM, without its key, for devices to trust.
     #[must_use]
     pub fn pem(&self) -> String {
         let pem = Pem::new("CERTIFICATE", self.der.to_vec());
