@@ -1,8 +1,8 @@
 //! `channel add`, `channel list`, `channel join`, `channel leave`.
 
-use super::{CommandError, print_line, text, write};
+use super::{CommandError, print_line, write};
 use crate::command_line::Channel;
-use crate::database::{Database, Value, Write};
+use crate::database::{Database, Value, Write, text};
 use crate::statements;
 
 pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandError> {

@@ -40,8 +40,8 @@ pub(super) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
 
-    // The port comes first: if it is in use, the file must not change. The signal handlers come before the file, so that
-    // no signal is lost.
+    // The port comes first: if it is in use, the file must not change. The signal handlers come before the file, so
+    // that no signal is lost.
     let listener = http::bind(&options.listen)
         .map_err(|source| CommandError::Listen { address: options.listen.clone(), source })?;
     let address = listener.local_addr()?;
@@ -109,7 +109,7 @@ fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
     Ok(Some(tls?))
 }
 
-/// Warns on standard error, whatever the log level is.
+/// Warns on standard error, at every log level.
 fn warn_of_plain_http(address: SocketAddr) {
     // `eprintln!` would panic if standard error is closed.
     let _ = writeln!(

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use super::{CommandError, print_line, text, write};
+use super::{CommandError, print_line, write};
 use crate::command_line::User;
-use crate::database::{Database, Value, Write};
+use crate::database::{Database, Value, Write, text};
 use crate::passwords;
 use crate::statements::{self, Statement};
 

@@ -6,14 +6,14 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
 use super::events::long_poll;
-use super::request::{Caller, text};
 use super::{
     App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_access, route,
     signals, status,
 };
-use crate::database::{Snapshot, Value, Write, WriteResult};
+use crate::database::{Snapshot, Value, Write, WriteResult, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
 

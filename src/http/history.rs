@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
-use super::request::{Caller, text};
 use super::{App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, require, route, status};
-use crate::database::{Value, Write};
+use crate::database::{Value, Write, text};
 use crate::statements;
 
 /// The default and the maximum of `?limit=`, in calls.

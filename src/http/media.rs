@@ -8,9 +8,9 @@ use serde_json::json;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::request::{Caller, text};
+use super::authentication::Caller;
 use super::{Error, HandlerResult, Request, json_text, require};
-use crate::database::{Snapshot, Value, Write};
+use crate::database::{Snapshot, Value, Write, text};
 use crate::statements::{self, Statement};
 
 /// The `seq` of an init segment, which is not one of the numbered chunks.
@@ -38,8 +38,8 @@ impl Upload {
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
             Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
-        let is_init = request.query("init").or_else(|| request.header_named("x-init")) == Some("1");
-        let mime = request.query("mime").or_else(|| request.header_named("x-mime"));
+        let is_init = request.query("init").or_else(|| request.header("x-init")) == Some("1");
+        let mime = request.query("mime").or_else(|| request.header("x-mime"));
         let init_mime = match mime.filter(|mime| !mime.is_empty()) {
             Some(mime) if is_init => Some(mime.to_owned()),
             None if is_init => {

@@ -1,5 +1,6 @@
 //! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
+mod authentication;
 mod body;
 mod calls;
 mod docs;
@@ -97,9 +98,9 @@ use any_of;
 /// The routes of a resource.
 type Routes = BoxedFilter<(warp::reply::Response,)>;
 
-/// `route!(METHOD app, path => handler(id).await)`: a filter for a method and a path, and the handler that it calls with
-/// the parameters of the path and the request. A handler that waits for nothing needs no `.await`. Afterwards the filter
-/// drains the body, so that an early refusal reaches a client that is still sending.
+/// `route!(METHOD app, path => handler(id).await)`: a filter for a method and a path, and the handler that it calls
+/// with the parameters of the path and the request. A handler that waits for nothing needs no `.await`. Afterwards the
+/// filter drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };

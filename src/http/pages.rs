@@ -34,7 +34,7 @@ pub(super) struct Page {
     gzip: Option<Body>,
 }
 
-/// A file in one encoding. Each encoding has an entity tag of its own (RFC 9110, section 8.8.3).
+/// A file in one encoding. Each encoding has a different entity tag (RFC 9110, section 8.8.3).
 struct Body {
     bytes: Bytes,
     etag: ETag,

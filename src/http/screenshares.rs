@@ -4,10 +4,10 @@ use serde_json::json;
 use uuid::Uuid;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::calls::ChannelBody;
-use super::request::{Caller, text};
 use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals, status};
-use crate::database::Write;
+use crate::database::{Write, text};
 use crate::statements;
 
 pub(super) fn routes(app: &App) -> Routes {

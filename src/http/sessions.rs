@@ -9,9 +9,8 @@ use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::request::text;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
-use crate::database::{Value, Write};
+use crate::database::{Value, Write, text};
 use crate::passwords;
 use crate::statements;
 use crate::tokens::{new_token, token_hash};

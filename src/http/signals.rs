@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
+use super::authentication::Caller;
 use super::body::SIGNAL_BODY_MAX_BYTES;
 use super::events::long_poll;
-use super::request::{Caller, text};
 use super::{App, Error, HandlerResult, Request, json_list, require, require_access, status};
-use crate::database::{Snapshot, Write};
+use crate::database::{Snapshot, Write, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
 

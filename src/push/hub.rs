@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
-use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write};
+use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write, text};
 use crate::statements;
 
 /// Commits of other programs are noticed within this time. Our own writer sends a hint.
@@ -131,7 +131,7 @@ impl Hub {
         Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
-    /// Ends all subscriptions, those of the future included.
+    /// Ends all subscriptions. Later ones end at once.
     pub fn close(&self) {
         let mut subscribers = self.subscribers();
         subscribers.closed = true;
@@ -293,7 +293,7 @@ impl HubLoop {
             own.is_some_and(|own| own.iter().any(|subscriber| subscriber.presence == Presence::Proven))
         });
         let write = present.fold(Write::default(), |write, username| {
-            write.then(&statements::NOTE_PRESENCE, [Value::Text(username), Value::Null])
+            write.then(&statements::NOTE_PRESENCE, [text(username), Value::Null])
         });
         drop(subscribers);
         self.database.write_and_forget(write);
