@@ -162,8 +162,15 @@ CREATE VIEW share_access (share_id, username, refusal) AS
               THEN 'not_a_member' END
   FROM screenshares AS share CROSS JOIN users AS person;
 
+CREATE VIEW active_share_json AS
+-- An active share as GET /screenshare/active lists it.
+  SELECT channel, share_id, started_ts,
+         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'started_ts', started_ts) AS json
+  FROM screenshares
+  WHERE state = 'active';
+
 CREATE VIEW share_json AS
--- A share as GET /screenshare/active and the event `share` give it.
+-- A share as the event `share` and the snapshot of GET /events give it.
   SELECT share_id, channel, state, started_ts,
          json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'state', state,
                      'started_ts', started_ts, 'ended_ts', ended_ts) AS json

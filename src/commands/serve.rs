@@ -22,8 +22,8 @@ pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
         if let Some(ca) = tls.and_then(Tls::ca) {
             let url = format!("{scheme}://{}", reachable(address));
             print_line(&format!("Open {url} on this network."))?;
-            print_line(&format!("To trust its certificate, install the certificate authority: {url}/ca.crt"))?;
-            print_line(&format!("SHA-256 fingerprint of the authority: {}", ca.fingerprint()))?;
+            print_line(&format!("To trust its certificate, install the certificate authority (CA): {url}/ca.crt"))?;
+            print_line(&format!("SHA-256 fingerprint of the CA: {}", ca.fingerprint()))?;
         }
         print_line(&format!("minimost-calls serves {} on {scheme}://{address}", path.display()))
     })
