@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Row;
+use rusqlite::types::FromSqlError;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
 use crate::database::{ReadError, Snapshot};
@@ -110,8 +112,12 @@ fn signal(snapshot: &Snapshot, detail: Option<&str>, to_user: &str) -> Result<Op
         .and_then(|detail| detail.get("signal_id").and_then(Json::as_i64));
     let signal: Option<(String, String)> =
         snapshot.row(&statements::SIGNAL, [&id, &to_user], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some((call_id, signal)) = signal else { return Ok(None) };
     // The ids of calls and shares need no escaping. The payload stays as its sender wrote it.
-    Ok(signal.map(|(call_id, signal)| format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..])))
+    let data = format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..]);
+    // An admin can have stored a payload that is not JSON.
+    serde_json::from_str::<IgnoredAny>(&data).map_err(|error| FromSqlError::Other(error.into()))?;
+    Ok(Some(data))
 }
 
 /// The beginning of an event stream.
