@@ -41,15 +41,15 @@ impl Checkpoints {
         Ok(Self { pages_at_last: 0 })
     }
 
-    /// After a commit: a checkpoint every [`CHECKPOINT_PAGES`].
+    /// Runs a checkpoint after each [`CHECKPOINT_PAGES`] that commits add to the log.
     ///
     /// # Errors
-    /// That an fsync failed. Other errors are logged, and the next checkpoint copies the same pages.
+    /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.checkpoint_after(connection, CHECKPOINT_PAGES)
     }
 
-    /// Twice a second: retries what a reader cut short.
+    /// Retries a checkpoint that a reader cut short. The writer calls this twice a second.
     ///
     /// # Errors
     /// As [`Checkpoints::after_commit`].

@@ -98,7 +98,7 @@ pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
-/// The code in a constraint's message: what a trigger raised, or the name of a CHECK.
+/// The code in a constraint's message: the text that a trigger raised, or the name of a CHECK.
 /// See <https://sqlite.org/rescode.html#constraint_trigger>.
 fn refusal_code(error: &rusqlite::Error) -> Option<&str> {
     let rusqlite::Error::SqliteFailure(failure, Some(message)) = error else { return None };

@@ -8,7 +8,8 @@ use super::write::{BoundStatement, Write, WriteResult};
 /// Runs the statements of `write` in a savepoint, which is rolled back if one of them fails.
 ///
 /// # Errors
-/// Why nothing of the write is done. If the connection is in no transaction afterwards, nothing of the batch is done.
+/// If a statement fails. Then the write is rolled back. If SQLite rolled back the whole transaction, the connection is
+/// in none afterwards.
 pub(super) fn run_write(connection: &Connection, write: &Write) -> Result<WriteResult, WriteError> {
     let mut error = match run_statements(connection, &write.statements) {
         Ok(result) => return Ok(result),

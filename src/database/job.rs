@@ -79,7 +79,7 @@ impl Pending {
     }
 
     /// [`Pending::wait`] for a caller without an async runtime. Only the writer checks the deadline, which is enough
-    /// for a command: no other write is ahead of its own.
+    /// for a command: no other write is queued before it.
     pub(super) fn wait_blocking(self) -> Result<WriteResult, WriteError> {
         self.result.blocking_recv().unwrap_or(Err(WriteError::Closed))
     }

@@ -1,4 +1,4 @@
-//! Opening a database file: whether it is one of this program's, the settings of a connection, and who may upgrade it.
+//! Opening a database file: checks that the file is this program's, configures connections, and upgrades the schema.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};

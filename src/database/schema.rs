@@ -77,7 +77,7 @@ struct Rule {
     sql: String,
 }
 
-/// Whether the tables are those of this program. Rules are not compared, and nothing is written.
+/// Whether all migrations are applied. Rules are not compared, and nothing is written.
 pub(super) fn is_migrated(connection: &mut Connection) -> Result<bool, SchemaError> {
     let transaction = connection.transaction()?;
     if !has_table(&transaction, "refinery_schema_history")? || !has_table(&transaction, "rules")? {

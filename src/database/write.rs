@@ -58,7 +58,7 @@ impl WriteResult {
     /// the rows of the first come first.
     ///
     /// # Errors
-    /// When the columns are not those of `T`.
+    /// If the types of the columns do not match `T`.
     pub fn all<T: FromRow>(&self, statement: &'static Statement) -> Result<Vec<T>, ReadError> {
         let rows = self.rows.iter().filter(|(of, _)| std::ptr::eq(*of, statement));
         Ok(rows.map(|(_, row)| T::from_row(row)).collect::<FromSqlResult<_>>()?)
@@ -79,7 +79,7 @@ pub trait FromRow: Sized {
     /// Converts the columns of `row`. A column that is missing counts as NULL.
     ///
     /// # Errors
-    /// When a column has another type.
+    /// If the type of a column does not match.
     fn from_row(row: &[Value]) -> FromSqlResult<Self>;
 }
 

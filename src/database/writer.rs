@@ -101,7 +101,7 @@ impl Writer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // The thread catches its panics and reports them.
+            // It cannot fail: the thread catches its panics and reports them.
             let _ = thread.join();
         }
     }
@@ -121,9 +121,9 @@ struct WriterLoop {
     waiting: VecDeque<Job>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
-    /// A commit failed and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
+    /// A commit failed, and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
     has_failed_commit: bool,
-    /// Why housekeeping failed the last time.
+    /// The error of the last housekeeping, if it failed.
     last_error: Option<String>,
 }
 
@@ -136,8 +136,10 @@ impl WriterLoop {
         }
     }
 
+    /// Writes batches, and housekeeps between them, until the queue is closed.
+    ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn work(&mut self) -> SyncResult<()> {
         let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
         loop {
@@ -178,7 +180,7 @@ impl WriterLoop {
     /// Runs the waiting jobs in one transaction, commits, and reports the results.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn write_batch(&mut self) -> SyncResult<()> {
         if !self.begin_immediate()? {
             return Ok(());
@@ -214,7 +216,7 @@ impl WriterLoop {
     /// Moves jobs from `claimed` to `finished` with their results, and commits.
     ///
     /// # Errors
-    /// Why nothing of the batch is done.
+    /// If the transaction is rolled back or cannot be committed.
     fn run_batch(
         &self,
         claimed: &mut VecDeque<Job>,
@@ -241,7 +243,7 @@ impl WriterLoop {
     /// passes. Returns false if no write is left, or a transaction cannot begin.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn begin_immediate(&mut self) -> SyncResult<bool> {
         loop {
             let error = match self.connection.execute_batch("BEGIN IMMEDIATE") {
@@ -295,7 +297,7 @@ impl WriterLoop {
     /// failed; the next commit overwrites them. Housekeeping retries while the disk accepts no commit.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn overwrite_failed_commit(&mut self) -> SyncResult<()> {
         match self.sweep() {
             Err(error) if !is_failed_sync(&error) => {
@@ -310,7 +312,7 @@ impl WriterLoop {
     /// lasts.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn housekeep(&mut self) -> SyncResult<()> {
         let error = match self.sweep_and_vacuum() {
             Err(error) if is_failed_sync(&error) => return Err(error.into()),

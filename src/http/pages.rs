@@ -29,13 +29,13 @@ struct Files;
 /// A file of the client.
 pub(super) struct Page {
     content_type: &'static str,
-    plain: Body,
+    plain: Encoded,
     /// `None` if it is not smaller.
-    gzip: Option<Body>,
+    gzip: Option<Encoded>,
 }
 
 /// A file in one encoding. Each encoding has a different entity tag (RFC 9110, section 8.8.3).
-struct Body {
+struct Encoded {
     bytes: Bytes,
     etag: ETag,
 }
@@ -65,11 +65,11 @@ impl Page {
         let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
-            Some(bytes) => Some(Body { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
+            Some(bytes) => Some(Encoded { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
             None => None,
         };
         let etag = format!("\"{hash}\"").parse().ok()?;
-        Some(Self { content_type, plain: Body { bytes: plain, etag }, gzip })
+        Some(Self { content_type, plain: Encoded { bytes: plain, etag }, gzip })
     }
 }
 

@@ -143,7 +143,7 @@ impl Hub {
         self.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // The thread catches its panics and reports them.
+            // It cannot fail: the thread catches its panics and reports them.
             let _ = thread.join();
         }
     }

@@ -44,7 +44,7 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// The CA beside this database. Makes one if there is none, or if it expires within 30 days.
+    /// The CA beside this database. Makes one if it is missing or expires within 30 days.
     ///
     /// # Errors
     /// If its file can be neither read nor written, or holds no CA.
@@ -166,7 +166,7 @@ fn issuer(path: &Path, pem: &str) -> Result<Issuer<'static, KeyPair>, TlsError> 
 fn new_ca() -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
-    // The hash tells a machine's old CA from its successor.
+    // The hash distinguishes a machine's old CA from its new one.
     let key_hash = format!("{:x}", Sha256::digest(key.public_key_raw()));
     params.distinguished_name = common_name(format!("minimost-calls on {} {}", host_name(), &key_hash[..8]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
