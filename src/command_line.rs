@@ -125,7 +125,7 @@ fn channel_id(argument: &str) -> Result<i64, String> {
         .strip_prefix("private:")
         .unwrap_or(argument)
         .parse()
-        .map_err(|_| "a channel is its number, or its name private:<id>".to_owned())
+        .map_err(|_| "a channel is a number, or private:<id>".to_owned())
 }
 
 /// clap's message about a wrong command line, joined to one line.

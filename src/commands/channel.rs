@@ -17,9 +17,7 @@ pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandEr
             let subject = format!("private:{id}, {name}");
             let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(name)]);
             let left: Option<(String,)> = write(database, &subject, leave)?.one(&statements::LEAVE_CHANNEL)?;
-            left.map(drop).ok_or_else(|| {
-                CommandError::refused(subject, "Not a member of the channel, or there is no such channel.")
-            })
+            left.map(drop).ok_or_else(|| CommandError::refused(subject, "Not a member, or no such channel."))
         }
     }
 }
