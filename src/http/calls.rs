@@ -53,11 +53,32 @@ impl ChannelBody {
     /// 400 if it is missing or empty.
     pub(super) async fn read(request: &mut Request) -> Result<String, Error> {
         let Self { channel } = request.json(JSON_MAX_BYTES).await?;
-        if channel.is_empty() {
-            return Err(Error::bad_request("bad_body", "Invalid request body: channel is empty."));
-        }
-        Ok(channel)
+        refuse_empty("channel", channel)
     }
+}
+
+/// The body `{"username": USERNAME}`.
+#[derive(Deserialize)]
+struct UsernameBody {
+    username: String,
+}
+
+impl UsernameBody {
+    /// The username in the body of a request.
+    ///
+    /// # Errors
+    /// 400 if it is missing or empty.
+    async fn read(request: &mut Request) -> Result<String, Error> {
+        let Self { username } = request.json(JSON_MAX_BYTES).await?;
+        refuse_empty("username", username)
+    }
+}
+
+fn refuse_empty(member: &str, value: String) -> Result<String, Error> {
+    if value.is_empty() {
+        return Err(Error::bad_request("bad_body", format!("Invalid request body: {member} is empty.")));
+    }
+    Ok(value)
 }
 
 async fn initiate(request: &mut Request) -> HandlerResult {
@@ -126,34 +147,16 @@ async fn leave(call_id: String, request: &mut Request) -> HandlerResult {
     run_action(request, call_id, &statements::LEAVE_CALL, "left").await
 }
 
-/// The body `{"username": USERNAME}`.
-#[derive(Deserialize)]
-struct UsernameBody {
-    username: String,
-}
-
-/// The username in the body of a request.
-///
-/// # Errors
-/// 400 if it is missing or empty.
-async fn username_in_body(request: &mut Request) -> Result<String, Error> {
-    let UsernameBody { username } = request.json(JSON_MAX_BYTES).await?;
-    if username.is_empty() {
-        return Err(Error::bad_request("bad_body", "Invalid request body: username is empty."));
-    }
-    Ok(username)
-}
-
 async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("removed"))
 }
 
 async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     // The report removed the participant if they were on the call before it and are not after it.
     let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
         .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
@@ -165,7 +168,7 @@ async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
 
 async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("invited"))
 }
