@@ -114,9 +114,9 @@ fn warn_of_plain_http(address: SocketAddr) {
     // `eprintln!` would panic if standard error is closed.
     let _ = writeln!(
         io::stderr(),
-        "warning: {address} is plain HTTP: others on the network can read passwords, and browsers on other machines give \
-         the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy and \
-         --behind-proxy"
+        "warning: {address} is plain HTTP: others on the network can read passwords, and browsers on other machines \
+         give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
+         and --behind-proxy"
     );
 }
 

@@ -48,7 +48,8 @@ pub enum OpenProblem {
     NotADatabase,
     /// Another program made it.
     #[error(
-        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left unchanged"
+        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left \
+         unchanged"
     )]
     Foreign,
     /// A newer version of this program, or a development version, made it.

@@ -76,7 +76,8 @@ fn render(source: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - minimost-calls</title>\n\
          <link rel=\"icon\" href=\"/web/icon.svg\" type=\"image/svg+xml\">\n\
          <link rel=\"stylesheet\" href=\"/web/docs.css\">\n</head>\n<body>\n\
-         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n\
+         </html>\n"
     )
 }
 
