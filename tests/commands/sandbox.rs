@@ -106,7 +106,7 @@ impl Sandbox {
         for line in block.lines() {
             match (line.strip_prefix("$ "), steps.last_mut()) {
                 (Some(command), _) => steps.push((command, String::new())),
-                (None, Some((_, output))) => *output += &format!("{line}\n"),
+                (None, Some((_, output))) => output.extend([line, "\n"]),
                 (None, None) => panic!("output before the first command: {block}"),
             }
         }
@@ -139,6 +139,23 @@ impl Sandbox {
             if let ["cargo", "fixture", name] = words[..] {
                 assert!(in_repository(&format!("fixtures/{name}.slt")).exists(), "{line}");
             }
+            if let ["cargo", "slow", name] = words[..] {
+                assert!(long_rounds().iter().any(|round| round.contains(name)), "{line}");
+            }
         }
     }
+}
+
+/// The names of the tests that only `cargo slow` runs.
+fn long_rounds() -> Vec<String> {
+    let mut names = Vec::new();
+    for subject in fs::read_dir(in_repository("tests")).unwrap().map(|entry| entry.unwrap().path()) {
+        for file in fs::read_dir(&subject).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            for test in text.split("\n#[ignore").skip(1) {
+                names.extend(test.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).map(str::to_owned));
+            }
+        }
+    }
+    names
 }
