@@ -1,4 +1,6 @@
 //! Turns `src/statements.sql` into the items of `src/statements.rs`, so that a misspelt name is a compile error.
+//!
+//! A build script reports an error by panicking: cargo prints the message and stops the build.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,29 +12,60 @@ fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
     // refinery's macro does not tell cargo about a new file.
     println!("cargo::rerun-if-changed=sql/migrations");
-    let text = fs::read_to_string(SOURCE).expect("the statements are readable");
-    let mut items = String::new();
-    let mut names = Vec::new();
-    for statement in text.split("\n-- name: ").skip(1) {
-        let (name, statement) = statement.split_once('\n').expect("a statement follows its name");
-        let is_comment = |line: &&str| line.starts_with("--");
-        for comment in statement.lines().take_while(is_comment) {
-            writeln!(items, "#[doc = {:?}]", &comment[2..]).expect("a String takes any text");
-        }
-        let sql: Vec<&str> = statement.lines().skip_while(is_comment).take_while(|line| !line.is_empty()).collect();
-        let sql = sql.join("\n");
-        let sql =
-            sql.strip_suffix(';').unwrap_or_else(|| panic!("{name} does not end with a semicolon and an empty line"));
-        writeln!(items, "pub static {name}: Statement = Statement {{ name: {name:?}, sql: {sql:?} }};")
-            .expect("a String takes any text");
-        names.push(format!("&{name}"));
-    }
-    writeln!(
+    let text = fs::read_to_string(SOURCE).unwrap_or_else(|error| panic!("{SOURCE}: {error}"));
+    let statements: Vec<Statement> = text.split("\n-- name: ").skip(1).map(Statement::parse).collect();
+    let mut items: String = statements.iter().map(Statement::item).collect();
+    let names: Vec<String> = statements.iter().map(|statement| format!("&{}", statement.name)).collect();
+    write!(
         items,
         "/// All statements, in the order of the file.\npub static ALL: &[&Statement] = &[{}];",
         names.join(", ")
     )
-    .expect("a String takes any text");
-    let directory = env::var("OUT_DIR").expect("cargo sets it");
-    fs::write(Path::new(&directory).join("statements.rs"), items).expect("the build directory is writable");
+    .expect("writing to a String never fails");
+    let directory = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let path = Path::new(&directory).join("statements.rs");
+    fs::write(&path, items).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// A statement of the file.
+struct Statement<'a> {
+    name: &'a str,
+    comment: Vec<&'a str>,
+    sql: String,
+}
+
+impl<'a> Statement<'a> {
+    /// Parses the text from a name to the next one: comment lines, the SQL text, and perhaps the heading of a group.
+    /// The compiler refuses an invalid name and a name that is used twice.
+    fn parse(text: &'a str) -> Self {
+        let mut lines = text.lines().peekable();
+        let name = lines.next().unwrap_or_default();
+        let mut comment = Vec::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("--")) {
+            comment.push(&line[2..]);
+        }
+        assert!(!comment.is_empty(), "{SOURCE}: {name} has no comment");
+        let mut sql = String::new();
+        while !sql.ends_with(';') {
+            let line = lines.next().unwrap_or_default();
+            assert!(!line.is_empty(), "{SOURCE}: {name} has an empty line inside, or no semicolon at its end");
+            assert!(!line.contains("--"), "{SOURCE}: {name} has a comment inside");
+            if !sql.is_empty() {
+                sql.push('\n');
+            }
+            sql.push_str(line);
+        }
+        sql.pop();
+        for line in lines {
+            assert!(line.is_empty() || line.starts_with("-- ===="), "{SOURCE}: {name} has text after its end: {line}");
+        }
+        Self { name, comment, sql }
+    }
+
+    /// The item, in Rust.
+    fn item(&self) -> String {
+        let Self { name, comment, sql } = self;
+        let docs: String = comment.iter().map(|line| format!("#[doc = {line:?}]\n")).collect();
+        format!("{docs}pub static {name}: Statement = Statement {{ name: {name:?}, sql: {sql:?} }};\n")
+    }
 }

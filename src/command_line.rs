@@ -1,4 +1,4 @@
-//! The command line: its grammar, and one-line messages for its errors.
+//! The command line: its grammar, and one-line messages for its errors. The comments are the texts of `--help`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand};
 /// Voice and video calling, screen sharing and WebRTC signalling for a team on its own network.
 #[derive(Debug, Parser)]
 #[command(name = "minimost-calls", version, about, propagate_version = true)]
+#[command(after_help = "Documentation: /docs/ of a running server, or the folder src/docs/ of the source code.")]
 pub struct CommandLine {
-    /// The database file; created if it does not exist
+    /// The database file, which is created if it does not exist
     #[arg(long, global = true, env = "MINIMOST_DB", default_value = "presence.db", value_name = "FILE")]
     pub db: PathBuf,
 
@@ -21,23 +22,23 @@ pub struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the REST API until SIGTERM or Ctrl-C
+    /// Run the server, with its API and web pages, until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Add, list and remove users, and change passwords
+    /// Manage users and their passwords
     #[command(subcommand)]
     User(User),
-    /// Print a new bearer token for a user
+    /// Print a new bearer token, for a script or a device of a user
     Token {
         /// The user
         name: String,
-        /// How long it is valid, such as 12h or 30d [default: the setting session_ttl]
+        /// How long the token is valid, such as 12h or 30d [default: the setting `session_ttl`]
         #[arg(long, value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
     },
-    /// Add and list private channels, and change their members
+    /// Manage private channels and their members
     #[command(subcommand)]
     Channel(Channel),
-    /// Try it: a server with a temporary database, three users, and commands to paste
+    /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
@@ -48,19 +49,20 @@ pub enum Command {
 /// The options of `serve`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Serve {
-    /// Address to listen on; port 0 picks a free port
+    /// Address to listen on. Port 0 picks a free port
     #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
     pub listen: String,
-    /// A reverse proxy terminates TLS: make cookies Secure, and trust its X-Forwarded-For
+    /// A reverse proxy terminates TLS: set Secure on cookies and trust the proxy's X-Forwarded-For
     #[arg(long)]
     pub behind_proxy: bool,
-    /// Serve HTTPS with this certificate, a PEM file that may hold a chain; reloaded when it changes
+    /// Serve HTTPS with this certificate or certificate chain in PEM. A changed file is reloaded
     #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls_self_signed")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's private key, a PEM file
+    /// The private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "tls_self_signed")]
     pub tls_key: Option<PathBuf>,
-    /// Serve HTTPS with a certificate for this machine, signed by the server's own authority, which people trust once
+    /// Serve HTTPS with a certificate for this machine. The server's own certificate authority signs it, and each
+    /// device trusts that authority once
     #[arg(long)]
     pub tls_self_signed: bool,
 }
@@ -68,19 +70,19 @@ pub struct Serve {
 /// `user …`.
 #[derive(Debug, Subcommand)]
 pub enum User {
-    /// Add a user; prompts for the password, or reads the first line of standard input
+    /// Add a user. Without a terminal, the password is the first line of standard input
     Add {
-        /// 1 to 32 of A-Z a-z 0-9 _ -
+        /// 1 to 32 of the characters A-Z a-z 0-9 _ -
         name: String,
     },
     /// List the users
     List,
-    /// Change a password, which logs the user out everywhere
+    /// Change a user's password and end all their sessions
     Passwd {
         /// The user
         name: String,
     },
-    /// Remove a user from the team, and from calls, shares and private channels
+    /// Remove a user, also from calls, screen shares and private channels
     Remove {
         /// The user
         name: String,
@@ -94,13 +96,13 @@ pub enum Channel {
     Add {
         /// The title
         title: String,
-        /// The members
+        /// A member. The first one creates the channel
         #[arg(long = "member", value_name = "NAME", num_args = 1.., required = true)]
         members: Vec<String>,
     },
     /// List the private channels and their members
     List,
-    /// Add a member
+    /// Add a member to a channel
     Join {
         /// The channel's number, or its name `private:<id>`
         #[arg(value_parser = channel_id)]
@@ -108,7 +110,7 @@ pub enum Channel {
         /// The user
         name: String,
     },
-    /// Remove a member from a channel and from its call
+    /// Remove a member from a channel, and from its call
     Leave {
         /// The channel's number, or its name `private:<id>`
         #[arg(value_parser = channel_id)]

@@ -1,40 +1,56 @@
--- Every SQL statement that the server and the commands run. src/build.rs turns each into an item of src/statements.rs, and
+-- The SQL statements that the server and the commands run. src/build.rs makes each an item of src/statements.rs, and
 -- the database runs no other SQL text. A test checks the query plan of each one.
 --
--- A statement starts with `-- name: NAME`, is described by the comment lines below it, and ends with a semicolon.
--- Parameters are numbered. `.parameter set ?1 "'alice'"` binds one in the sqlite3 shell.
+-- A statement starts with `-- name: NAME`, is described by the comment lines below it, and ends with a semicolon and an
+-- empty line. Parameters are numbered. `.parameter set ?1 "'alice'"` binds one in the sqlite3 shell.
 --
 -- Statements decide nothing: they request a change, which the rules in sql/ carry out or refuse, or read a view.
 
 
--- ==== the clock
+-- ==== the server
 
 -- name: PIN_CLOCK
 -- Sets the clock to ?1 seconds since the epoch. A trigger then runs the sweeps that are due.
 UPDATE clock SET pinned_ts = ?1 WHERE id = 1;
 
--- name: FREE_CLOCK
+-- name: UNPIN_CLOCK
 -- Returns the clock to the machine's time.
 UPDATE clock SET pinned_ts = NULL WHERE id = 1;
 
--- name: ANYTHING_DUE
--- One row: whether a sweep has something to do.
+-- name: SWEEP_DUE
+-- One row: whether a sweep is due.
 SELECT is_due FROM sweep_due;
 
 -- name: START_SERVER
 -- Ends the calls and shares that an earlier server left live.
 INSERT INTO start_server DEFAULT VALUES;
 
+-- name: HEALTH
+-- Reads one row, for health checks.
+SELECT ts FROM now;
 
--- ==== people and sessions
+-- name: REFUSALS
+-- Every refusal code with its HTTP status and sentence.
+SELECT code, status, sentence FROM refusals ORDER BY code;
+
+-- name: ICE_SERVERS
+-- The ICE servers for clients, as JSON.
+SELECT value FROM settings WHERE name = 'ice_servers';
+
+
+-- ==== users and sessions
 
 -- name: ADD_USER
 -- Adds user ?1 with password hash ?2.
 INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now;
 
 -- name: LIST_USERS
--- Name and creation time of every user.
+-- Name and creation time of every user, for the command line.
 SELECT username, datetime(created_ts, 'unixepoch') FROM users ORDER BY username;
+
+-- name: OTHER_USERS
+-- All users except ?1.
+SELECT username FROM users WHERE username <> ?1 ORDER BY username;
 
 -- name: PASSWORD_HASH
 -- The password hash of user ?1.
@@ -49,7 +65,7 @@ UPDATE users SET password_hash = ?2 WHERE username = ?1 RETURNING username;
 DELETE FROM users WHERE username = ?1 RETURNING username;
 
 -- name: ADD_SESSION
--- Adds a session with token hash ?1 for user ?2. It lasts ?3 seconds, or session_ttl if ?3 is NULL.
+-- Adds a session with token hash ?1 for user ?2. It lasts ?3 seconds, or `session_ttl` if ?3 is NULL.
 INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
 SELECT ?1, ?2, ts, ts + coalesce(?3, (SELECT value FROM settings WHERE name = 'session_ttl')) FROM now;
 
@@ -68,11 +84,11 @@ SELECT username, expires_ts, created_ts FROM live_sessions WHERE token_hash = ?1
 -- Deletes the session with token hash ?1.
 DELETE FROM sessions WHERE token_hash = ?1;
 
--- name: NOTE_LOGIN_ATTEMPT
+-- name: ADD_LOGIN_ATTEMPT
 -- Records a login attempt for name ?1 from address ?2. Returns the attempt's id.
 INSERT INTO login_attempts (username, address, ts) SELECT ?1, ?2, ts FROM now RETURNING id;
 
--- name: FORGET_LOGIN_ATTEMPT
+-- name: DELETE_LOGIN_ATTEMPT
 -- Deletes login attempt ?1, which succeeded.
 DELETE FROM login_attempts WHERE id = ?1;
 
@@ -88,7 +104,7 @@ SELECT max(
 - (SELECT ts FROM login_cutoff);
 
 
--- ==== private channels
+-- ==== channels
 
 -- name: ADD_CHANNEL
 -- Adds a private channel with title ?1, created by ?2. Returns its id.
@@ -108,42 +124,34 @@ INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT ?1,
 DELETE FROM private_channel_members WHERE channel_id = ?1 AND username = ?2 RETURNING username;
 
 -- name: LIST_CHANNELS
--- Name, title and members of every private channel.
+-- Name, title and members of every private channel, for the command line.
 SELECT 'private:' || id, name,
   (SELECT group_concat(username, ', ') FROM (SELECT username FROM private_channel_members
                                              WHERE channel_id = private_channels.id ORDER BY username))
 FROM private_channels ORDER BY id;
 
+-- name: USER_CHANNELS
+-- The channels of user ?1 as JSON, with title and members.
+SELECT json FROM channel_json WHERE username = ?1 ORDER BY channel;
 
--- ==== calls
+-- name: CHANNEL_REFUSAL
+-- The refusal code if user ?2 may not read channel ?1, NULL if they may.
+SELECT refusal FROM channel_access WHERE spelling = json_quote(?1) AND username = ?2;
+
+-- name: CANONICAL_CHANNEL
+-- The canonical name of channel ?1.
+SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1);
+
+
+-- ==== calls: actions
 
 -- name: INITIATE_CALL
 -- User ?3 starts a call in channel ?2 with call id ?1.
 INSERT INTO initiate_call (call_id, channel, initiator) VALUES (?1, ?2, ?3);
 
--- name: ALL_PARTICIPANTS
--- All participants of call ?1, in any state.
-SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
-
--- name: LIVE_CALL_ID
--- The live call of channel ?1, under any spelling of a DM.
-SELECT call_id FROM calls WHERE is_live AND channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1));
-
--- name: INCOMING_CALLS
--- The calls that ring for user ?1 as JSON.
-SELECT json FROM incoming_call_json WHERE username = ?1 ORDER BY started_ts, call_id;
-
 -- name: ACCEPT_CALL
 -- User ?2 accepts or joins call ?1.
 INSERT INTO accept_call (call_id, username) VALUES (?1, ?2);
-
--- name: ACCEPTED_PARTICIPANTS
--- The participants of call ?1 who have accepted.
-SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username;
-
--- name: LAST_SIGNAL_ID
--- The id of the newest signal to user ?2 in call ?1, 0 if there is none.
-SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
 
 -- name: REJECT_CALL
 -- User ?2 rejects call ?1.
@@ -165,32 +173,6 @@ INSERT INTO invite_to_call (call_id, username, invited_by) VALUES (?1, ?2, ?3);
 -- User ?2 claims (?3 = 1) or releases (?3 = 0) the screen share of call ?1.
 INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3);
 
--- name: CALL_STATE_FOR
--- The state of call ?1 as JSON and its version; the refusal code if user ?2 may not see it, NULL if they may; whether
--- the presence of user ?2 is due to be recorded.
-SELECT json, version,
-  (SELECT state_refusal FROM call_access WHERE call_id = ?1 AND username = ?2),
-  EXISTS (SELECT 1 FROM presence_due WHERE call_id = ?1 AND username = ?2)
-FROM call_state_json WHERE call_id = ?1;
-
--- name: WHY_NOT_TAKE_PART
--- The refusal code if user ?2 may not read signals and media of call ?1, NULL if they may.
-SELECT CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1)
-  THEN (SELECT signals_refusal FROM call_access WHERE call_id = ?1 AND username = ?2)
-  ELSE 'call_not_found' END;
-
--- name: CALL_STATE
--- The state of call ?1 as JSON.
-SELECT json FROM call_state_json WHERE call_id = ?1;
-
--- name: WHY_NOT_READ_CHANNEL
--- The refusal code if user ?2 may not read channel ?1, NULL if they may.
-SELECT refusal FROM channel_access WHERE spelling = json_quote(?1) AND username = ?2;
-
--- name: ACTIVE_CALL
--- The live call of channel ?1 as JSON, with whether user ?2 is on it.
-SELECT json FROM active_call_json WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND username = ?2;
-
 -- name: REMOVE_FROM_CALL
 -- User ?3 removes user ?2 from call ?1.
 INSERT INTO remove_from_call (call_id, username, removed_by) VALUES (?1, ?2, ?3);
@@ -199,116 +181,76 @@ INSERT INTO remove_from_call (call_id, username, removed_by) VALUES (?1, ?2, ?3)
 -- User ?3 reports that the connection to user ?2 in call ?1 is lost.
 INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3);
 
--- name: IS_ACCEPTED
--- Whether user ?2 is on call ?1.
-SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted');
 
+-- ==== calls: reads
 
--- ==== presence
-
--- name: SEEN
--- Records that user ?1 is present on call ?2, or on all their calls if ?2 is NULL.
-INSERT INTO do_note_presence (username, call_id) VALUES (?1, ?2);
-
--- name: UNNOTED_PARTICIPANTS
--- The users whose presence is due to be recorded.
-SELECT DISTINCT username FROM presence_due;
-
-
--- ==== history
-
--- name: HISTORY
--- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2 or, if that is
--- NULL, in all channels. It reads at most ?5 calls of each channel, however long the history is.
-WITH mine (channel) AS (
-  SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)
-  UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)),
-candidates (call_id) AS (
-  SELECT call.call_id FROM mine CROSS JOIN calls AS call
-  WHERE call.call_id IN (SELECT call_id FROM calls
-                         WHERE channel = mine.channel AND NOT is_live
-                           AND (started_ts, call_id) < (?3, ?4)
-                         ORDER BY started_ts DESC, call_id DESC LIMIT ?5)
-  UNION SELECT call_id FROM call_participants WHERE username = ?1 AND visible_after IS NOT NULL)
-SELECT json
-FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.call_id AND past.username = ?1
-WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
-ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
-
--- name: NAMED_CHANNEL
--- The canonical name of channel ?1.
-SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1);
-
--- name: CALL_STARTED_TS
--- The start time of call ?1.
-SELECT started_ts FROM calls WHERE call_id = ?1;
-
--- name: MISSED_CALLS
--- The calls that user ?1 missed since time ?2 as JSON, newest first.
-SELECT json FROM missed_call_json
-WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
-
--- name: MISSED_CALLS_SEEN
--- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
-UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now)
-WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL;
-
-
--- ==== events
-
--- name: NEWEST_EVENT
--- The id of the newest event ever written, 0 if there is none.
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
-
--- name: OLDEST_EVENT
--- The id of the oldest event that is still stored.
-SELECT min(id) FROM events;
-
--- name: EVENTS_AFTER
--- A page of the events after id ?1.
-SELECT id, kind, call_id, username, detail FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
-
--- name: EVENT_RECIPIENTS
--- The users who may see event ?1.
-SELECT DISTINCT username FROM event_recipients WHERE id = ?1;
-
--- name: EVENTS_FOR
--- At most ?3 events after id ?2 that user ?1 may see.
-SELECT id, kind, call_id, about, detail FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
+-- name: INCOMING_CALLS
+-- The calls that ring for user ?1 as JSON.
+SELECT json FROM incoming_call_json WHERE username = ?1 ORDER BY started_ts, call_id;
 
 -- name: INCOMING_CALL
 -- Call ?1 as JSON, if it rings for user ?2.
 SELECT json FROM incoming_call_json WHERE username = ?2 AND call_id = ?1;
 
--- name: SIGNAL
--- Call or share, and JSON, of signal ?1 to user ?2, if it is still stored.
-SELECT call_id, json FROM signal_json WHERE id = ?1 AND to_user = ?2;
+-- name: CALL_STATE_AND_ACCESS
+-- The state of call ?1 as JSON and its version; the refusal code if user ?2 may not see it, NULL if they may; whether
+-- the presence of user ?2 is due to be recorded.
+SELECT json, version,
+  (SELECT state_refusal FROM call_access WHERE call_id = ?1 AND username = ?2),
+  EXISTS (SELECT 1 FROM presence_due WHERE call_id = ?1 AND username = ?2)
+FROM call_state_json WHERE call_id = ?1;
 
--- name: SHARE
--- Share ?1 as JSON.
-SELECT json FROM share_json WHERE share_id = ?1;
+-- name: CALL_STATE
+-- The state of call ?1 as JSON.
+SELECT json FROM call_state_json WHERE call_id = ?1;
 
--- name: LIVE_CALLS_OF
+-- name: USER_LIVE_CALLS
 -- The states of the live calls of user ?1 as JSON.
 SELECT json FROM call_state_json
 WHERE call_id IN (SELECT call_id FROM user_live_calls WHERE username = ?1) ORDER BY call_id;
 
--- name: ACTIVE_SCREENSHARES_OF
--- The active shares in the channels of user ?1 as JSON.
-SELECT json
-FROM channel_members AS member CROSS JOIN share_json AS share ON share.channel = member.channel AND share.state = 'active'
-WHERE member.username = ?1 ORDER BY started_ts, share_id;
+-- name: ACTIVE_CALL
+-- The live call of channel ?1 as JSON, with whether user ?2 is on it.
+SELECT json FROM active_call_json
+WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND username = ?2;
+
+-- name: LIVE_CALL_ID
+-- The live call of channel ?1, under any spelling of a DM.
+SELECT call_id FROM calls
+WHERE is_live AND channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1));
+
+-- name: ALL_PARTICIPANTS
+-- All participants of call ?1, in any state.
+SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
+
+-- name: ACCEPTED_PARTICIPANTS
+-- The participants of call ?1 who have accepted.
+SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username;
+
+-- name: IS_ACCEPTED
+-- Whether user ?2 is on call ?1.
+SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted');
+
+-- name: LAST_SIGNAL_ID
+-- The id of the newest signal to user ?2 in call ?1, 0 without one.
+SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
+
+-- name: CALL_SIGNALS_REFUSAL
+-- The refusal code if user ?2 may not read signals and media of call ?1, NULL if they may.
+SELECT CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1)
+  THEN (SELECT signals_refusal FROM call_access WHERE call_id = ?1 AND username = ?2)
+  ELSE 'call_not_found' END;
 
 
--- ==== what a client's first screen needs
+-- ==== presence
 
--- name: CHANNELS_OF
--- The channels of user ?1 as JSON, with title and members.
-SELECT json FROM channel_json WHERE username = ?1 ORDER BY channel;
+-- name: NOTE_PRESENCE
+-- Records that user ?1 is present on call ?2, or on all their calls if ?2 is NULL.
+INSERT INTO do_note_presence (username, call_id) VALUES (?1, ?2);
 
--- name: OTHER_USERS
--- All users except ?1.
-SELECT username FROM users WHERE username <> ?1 ORDER BY username;
+-- name: PRESENCE_DUE
+-- The users whose presence is due to be recorded.
+SELECT DISTINCT username FROM presence_due;
 
 
 -- ==== signals
@@ -321,17 +263,30 @@ INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload)
 -- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in share ?1.
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
--- name: HAS_SIGNALS_AFTER
--- Whether there is a signal to user ?2 after id ?3 in call or share ?1.
-SELECT EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
+-- name: POLL_CALL_SIGNALS
+-- One row: the refusal code if user ?2 may not read the signals of call ?1, NULL if they may; and whether the call has
+-- a signal to them after id ?3.
+SELECT
+  CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1)
+    THEN (SELECT signals_refusal FROM call_access WHERE call_id = ?1 AND username = ?2)
+    ELSE 'call_not_found' END,
+  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
+
+-- name: POLL_SHARE_SIGNALS
+-- The same columns as `POLL_CALL_SIGNALS`, for share ?1.
+SELECT
+  CASE WHEN EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1)
+    THEN (SELECT refusal FROM share_access WHERE share_id = ?1 AND username = ?2)
+    ELSE 'share_not_found' END,
+  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
 
 -- name: SIGNALS_AFTER
 -- The signals to user ?2 after id ?3 in call or share ?1 as JSON.
 SELECT json FROM signal_json WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id;
 
--- name: ICE_SERVERS
--- The ICE servers for clients as JSON.
-SELECT value FROM settings WHERE name = 'ice_servers';
+-- name: SIGNAL
+-- Call or share, and JSON, of signal ?1 to user ?2, if it is still stored.
+SELECT call_id, json FROM signal_json WHERE id = ?1 AND to_user = ?2;
 
 
 -- ==== media of calls
@@ -355,7 +310,7 @@ ORDER BY id DESC LIMIT 1;
 SELECT id, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 AND id > ?3 ORDER BY id;
 
 
--- ==== standalone shares
+-- ==== screen shares outside calls
 
 -- name: START_SCREENSHARE
 -- User ?3 starts a screen share in channel ?2 with share id ?1.
@@ -365,27 +320,38 @@ INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3);
 -- User ?2 stops share ?1.
 INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
 
--- name: ACTIVE_SCREENSHARES
+-- name: CHANNEL_ACTIVE_SHARES
 -- The active shares of channel ?1 as JSON, under any spelling of a DM.
 SELECT json FROM active_share_json
 WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1))
 ORDER BY started_ts, share_id;
 
--- name: WHY_NOT_WATCH_SHARE
+-- name: USER_ACTIVE_SHARES
+-- The active shares in the channels of user ?1 as JSON.
+SELECT json
+FROM channel_members AS member
+CROSS JOIN share_json AS share ON share.channel = member.channel AND share.state = 'active'
+WHERE member.username = ?1 ORDER BY started_ts, share_id;
+
+-- name: SHARE
+-- Share ?1 as JSON.
+SELECT json FROM share_json WHERE share_id = ?1;
+
+-- name: IS_SHARE_ACTIVE
+-- Whether share ?1 is active.
+SELECT state = 'active' FROM screenshares WHERE share_id = ?1;
+
+-- name: SHARE_REFUSAL
 -- The refusal code if user ?2 may not read signals and media of share ?1, NULL if they may.
 SELECT CASE WHEN EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1)
   THEN (SELECT refusal FROM share_access WHERE share_id = ?1 AND username = ?2)
   ELSE 'share_not_found' END;
 
--- name: SHARE_IS_ACTIVE
--- Whether share ?1 is active.
-SELECT state = 'active' FROM screenshares WHERE share_id = ?1;
-
 -- name: UPLOAD_SHARE_MEDIA
 -- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.
 INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data) VALUES (?1, ?2, ?3, ?4, ?5);
 
--- name: NEWEST_SHARE_CHUNK
+-- name: NEWEST_SHARE_CHUNK_ID
 -- The id of the newest media chunk of share ?1.
 SELECT max(id) FROM share_media WHERE share_id = ?1 AND is_init = 0;
 
@@ -398,12 +364,59 @@ SELECT mime_type, data FROM share_media WHERE share_id = ?1 AND is_init = 1 ORDE
 SELECT id, data FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2 ORDER BY id;
 
 
--- ==== what the codes mean
+-- ==== history
 
--- name: REFUSALS
--- Every refusal code with its HTTP status and sentence.
-SELECT code, status, sentence FROM refusals ORDER BY code;
+-- name: HISTORY
+-- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2 or, if that is
+-- NULL, in all channels. It reads at most ?5 calls of each channel, however many there are.
+WITH mine (channel) AS (
+  SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)
+  UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)),
+candidates (call_id) AS (
+  SELECT call.call_id FROM mine CROSS JOIN calls AS call
+  WHERE call.call_id IN (SELECT call_id FROM calls
+                         WHERE channel = mine.channel AND NOT is_live
+                           AND (started_ts, call_id) < (?3, ?4)
+                         ORDER BY started_ts DESC, call_id DESC LIMIT ?5)
+  UNION SELECT call_id FROM call_participants WHERE username = ?1 AND visible_after IS NOT NULL)
+SELECT json
+FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.call_id AND past.username = ?1
+WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
+ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
 
--- name: HEALTH
--- Reads one row of the file, for health checks.
-SELECT ts FROM now;
+-- name: CALL_STARTED_TS
+-- The start time of call ?1.
+SELECT started_ts FROM calls WHERE call_id = ?1;
+
+-- name: MISSED_CALLS
+-- The calls that user ?1 missed since time ?2 as JSON, newest first.
+SELECT json FROM missed_call_json
+WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
+
+-- name: MARK_MISSED_CALLS_SEEN
+-- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
+UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now)
+WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL;
+
+
+-- ==== events
+
+-- name: NEWEST_EVENT_ID
+-- The id of the newest event ever written, 0 if none was.
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+
+-- name: OLDEST_EVENT_ID
+-- The id of the oldest event that is still stored.
+SELECT min(id) FROM events;
+
+-- name: EVENTS_AFTER
+-- A page of the events after id ?1.
+SELECT id, kind, call_id, username, detail FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
+
+-- name: EVENT_RECIPIENTS
+-- The users who may see event ?1.
+SELECT DISTINCT username FROM event_recipients WHERE id = ?1;
+
+-- name: USER_EVENTS
+-- At most ?3 events after id ?2 that user ?1 may see.
+SELECT id, kind, call_id, about, detail FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;

@@ -1,8 +1,8 @@
 //! `channel add`, `channel list`, `channel join`, `channel leave`.
 
-use super::{CommandError, print_line, text, write};
+use super::{CommandError, print_line, write};
 use crate::command_line::Channel;
-use crate::database::{Database, Value, Write};
+use crate::database::{Database, Value, Write, text};
 use crate::statements;
 
 pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandError> {
@@ -10,14 +10,14 @@ pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandEr
         Channel::Add { title, members } => print_line(&add(database, &title, members)?),
         Channel::List => list(database),
         Channel::Join { id, name } => {
-            let about = format!("private:{id}, {name}");
-            write(database, &about, Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)])).map(drop)
+            let subject = format!("private:{id}, {name}");
+            write(database, &subject, Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)])).map(drop)
         }
         Channel::Leave { id, name } => {
-            let about = format!("private:{id}, {name}");
+            let subject = format!("private:{id}, {name}");
             let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(name)]);
-            let left: Option<(String,)> = write(database, &about, leave)?.one(&statements::LEAVE_CHANNEL)?;
-            left.map(drop).ok_or_else(|| CommandError::about(about, "Not a member of such a channel."))
+            let left: Option<(String,)> = write(database, &subject, leave)?.one(&statements::LEAVE_CHANNEL)?;
+            left.map(drop).ok_or_else(|| CommandError::refused(subject, "Not a member, or no such channel."))
         }
     }
 }
@@ -27,13 +27,15 @@ pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) ->
     let creator = members.first().cloned().unwrap_or_default();
     members.sort();
     members.dedup();
-    let about = format!("{title} with {}", members.join(", "));
+    let subject = format!("{title} with {}", members.join(", "));
     let channel = Write::new(&statements::ADD_CHANNEL, [text(title), text(creator)]);
     let channel = members
         .into_iter()
         .fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
-    let added: Option<(i64,)> = write(database, &about, channel)?.one(&statements::ADD_CHANNEL)?;
-    added.map(|(id,)| format!("private:{id}")).ok_or_else(|| CommandError::about(about, "The new channel has no id."))
+    let added: Option<(i64,)> = write(database, &subject, channel)?.one(&statements::ADD_CHANNEL)?;
+    added
+        .map(|(id,)| format!("private:{id}"))
+        .ok_or_else(|| CommandError::refused(subject, "The new channel has no id."))
 }
 
 fn list(database: &Database) -> Result<(), CommandError> {

@@ -1,25 +1,25 @@
-//! `demo`: a server with a temporary database, three users and a call history.
+//! `demo`: a server with a temporary database, three users and past calls.
 
 use super::{CommandError, print_line, serve, token, user};
 use crate::command_line::Serve;
 use crate::database::{Database, open_connection};
 use crate::tokens::new_token;
 
-/// A private channel, and yesterday's calls.
+/// A private channel and past calls.
 const DEMO: &str = include_str!("../../fixtures/demo.sql");
 
-const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+const USERNAMES: [&str; 3] = ["alice", "bob", "carol"];
 
 pub(super) fn run(listen: String) -> Result<(), CommandError> {
     let folder = tempfile::Builder::new().prefix("minimost-calls-demo-").tempdir()?;
     let path = folder.path().join("presence.db");
     let database = Database::open(&path)?;
-    let mut people = Vec::new();
-    for name in PEOPLE {
+    let mut users = Vec::new();
+    for name in USERNAMES {
         let mut password = new_token()?;
         password.truncate(10);
         user::add(&database, name, &password)?;
-        people.push((name, password, token::add(&database, name, None)?));
+        users.push((name, password, token::add(&database, name, None)?));
     }
     open_connection(&path).and_then(|connection| connection.execute_batch(DEMO)).map_err(CommandError::Demo)?;
     drop(database);
@@ -28,17 +28,20 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
     serve::serve(&path, &options, |address, _| {
         let url = format!("http://{address}");
         print_line(&format!("minimost-calls demo on {url}"))?;
-        print_line(&format!("The database is {}; it goes when you stop this with Ctrl-C.\n", path.display()))?;
-        for (name, password, token) in &people {
+        print_line(&format!(
+            "Its database is {}. Ctrl-C stops the server and deletes the database.\n",
+            path.display()
+        ))?;
+        for (name, password, token) in &users {
             print_line(&format!("  {name:<6} password {password}   token {token}"))?;
         }
         print_line(&format!(
-            "\nTo talk, open {url} in two browser windows, one of them private, and sign in as two of them."
+            "\nTo make a call, open {url} in two browser windows, one of them private, and sign in as two users."
         ))?;
         print_line(
-            "All three are in private:1, and have called before. To see a call without a browser, in another shell:\n",
+            "All three users are in private:1. To follow a call without a browser, run this in another shell:\n",
         )?;
-        for line in next_steps(&url, &people[0].2, &people[1].2, &path.display().to_string()) {
+        for line in next_steps(&url, &users[0].2, &users[1].2, &path.display().to_string()) {
             print_line(&format!("  {line}"))?;
         }
         Ok(())

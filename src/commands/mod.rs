@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, Fatal, OpenError, ReadError, Value, Write, WriteError, WriteResult};
+use crate::database::{Database, Fatal, OpenError, ReadError, Write, WriteError, WriteResult};
 use crate::push::HubError;
 use crate::tls::TlsError;
 
@@ -24,7 +24,7 @@ pub enum CommandError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What was asked for does not exist, or a rule refused it.
+    /// The subject does not exist, or a rule refused the change.
     #[error("{subject}: {sentence}")]
     Refused {
         /// What the sentence is about.
@@ -60,7 +60,7 @@ pub enum CommandError {
     Listen {
         /// The address as it was given.
         address: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is no usable certificate.
@@ -78,7 +78,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    fn about(subject: impl Into<String>, sentence: impl Into<String>) -> Self {
+    fn refused(subject: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self::Refused { subject: subject.into(), sentence: sentence.into() }
     }
 
@@ -96,7 +96,7 @@ impl CommandError {
 /// Runs the command.
 ///
 /// # Errors
-/// Why it failed. Nothing has changed then, except perhaps after a failed fsync.
+/// Why the command failed. Nothing has changed then, except perhaps after a failed fsync.
 pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     let path = &command_line.db;
     match command_line.command {
@@ -108,7 +108,7 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     }
 }
 
-/// Writes. A refusal names `subject` and has the sentence of its code.
+/// Writes. The error of a refusal is `subject` and the sentence of the refusal code.
 fn write(database: &Database, subject: &str, write: Write) -> Result<WriteResult, CommandError> {
     database.write_blocking(write).map_err(|source| {
         let refusal = match &source {
@@ -116,15 +116,10 @@ fn write(database: &Database, subject: &str, write: Write) -> Result<WriteResult
             _ => None,
         };
         match refusal {
-            Some(refusal) => CommandError::about(subject, &refusal.sentence),
+            Some(refusal) => CommandError::refused(subject, &refusal.sentence),
             None => CommandError::Write { subject: subject.to_owned(), source },
         }
     })
-}
-
-/// A parameter that is a text.
-fn text(value: impl Into<String>) -> Value {
-    Value::Text(value.into())
 }
 
 /// Prints a line to standard output.

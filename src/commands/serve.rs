@@ -21,9 +21,8 @@ pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(ca) = tls.and_then(Tls::ca) {
             let url = format!("{scheme}://{}", reachable(address));
-            print_line(&format!(
-                "Open {url} on this network. To trust its certificates, install the CA: {url}/ca.crt"
-            ))?;
+            print_line(&format!("Open {url} on this network."))?;
+            print_line(&format!("To trust its certificate, install the certificate authority (CA): {url}/ca.crt"))?;
             print_line(&format!("SHA-256 fingerprint of the CA: {}", ca.fingerprint()))?;
         }
         print_line(&format!("minimost-calls serves {} on {scheme}://{address}", path.display()))
@@ -41,7 +40,8 @@ pub(super) fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
 
-    // First the port: when it is in use, the file must stay as it is. Then the signals, so that none is lost.
+    // The port comes first: if it is in use, the file must not change. The signal handlers come before the file, so
+    // that no signal is lost.
     let listener = http::bind(&options.listen)
         .map_err(|source| CommandError::Listen { address: options.listen.clone(), source })?;
     let address = listener.local_addr()?;
@@ -54,26 +54,25 @@ pub(super) fn serve(
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints)?;
-    let app = App {
+    let routes = http::routes(&App {
         hub: hub.clone(),
         database: database.clone(),
         behind_proxy: options.behind_proxy,
         tls: tls.is_some(),
         ca: tls.as_ref().and_then(|tls| tls.ca()).map(|ca| ca.pem().into()),
-    };
-    let routes = http::routes(&app);
-    let push = hub.clone();
-    let stopping = database.clone();
-
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    });
+    let stop = {
+        let (hub, database) = (hub.clone(), database.clone());
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+            // A graceful stop waits for all responses; streams would never end.
+            hub.close();
+            database.stop_waiting_for_locks();
         }
-        tracing::info!("stopping");
-        // A graceful stop waits for all responses; streams would never end.
-        hub.close();
-        stopping.stop_waiting_for_locks();
     };
 
     if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {
@@ -95,12 +94,12 @@ pub(super) fn serve(
         runtime.shutdown_background();
         return Err(fatal.into());
     }
-    push.stop();
+    hub.stop();
     database.close();
     failures.get().map_or(Ok(()), |fatal| Err(fatal.into()))
 }
 
-/// The certificate of the options, if they name one.
+/// The certificate that the options ask for, if any.
 fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
     let tls = match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => Tls::with_files(certificate, key),
@@ -110,13 +109,13 @@ fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
     Ok(Some(tls?))
 }
 
-/// Warns on standard error, whatever the log level is.
+/// Warns on standard error, at every log level.
 fn warn_of_plain_http(address: SocketAddr) {
     // `eprintln!` would panic if standard error is closed.
     let _ = writeln!(
         io::stderr(),
-        "warning: {address} is plain HTTP: passwords and signals of calls can be read on the network, and browsers on other \
-         machines give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
+        "warning: {address} is plain HTTP: others on the network can read passwords, and browsers on other machines \
+         give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
          and --behind-proxy"
     );
 }
@@ -134,7 +133,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Logs to standard error at the level of `RUST_LOG`. Logs hold no tokens, passwords or payloads.
 fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Fails if a test has set a logger.
+    // It fails only if there is a logger already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

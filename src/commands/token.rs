@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{CommandError, print_line, text, write};
-use crate::database::{Database, Value, Write};
+use super::{CommandError, print_line, write};
+use crate::database::{Database, Value, Write, text};
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use super::{CommandError, print_line, text, write};
+use super::{CommandError, print_line, write};
 use crate::command_line::User;
-use crate::database::{Database, Value, Write};
+use crate::database::{Database, Value, Write, text};
 use crate::passwords;
 use crate::statements::{self, Statement};
 
@@ -34,7 +34,7 @@ fn change_user<const N: usize>(
     parameters: [Value; N],
 ) -> Result<(), CommandError> {
     let changed: Option<(String,)> = write(database, name, Write::new(statement, parameters))?.one(statement)?;
-    changed.map(drop).ok_or_else(|| CommandError::about(name, "There is no such user."))
+    changed.map(drop).ok_or_else(|| CommandError::refused(name, "There is no such user."))
 }
 
 fn list(database: &Database) -> Result<(), CommandError> {
@@ -48,7 +48,7 @@ fn list(database: &Database) -> Result<(), CommandError> {
 fn read_password(name: &str) -> Result<String, CommandError> {
     let password = if io::stdin().is_terminal() {
         let password = rpassword::prompt_password(format!("Password for {name}: "))?;
-        if rpassword::prompt_password("The same again: ")? != password {
+        if rpassword::prompt_password("Repeat the password: ")? != password {
             return Err(CommandError::PasswordsDiffer);
         }
         password

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use super::error::is_failed_sync;
 use super::open::open_connection;
 
-/// Pages in the log that are worth a checkpoint; SQLite's own default.
+/// The pages in the log from which on a checkpoint runs: SQLite's own default.
 const CHECKPOINT_PAGES: i64 = 1000;
 
 /// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds; an admin's shell may
@@ -30,7 +30,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The checkpoints of the writer's connection.
 pub(super) struct Checkpoints {
-    /// Pages in the log at the last checkpoint that a reader cut short.
+    /// The pages in the log at the last checkpoint, 0 if the log was restarted since.
     pages_at_last: i64,
 }
 
@@ -41,15 +41,15 @@ impl Checkpoints {
         Ok(Self { pages_at_last: 0 })
     }
 
-    /// After a commit: a checkpoint every [`CHECKPOINT_PAGES`].
+    /// Runs a checkpoint after each [`CHECKPOINT_PAGES`] that commits add to the log.
     ///
     /// # Errors
-    /// That an fsync failed. Other errors are logged, and the next checkpoint copies the same pages.
+    /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.checkpoint_after(connection, CHECKPOINT_PAGES)
     }
 
-    /// Twice a second: retries what a reader cut short.
+    /// Retries a checkpoint that a reader cut short. The writer calls this twice a second.
     ///
     /// # Errors
     /// As [`Checkpoints::after_commit`].
@@ -95,11 +95,11 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64
 /// Copies the whole log into the file at `path` and empties it. After a failed fsync of a commit the log may have a gap
 /// on the disk; without this, writes acknowledged from now on would stand behind it and be lost in a power loss.
 ///
-/// A reader of another program can keep the log from being emptied. It is then logged, and the server starts all the
-/// same: replication tools read for as long as they run.
+/// A reader in another program can prevent it. That is logged, and the server starts: replication tools read for as
+/// long as they run.
 ///
 /// # Errors
-/// What SQLite says, a failed fsync among it.
+/// If SQLite cannot read or write, including a failed fsync.
 pub(super) fn empty_log(path: &Path) -> rusqlite::Result<()> {
     let connection = open_connection(path)?;
     let deadline = Instant::now() + START_TIMEOUT;

@@ -23,8 +23,8 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where there
-    /// should be text, or text that is not JSON. Reading the same rows again fails again.
+    /// Whether the file could be read, but a value in it is not what the query or the program expects: a NULL where
+    /// there should be text, or text that is not JSON. A retry fails, too.
     #[must_use]
     pub fn is_bad_value(&self) -> bool {
         match self {
@@ -45,7 +45,7 @@ pub enum WriteError {
     Refused {
         /// The code that a trigger raised, or the name of the CHECK.
         code: String,
-        /// The rows of the question in [`Write::on_refusal`](super::Write::on_refusal).
+        /// The rows of the query in [`Write::on_refusal`](super::Write::on_refusal).
         rows: WriteResult,
     },
     /// The write did not begin before its deadline.
@@ -98,7 +98,7 @@ pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
-/// The code in a constraint's message: what a trigger raised, or the name of a CHECK.
+/// The code in a constraint's message: the text that a trigger raised, or the name of a CHECK.
 /// See <https://sqlite.org/rescode.html#constraint_trigger>.
 fn refusal_code(error: &rusqlite::Error) -> Option<&str> {
     let rusqlite::Error::SqliteFailure(failure, Some(message)) = error else { return None };

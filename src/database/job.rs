@@ -59,15 +59,16 @@ impl Job {
         self.deadline <= now
     }
 
-    /// Reports the result. The waiting side may be gone.
+    /// Reports the result.
     pub(super) fn finish(self, result: Result<WriteResult, WriteError>) {
+        // It fails only if nothing waits any more.
         let _ = self.result.send(result);
     }
 }
 
 impl Pending {
-    /// Waits for the result: [`WriteError::Busy`] if the write has not begun at its deadline, else whatever becomes of
-    /// it.
+    /// Waits for the result. It is [`WriteError::Busy`] if the write has not begun at its deadline. A write that has
+    /// begun is waited for, however long it takes.
     pub(super) async fn wait(mut self) -> Result<WriteResult, WriteError> {
         let result = match timeout_at(self.deadline.into(), &mut self.result).await {
             Ok(result) => result,
@@ -77,8 +78,8 @@ impl Pending {
         result.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// The same for a caller without an async runtime. The deadline is checked by the writer alone, which is enough
-    /// while no other write can be ahead of this one.
+    /// [`Pending::wait`] for a caller without an async runtime. Only the writer checks the deadline, which is enough
+    /// for a command: no other write is queued before it.
     pub(super) fn wait_blocking(self) -> Result<WriteResult, WriteError> {
         self.result.blocking_recv().unwrap_or(Err(WriteError::Closed))
     }

@@ -1,11 +1,11 @@
 //! Access to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
 //!
-//! No connection and no transaction reaches a caller, so that another engine can take the place of SQLite. No code asks
-//! whether something may happen: a write is tried, and the database carries it out or returns the code of the rule that
-//! refused it.
+//! Connections and transactions stay inside this module, so that another engine could replace SQLite. No code checks
+//! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
 mod checkpoints;
 mod error;
+mod execute;
 mod fatal;
 mod job;
 mod open;
@@ -29,7 +29,7 @@ pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;
 pub use self::schema::{RULES, RULES_NUMBER, SchemaError, migrations, upgrade as upgrade_schema};
 pub use self::watcher::Watcher;
-pub use self::write::{FromRow, Write, WriteResult};
+pub use self::write::{FromRow, Write, WriteResult, text};
 pub use self::writer::WRITE_DEADLINE;
 pub use rusqlite::types::Value;
 
@@ -38,9 +38,6 @@ use self::open::{Opened, ServerLock};
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::statements;
-
-/// The rows of a statement, each a list of columns.
-type Rows = Vec<Vec<Value>>;
 
 /// The most large reads at a time. They leave the async threads, and the other cores, to small requests.
 const LARGE_READS_MAX: usize = 4;
@@ -68,18 +65,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist. The
-    /// tables of an older file are upgraded, unless a server is running; its rules stay as they are.
+    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist.
+    /// The tables of an older file are upgraded, unless a server is running. Its rules do not change.
     ///
     /// # Errors
-    /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded while a
-    /// server is running. A refused file is left unchanged.
+    /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded
+    /// while a server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::start(path, open::open_for_command(path)?).map_err(|problem| problem.at(path))
     }
 
-    /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open, applies
-    /// migrations, and re-creates the rules where they differ. The file is created if it does not exist.
+    /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open,
+    /// applies migrations, and re-creates the rules where they differ. The file is created if it does not exist.
     ///
     /// # Errors
     /// As [`Database::open`]; and another server is running on the file.
@@ -118,8 +115,8 @@ impl Database {
 
     /// Carries out `write` and returns the rows of its statements after the commit is on the disk.
     ///
-    /// If the disk fails to sync the commit, the outcome is unknown and nothing may be said about it: then this never
-    /// returns, and [`Database::failures`] says that the process must end.
+    /// If the disk fails to sync the commit, the outcome is unknown, and no response may be sent. Then this never
+    /// returns, and [`Database::failures`] reports that the process must end.
     ///
     /// # Errors
     /// [`WriteError::Refused`] when a rule refused the write; [`WriteError::Busy`] when it did not begin within
@@ -131,7 +128,7 @@ impl Database {
         }
     }
 
-    /// The same for a caller without an async runtime.
+    /// [`Database::write`] for a caller without an async runtime.
     ///
     /// # Errors
     /// As [`Database::write`], and [`WriteError::SyncFailed`], after which the write may be done or not.
@@ -142,7 +139,7 @@ impl Database {
     /// Queues `write` and ignores its result.
     pub fn write_and_forget(&self, write: Write) {
         if !write.statements.is_empty() {
-            // A database that is closed takes no more writes.
+            // It fails only if the database is closed.
             let _ = self.send(write);
         }
     }
@@ -164,23 +161,23 @@ impl Database {
         Ok(pending)
     }
 
-    /// Runs `questions` in one read transaction on the calling thread: for index searches, which take microseconds. It
+    /// Runs `query` in one read transaction on the calling thread: for index searches, which take microseconds. It
     /// never waits for a writer.
     ///
     /// # Errors
-    /// What `questions` returned, or that the file cannot be read.
-    pub fn read<T, E: From<ReadError>>(&self, questions: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
-        self.readers.read(questions)
+    /// What `query` returned, or that the file cannot be read.
+    pub fn read<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
+        self.readers.read(query)
     }
 
-    /// Runs `questions` as [`Database::read`] does, but on one of a few threads for reads that return much. It waits
+    /// Runs `query` as [`Database::read`] does, but on one of a few threads for large reads. It waits
     /// while all of them are busy.
     ///
     /// # Errors
     /// As [`Database::read`], and [`ReadError::Closed`] when the runtime shuts down.
     pub async fn read_on_pool<T, E>(
         &self,
-        questions: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+        query: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -190,10 +187,10 @@ impl Database {
         let readers = Arc::clone(&self.readers);
         let read = spawn_blocking(move || {
             let _permit = permit;
-            readers.read(questions)
+            readers.read(query)
         });
         match read.await {
-            Ok(answer) => answer,
+            Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(ReadError::Closed.into()),
@@ -213,8 +210,8 @@ impl Database {
         self.refusals.get(code)
     }
 
-    /// From now on a write that another program's lock blocks fails with [`WriteError::Closed`] at once: a server that
-    /// stops must report it before its connections are closed.
+    /// From now on a write that waits for another program's lock fails with [`WriteError::Closed`] at once. A stopping
+    /// server must report it before its connections close.
     pub fn stop_waiting_for_locks(&self) {
         self.writer.stop_waiting_for_locks();
     }

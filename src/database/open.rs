@@ -1,4 +1,4 @@
-//! Opening a database file: whether it is one of this program's, the settings of a connection, and who may upgrade it.
+//! Opening a database file: checks that the file is this program's, configures connections, and upgrades the schema.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -13,22 +13,22 @@ use thiserror::Error;
 use super::ReadError;
 use super::schema::{self, SchemaError};
 
-/// The number at offset 68 of the file that marks it as this program's, "MmCa" in ASCII.
+/// The number at offset 68 of the file that marks it as this program's, `MmCa` in ASCII.
 /// See <https://sqlite.org/fileformat2.html#application_id>.
 pub const APPLICATION_ID: i32 = 0x4d6d_4361;
 
-/// How long a statement waits for another program's lock before SQLite answers that the file is busy. The writer retries until
-/// its deadline; between two tries it looks at its queue.
+/// How long a statement waits for another program's lock before SQLite reports that the file is busy. The writer
+/// retries until the deadline of each write.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How often opening retries while another program creates or upgrades the file, [`BUSY_TIMEOUT`] apart.
 const RETRIES: u32 = 50;
 
-/// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file has the lock for a
-/// moment.
+/// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file holds the
+/// lock briefly.
 const LOCK_RETRIES: u32 = 5;
 
-/// What a rollback journal of SQLite begins with (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
+/// The magic number of a SQLite rollback journal (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// Why a database file cannot be opened: one line that names the file.
@@ -48,7 +48,8 @@ pub enum OpenProblem {
     NotADatabase,
     /// Another program made it.
     #[error(
-        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left unchanged"
+        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left \
+         unchanged"
     )]
     Foreign,
     /// A newer version of this program, or a development version, made it.
@@ -60,7 +61,7 @@ pub enum OpenProblem {
     /// The file has to be upgraded, and a server of the earlier version has the lock.
     #[error("a server of an earlier version is running on this file; stop it, and start this version's server")]
     UpgradeNeeded,
-    /// There is nowhere to create it.
+    /// The folder does not exist, so the file cannot be created.
     #[error("its folder does not exist")]
     NoFolder,
     /// The file, or its folder, cannot be read or written.
@@ -83,8 +84,8 @@ impl OpenProblem {
         OpenError { path: path.to_owned(), problem: self }
     }
 
-    /// Whether another program's work on the file may be the reason, so that a retry helps.
-    fn may_pass(&self) -> bool {
+    /// Whether another program that is using the file may be the reason, so that a retry can help.
+    fn is_transient(&self) -> bool {
         matches!(self, Self::Sqlite(_) | Self::Migration(_) | Self::UpgradeNeeded)
     }
 }
@@ -108,7 +109,7 @@ fn sqlite_message(error: &rusqlite::Error) -> String {
     message.replace('\n', " ")
 }
 
-/// The first bytes of a file, at most `count`; none if there is no file.
+/// At most the first `count` bytes of a file. Empty if the file does not exist.
 fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match File::open(path) {
@@ -118,12 +119,12 @@ fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Refuses another program's file by its first hundred bytes, without changing it. It must not run while this process has the
-/// file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
+/// Refuses another program's file by its first hundred bytes, without changing it. It must not run while this process
+/// has the file open in SQLite: closing any descriptor of a file drops all POSIX locks that the process holds on it
 /// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 ///
-/// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power loss kept
-/// from being created. Then only SQLite can tell, and [`kind`] asks it.
+/// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power
+/// loss kept from being created. Then only SQLite can tell, and [`kind`] asks it.
 fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.exists()) {
@@ -160,11 +161,11 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is created
-/// if it does not exist.
+/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is
+/// created if it does not exist.
 ///
 /// # Errors
-/// SQLite's.
+/// If SQLite cannot open the file.
 pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -180,9 +181,9 @@ pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Sets what is set once in the life of a file, before its first table. `auto_vacuum` has to come first, and the application
-/// id before WAL, so that it is in the file itself, where [`refuse_foreign_file`] reads it. Both come in one transaction: a
-/// kill between them would leave a foreign file.
+/// Makes the settings of a new file that have to precede its first table. `auto_vacuum` has to come first, and the
+/// application id before WAL, so that it is in the file itself, where [`refuse_foreign_file`] reads it. Both come in
+/// one transaction: a kill between them would leave a foreign file.
 fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     // It must be deferred: `auto_vacuum` is too late once the first page is begun.
     let transaction = connection.unchecked_transaction()?;
@@ -192,8 +193,8 @@ fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
     use_wal(connection)
 }
 
-/// The file stores its journal mode, but a copy by `VACUUM INTO` or from a `.dump` loses it, and readers and the writer would
-/// then wait for each other. Where WAL is on, this changes nothing.
+/// The file stores its journal mode, but a copy by `VACUUM INTO` or from a `.dump` loses it, and readers and the writer
+/// would then wait for each other. Where WAL is on, this changes nothing.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     Ok(())
@@ -202,8 +203,8 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
 /// An open file.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all connections:
-    /// closing its descriptor would drop their POSIX locks.
+    /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all
+    /// connections: closing its descriptor would drop their POSIX locks.
     pub(super) lock: Option<ServerLock>,
 }
 
@@ -214,8 +215,8 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
         let lock =
             retry(LOCK_RETRIES, |problem| matches!(problem, OpenProblem::ServerRunning), || ServerLock::take(path))?;
         let mut connection = open_connection(path)?;
-        retry(RETRIES, OpenProblem::may_pass, || {
-            prepare(&connection)?;
+        retry(RETRIES, OpenProblem::is_transient, || {
+            prepare_file(&connection)?;
             schema::upgrade(&mut connection)?;
             Ok(use_wal(&connection)?)
         })?;
@@ -224,14 +225,14 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
     open().map_err(|problem: OpenProblem| problem.at(path))
 }
 
-/// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older file,
-/// unless a server is running, and creates a file that does not exist.
+/// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older
+/// file, unless a server is running, and creates a file that does not exist.
 pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
         let mut connection = open_connection(path)?;
-        let lock = retry(RETRIES, OpenProblem::may_pass, || {
-            prepare(&connection)?;
+        let lock = retry(RETRIES, OpenProblem::is_transient, || {
+            prepare_file(&connection)?;
             let lock = if schema::is_migrated(&mut connection)? {
                 None
             } else {
@@ -251,7 +252,8 @@ pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
     open().map_err(|problem: OpenProblem| problem.at(path))
 }
 
-fn prepare(connection: &Connection) -> Result<(), OpenProblem> {
+/// Prepares an empty file for its first table. Refuses a file of another program.
+fn prepare_file(connection: &Connection) -> Result<(), OpenProblem> {
     match kind(connection)? {
         Kind::Empty => Ok(prepare_new_file(connection)?),
         Kind::Ours => Ok(()),
@@ -261,13 +263,13 @@ fn prepare(connection: &Connection) -> Result<(), OpenProblem> {
 
 fn retry<T>(
     retries: u32,
-    may_pass: impl Fn(&OpenProblem) -> bool,
+    is_transient: impl Fn(&OpenProblem) -> bool,
     mut attempt: impl FnMut() -> Result<T, OpenProblem>,
 ) -> Result<T, OpenProblem> {
     let mut left = retries;
     loop {
         match attempt() {
-            Err(problem) if left > 0 && may_pass(&problem) => {
+            Err(problem) if left > 0 && is_transient(&problem) => {
                 left -= 1;
                 thread::sleep(BUSY_TIMEOUT);
             }
@@ -276,10 +278,10 @@ fn retry<T>(
     }
 }
 
-/// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its start.
-/// It is flock(2)'s, which SQLite does not use.
+/// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its
+/// start. It is flock(2)'s, which SQLite does not use.
 #[derive(Debug)]
-pub struct ServerLock {
+pub(super) struct ServerLock {
     file: File,
 }
 

@@ -22,22 +22,19 @@ impl Readers {
         Self { path: path.to_owned(), idle: ThreadLocal::new() }
     }
 
-    /// Runs `questions` in one read transaction. A read inside a read gets a connection of its own.
-    pub(super) fn read<T, E: From<ReadError>>(
-        &self,
-        questions: impl FnOnce(&Snapshot) -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// Runs `query` in one read transaction. A read inside a read opens another connection.
+    pub(super) fn read<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
         let idle = self.idle.get_or_default();
         let snapshot = match idle.take() {
             Some(snapshot) => snapshot,
             None => Box::new(Snapshot::open(&self.path)?),
         };
         snapshot.begin()?;
-        let answer = questions(&snapshot);
+        let result = query(&snapshot);
         // A connection whose transaction cannot be ended is dropped, which ends it.
         snapshot.end()?;
         idle.set(Some(snapshot));
-        answer
+        result
     }
 }
 
@@ -66,7 +63,7 @@ impl Snapshot {
     /// All rows of `statement`, each mapped by `map`.
     ///
     /// # Errors
-    /// What SQLite says, or `map`.
+    /// If SQLite or `map` fails.
     pub fn rows<T, const N: usize>(
         &self,
         statement: &'static Statement,
@@ -81,7 +78,7 @@ impl Snapshot {
     /// The first row of `statement`, mapped by `map`, if there is one.
     ///
     /// # Errors
-    /// What SQLite says, or `map`.
+    /// If SQLite or `map` fails.
     pub fn row<T, const N: usize>(
         &self,
         statement: &'static Statement,

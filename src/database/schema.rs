@@ -1,8 +1,8 @@
 //! The schema of a database file: tables by versioned migrations, triggers and views by the rules in `sql/rules/`.
 //!
-//! A released migration never changes. A rule has one current definition, and [`upgrade`] re-creates all rules where those in
-//! the file differ from the program's. SQLite runs the triggers of one event in the reverse order of their creation, so the
-//! order is a part of the comparison.
+//! A released migration never changes. A rule has one current definition, and [`upgrade`] re-creates all rules where
+//! those in the file differ from the program's. SQLite runs the triggers of one event in the reverse order of their
+//! creation, so the order is a part of the comparison.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ mod embedded {
     refinery::embed_migrations!("sql/migrations");
 }
 
-/// The number of this program's rules. A file with a larger one is refused. It grows with each release that changes a rule.
+/// The number of this program's rules. A file with a larger one is refused. It grows with each release that changes a
+/// rule.
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
@@ -77,7 +78,7 @@ struct Rule {
     sql: String,
 }
 
-/// Whether the tables are those of this program. Rules are not compared, and nothing is written.
+/// Whether all migrations are applied. Rules are not compared, and nothing is written.
 pub(super) fn is_migrated(connection: &mut Connection) -> Result<bool, SchemaError> {
     let transaction = connection.transaction()?;
     if !has_table(&transaction, "refinery_schema_history")? || !has_table(&transaction, "rules")? {
@@ -89,8 +90,8 @@ pub(super) fn is_migrated(connection: &mut Connection) -> Result<bool, SchemaErr
 
 /// Applies the migrations that the file lacks, and re-creates the rules where they differ, in one transaction.
 ///
-/// The log names each rule that differs. Triggers of an admin on tables, and views of an admin, stay. Triggers of an admin on
-/// our views go, because the views are dropped; the log names them.
+/// The log names each rule that differs. Triggers of an admin on tables, and views of an admin, stay. Triggers of an
+/// admin on our views go, because the views are dropped; the log names them.
 ///
 /// # Errors
 /// The file is of a newer version, or cannot be written. Then nothing has changed.
@@ -211,8 +212,8 @@ fn recorded_rules(connection: &Connection) -> rusqlite::Result<BTreeSet<String>>
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Lets refinery work inside a transaction of ours. Its own implementation for a connection commits, and the rules have to
-/// change together with the tables.
+/// Lets refinery work inside a transaction of ours. Its own implementation for a connection commits, and the rules have
+/// to change together with the tables.
 struct Within<'a>(&'a Transaction<'a>);
 
 impl MigrationTransaction for Within<'_> {

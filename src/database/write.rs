@@ -8,6 +8,11 @@ use crate::statements::Statement;
 /// A statement with its parameters.
 pub(super) type BoundStatement = (&'static Statement, Vec<Value>);
 
+/// A text parameter.
+pub fn text(value: impl Into<String>) -> Value {
+    Value::Text(value.into())
+}
+
 /// Statements that are carried out together or not at all, in one savepoint, with the clock pinned.
 #[derive(Debug, Default)]
 pub struct Write {
@@ -29,7 +34,7 @@ impl Write {
         self
     }
 
-    /// Sets the question to ask when a rule refuses, after this write is rolled back. Its rows come with
+    /// Adds a query that runs if a rule refuses the write, after the write is rolled back. Its rows come with
     /// [`WriteError::Refused`](super::WriteError::Refused).
     #[must_use]
     pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
@@ -53,7 +58,7 @@ impl WriteResult {
     /// the rows of the first come first.
     ///
     /// # Errors
-    /// When the columns are not those of `T`.
+    /// If the types of the columns do not match `T`.
     pub fn all<T: FromRow>(&self, statement: &'static Statement) -> Result<Vec<T>, ReadError> {
         let rows = self.rows.iter().filter(|(of, _)| std::ptr::eq(*of, statement));
         Ok(rows.map(|(_, row)| T::from_row(row)).collect::<FromSqlResult<_>>()?)
@@ -74,7 +79,7 @@ pub trait FromRow: Sized {
     /// Converts the columns of `row`. A column that is missing counts as NULL.
     ///
     /// # Errors
-    /// When a column has another type.
+    /// If the type of a column does not match.
     fn from_row(row: &[Value]) -> FromSqlResult<Self>;
 }
 

@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 
+use super::WriteError;
 use super::checkpoints::{Checkpoints, leak_after_failed_sync};
 use super::error::is_failed_sync;
+use super::execute::run_write;
 use super::fatal::{Failures, Fatal};
 use super::job::Job;
 use super::open::OpenProblem;
-use super::write::{BoundStatement, WriteResult};
-use super::{Rows, WriteError};
-use crate::statements::{self, Statement};
+use super::write::WriteResult;
+use crate::statements;
 
 /// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds
 /// the file's write lock, or the disk is slow.
@@ -38,7 +38,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 const FREE_PAGES_KEPT: i64 = 256;
 const FREE_PAGES_STEP: i64 = 2048;
 
-/// What can fail only because an fsync failed.
+/// A result whose only error is a failed fsync.
 type SyncResult<T> = Result<T, Arc<rusqlite::Error>>;
 
 /// The receiver of commit hints, if there is one.
@@ -101,7 +101,7 @@ impl Writer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // The thread catches its panics and reports them.
+            // It cannot fail: the thread catches its panics and reports them.
             let _ = thread.join();
         }
     }
@@ -117,13 +117,13 @@ struct WriterLoop {
     connection: Connection,
     checkpoints: Checkpoints,
     jobs: Receiver<Job>,
-    /// Taken from the queue but not begun.
+    /// Jobs taken from the queue that have not begun.
     waiting: VecDeque<Job>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
-    /// A commit failed and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
+    /// A commit failed, and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
     has_failed_commit: bool,
-    /// Why housekeeping failed the last time.
+    /// The error of the last housekeeping, if it failed.
     last_error: Option<String>,
 }
 
@@ -136,8 +136,10 @@ impl WriterLoop {
         }
     }
 
+    /// Writes batches, and housekeeps between them, until the queue is closed.
+    ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn work(&mut self) -> SyncResult<()> {
         let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
         loop {
@@ -168,7 +170,7 @@ impl WriterLoop {
         }
     }
 
-    /// A hint that is still waiting covers this commit, too.
+    /// Wakes the receiver of hints. A hint that is still in the channel covers this commit, too.
     fn send_commit_hint(&self) {
         if let Some(hint) = &*self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = hint.try_send(());
@@ -178,7 +180,7 @@ impl WriterLoop {
     /// Runs the waiting jobs in one transaction, commits, and reports the results.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn write_batch(&mut self) -> SyncResult<()> {
         if !self.begin_immediate()? {
             return Ok(());
@@ -190,35 +192,31 @@ impl WriterLoop {
             return Ok(());
         }
         let mut finished = Vec::with_capacity(claimed.len());
-        let outcome = self.run_batch(&mut claimed, &mut finished);
-        match outcome {
-            Ok(()) => {
-                self.has_failed_commit = false;
-                finished.into_iter().for_each(|(job, result): (Job, _)| job.finish(result));
-                self.send_commit_hint();
-                Ok(self.checkpoints.after_commit(&self.connection)?)
-            }
-            Err(error) => {
-                tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
-                let overwritten = match &error {
-                    WriteError::SyncFailed(error) => Err(Arc::clone(error)),
-                    _ => {
-                        self.roll_back();
-                        self.has_failed_commit = true;
-                        self.overwrite_failed_commit()
-                    }
-                };
-                // A full disk, for one, ends a transaction before all claimed jobs have run.
-                fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
-                overwritten
-            }
+        if let Err(error) = self.run_batch(&mut claimed, &mut finished) {
+            tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
+            let overwritten = if let WriteError::SyncFailed(error) = &error {
+                Err(Arc::clone(error))
+            } else {
+                self.roll_back();
+                self.has_failed_commit = true;
+                self.overwrite_failed_commit()
+            };
+            // A full disk, for example, ends a transaction before all claimed jobs have run.
+            fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
+            return overwritten;
         }
+        self.has_failed_commit = false;
+        for (job, result) in finished {
+            job.finish(result);
+        }
+        self.send_commit_hint();
+        Ok(self.checkpoints.after_commit(&self.connection)?)
     }
 
     /// Moves jobs from `claimed` to `finished` with their results, and commits.
     ///
     /// # Errors
-    /// Why nothing of the batch is done.
+    /// If the transaction is rolled back or cannot be committed.
     fn run_batch(
         &self,
         claimed: &mut VecDeque<Job>,
@@ -226,7 +224,7 @@ impl WriterLoop {
     ) -> Result<(), WriteError> {
         self.pin_clock()?;
         while let Some(job) = claimed.pop_front() {
-            let result = run_job(&self.connection, &job);
+            let result = run_write(&self.connection, &job.write);
             let is_rolled_back = self.connection.is_autocommit();
             let error = result.as_ref().err().cloned();
             finished.push((job, result));
@@ -236,7 +234,7 @@ impl WriterLoop {
                 _ => {}
             }
         }
-        execute(&self.connection, &statements::FREE_CLOCK, &[])?;
+        self.unpin_clock()?;
         self.connection.execute_batch("COMMIT")?;
         Ok(())
     }
@@ -245,7 +243,7 @@ impl WriterLoop {
     /// passes. Returns false if no write is left, or a transaction cannot begin.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn begin_immediate(&mut self) -> SyncResult<bool> {
         loop {
             let error = match self.connection.execute_batch("BEGIN IMMEDIATE") {
@@ -269,7 +267,7 @@ impl WriterLoop {
         }
     }
 
-    /// Fails the waiting jobs for which `fails` holds, unless their own side has done so.
+    /// Removes the waiting jobs for which `fails` holds, and fails those that have not already expired.
     fn fail_waiting(&mut self, fails: impl Fn(&Job) -> bool, error: &WriteError) {
         let (failing, rest): (VecDeque<Job>, _) = self.waiting.drain(..).partition(|job| fails(job));
         self.waiting = rest;
@@ -277,7 +275,13 @@ impl WriterLoop {
     }
 
     fn pin_clock(&self) -> rusqlite::Result<()> {
-        execute(&self.connection, &statements::PIN_CLOCK, &[Value::Real(machine_time())]).map(drop)
+        self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([machine_time()])?;
+        Ok(())
+    }
+
+    fn unpin_clock(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
+        Ok(())
     }
 
     fn roll_back(&self) {
@@ -293,21 +297,22 @@ impl WriterLoop {
     /// failed; the next commit overwrites them. Housekeeping retries while the disk accepts no commit.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn overwrite_failed_commit(&mut self) -> SyncResult<()> {
         match self.sweep() {
-            Err(error) if is_failed_sync(&error) => return Err(error.into()),
-            Err(error) => tracing::error!(%error, "the next transaction could not be committed either"),
-            Ok(()) => {}
+            Err(error) if !is_failed_sync(&error) => {
+                tracing::error!(%error, "the next transaction could not be committed either");
+                Ok(())
+            }
+            result => Ok(result?),
         }
-        Ok(())
     }
 
     /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it
     /// lasts.
     ///
     /// # Errors
-    /// That an fsync failed.
+    /// If an fsync fails.
     fn housekeep(&mut self) -> SyncResult<()> {
         let error = match self.sweep_and_vacuum() {
             Err(error) if is_failed_sync(&error) => return Err(error.into()),
@@ -322,7 +327,7 @@ impl WriterLoop {
 
     fn sweep_and_vacuum(&mut self) -> rusqlite::Result<()> {
         let is_due: bool =
-            self.connection.prepare_cached(statements::ANYTHING_DUE.sql())?.query_row([], |row| row.get(0))?;
+            self.connection.prepare_cached(statements::SWEEP_DUE.sql())?.query_row([], |row| row.get(0))?;
         if is_due || self.has_failed_commit {
             self.sweep()?;
         }
@@ -341,10 +346,8 @@ impl WriterLoop {
     /// Pins and frees the clock; a trigger then runs the sweeps that are due.
     fn sweep(&mut self) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let swept = self
-            .pin_clock()
-            .and_then(|()| execute(&self.connection, &statements::FREE_CLOCK, &[]))
-            .and_then(|_| self.connection.execute_batch("COMMIT"));
+        let swept =
+            self.pin_clock().and_then(|()| self.unpin_clock()).and_then(|()| self.connection.execute_batch("COMMIT"));
         if swept.is_err() {
             self.roll_back();
         }
@@ -356,66 +359,14 @@ impl WriterLoop {
 }
 
 fn fail_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
-    jobs.for_each(|job| job.finish(Err(error.clone())));
-}
-
-/// Runs the statements of `job` in a savepoint, which is rolled back if one of them fails.
-fn run_job(connection: &Connection, job: &Job) -> Result<WriteResult, WriteError> {
-    let mut error = match run_statements(connection, &job.write.statements) {
-        Ok(result) => return Ok(result),
-        Err(error) => WriteError::from(error),
-    };
-    if !connection.is_autocommit() {
-        if let Err(error) = connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write") {
-            // What is left of this write must not be committed with the others.
-            connection.execute_batch("ROLLBACK")?;
-            return Err(error.into());
-        }
-        if let (WriteError::Refused { rows, .. }, Some(question)) = (&mut error, &job.write.on_refusal) {
-            collect(connection, question, rows)?;
-        }
+    for job in jobs {
+        job.finish(Err(error.clone()));
     }
-    if let WriteError::Unexpected(error) = &error {
-        let names: Vec<_> = job.write.statements.iter().map(|(statement, _)| statement.name()).collect();
-        tracing::error!(?names, %error, "a write failed for a reason that is no rule");
-    }
-    Err(error)
-}
-
-fn run_statements(connection: &Connection, statements: &[BoundStatement]) -> rusqlite::Result<WriteResult> {
-    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-    let mut result = WriteResult::default();
-    for statement in statements {
-        collect(connection, statement, &mut result)?;
-    }
-    connection.prepare_cached("RELEASE one_write")?.execute([])?;
-    Ok(result)
-}
-
-/// Runs one statement to its end and adds its rows to `result`.
-fn collect(connection: &Connection, bound: &BoundStatement, result: &mut WriteResult) -> rusqlite::Result<()> {
-    let (statement, parameters) = bound;
-    execute(connection, statement, parameters)?.into_iter().for_each(|row| result.add(statement, row));
-    Ok(())
-}
-
-fn execute(connection: &Connection, statement: &Statement, parameters: &[Value]) -> rusqlite::Result<Rows> {
-    let mut prepared = connection.prepare_cached(statement.sql())?;
-    let columns = prepared.column_count();
-    let mut rows = prepared.query(params_from_iter(parameters))?;
-    let mut collected = Rows::new();
-    while let Some(row) = rows.next()? {
-        collected.push((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?);
-    }
-    Ok(collected)
 }
 
 /// The machine's time in seconds since the epoch, to the millisecond, as the view `now` gives it.
 #[expect(clippy::disallowed_methods, reason = "the one clock: each transaction pins it")]
 fn machine_time() -> f64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Milliseconds fit an f64 exactly for the next 285,000 years.
-    #[allow(clippy::cast_precision_loss)]
-    let milliseconds = since_epoch.as_millis() as f64;
-    milliseconds / 1000.0
+    since_epoch.as_millis() as f64 / 1000.0
 }

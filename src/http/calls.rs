@@ -6,13 +6,14 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
 use super::events::long_poll;
-use super::request::{Caller, text};
 use super::{
-    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, route, signals, status,
+    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_access, route,
+    signals, status,
 };
-use crate::database::{Snapshot, Value, Write, WriteResult};
+use crate::database::{Snapshot, Value, Write, WriteResult, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
 
@@ -20,22 +21,22 @@ pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     let call = |what| calls().and(warp::path::param::<String>()).and(warp::path(what));
     any_of![
-        route!(GET app, calls().and(warp::path("incoming")) => incoming()),
-        route!(GET app, call("signals") => signals::read_in_call(id)),
-        route!(GET app, call("state") => state(id)),
-        route!(POST app, call("signal") => signals::send_in_call(id)),
-        route!(GET app, call("media") => media::read_in_call(id)),
-        route!(POST app, call("media") => media::upload_to_call(id)),
+        route!(GET app, calls().and(warp::path("incoming")) => incoming().await),
+        route!(GET app, call("signals") => signals::read_in_call(id).await),
+        route!(GET app, call("state") => state(id).await),
+        route!(POST app, call("signal") => signals::send_in_call(id).await),
+        route!(GET app, call("media") => media::read_in_call(id).await),
+        route!(POST app, call("media") => media::upload_to_call(id).await),
         route!(GET app, calls().and(warp::path("active")) => active()),
-        route!(POST app, calls().and(warp::path("initiate")) => initiate()),
-        route!(POST app, call("accept") => accept(id)),
-        route!(POST app, call("reject") => reject(id)),
-        route!(POST app, call("end") => end(id)),
-        route!(POST app, call("leave") => leave(id)),
-        route!(POST app, call("invite") => invite(id)),
-        route!(POST app, call("screenshare") => share_screen(id)),
-        route!(POST app, call("remove") => remove(id)),
-        route!(POST app, call("gone") => gone(id)),
+        route!(POST app, calls().and(warp::path("initiate")) => initiate().await),
+        route!(POST app, call("accept") => accept(id).await),
+        route!(POST app, call("reject") => reject(id).await),
+        route!(POST app, call("end") => end(id).await),
+        route!(POST app, call("leave") => leave(id).await),
+        route!(POST app, call("invite") => invite(id).await),
+        route!(POST app, call("screenshare") => share_screen(id).await),
+        route!(POST app, call("remove") => remove(id).await),
+        route!(POST app, call("gone") => gone(id).await),
     ]
 }
 
@@ -52,11 +53,32 @@ impl ChannelBody {
     /// 400 if it is missing or empty.
     pub(super) async fn read(request: &mut Request) -> Result<String, Error> {
         let Self { channel } = request.json(JSON_MAX_BYTES).await?;
-        if channel.is_empty() {
-            return Err(Error::bad_request("bad_body", "Invalid request body: channel is empty."));
-        }
-        Ok(channel)
+        refuse_empty("channel", channel)
     }
+}
+
+/// The body `{"username": USERNAME}`.
+#[derive(Deserialize)]
+struct UsernameBody {
+    username: String,
+}
+
+impl UsernameBody {
+    /// The username in the body of a request.
+    ///
+    /// # Errors
+    /// 400 if it is missing or empty.
+    async fn read(request: &mut Request) -> Result<String, Error> {
+        let Self { username } = request.json(JSON_MAX_BYTES).await?;
+        refuse_empty("username", username)
+    }
+}
+
+fn refuse_empty(member: &str, value: String) -> Result<String, Error> {
+    if value.is_empty() {
+        return Err(Error::bad_request("bad_body", format!("Invalid request body: {member} is empty.")));
+    }
+    Ok(value)
 }
 
 async fn initiate(request: &mut Request) -> HandlerResult {
@@ -125,34 +147,16 @@ async fn leave(call_id: String, request: &mut Request) -> HandlerResult {
     run_action(request, call_id, &statements::LEAVE_CALL, "left").await
 }
 
-/// The body `{"username": USERNAME}`.
-#[derive(Deserialize)]
-struct UsernameBody {
-    username: String,
-}
-
-/// The username in the body of a request.
-///
-/// # Errors
-/// 400 if it is missing or empty.
-async fn username_in_body(request: &mut Request) -> Result<String, Error> {
-    let UsernameBody { username } = request.json(JSON_MAX_BYTES).await?;
-    if username.is_empty() {
-        return Err(Error::bad_request("bad_body", "Invalid request body: username is empty."));
-    }
-    Ok(username)
-}
-
 async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("removed"))
 }
 
 async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     // The report removed the participant if they were on the call before it and are not after it.
     let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
         .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
@@ -164,7 +168,7 @@ async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
 
 async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let username = username_in_body(request).await?;
+    let username = UsernameBody::read(request).await?;
     request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("invited"))
 }
@@ -199,24 +203,22 @@ async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Rep
 }
 
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
-    let row = snapshot.row(&statements::CALL_STATE_FOR, [&call_id, &caller], |row| {
+    let row = snapshot.row(&statements::CALL_STATE_AND_ACCESS, [&call_id, &caller], |row| {
         let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
-        Ok((state, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get(3)?))
+        Ok((state, row.get(1)?, row.get(2)?, row.get(3)?))
     })?;
     let (state, version, refusal, is_presence_due) = row.ok_or_else(|| Error::refused(app, "call_not_found"))?;
-    if let Some(code) = refusal {
-        return Err(Error::refused(app, &code));
-    }
+    require_access(app, refusal)?;
     if is_presence_due {
-        app.database.write_and_forget(Write::new(&statements::SEEN, [text(caller), text(call_id)]));
+        app.database.write_and_forget(Write::new(&statements::NOTE_PRESENCE, [text(caller), text(call_id)]));
     }
     Ok((version, state))
 }
 
-async fn active(request: &mut Request) -> HandlerResult<impl Reply> {
+fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
+        require(&request.app, snapshot, &statements::CHANNEL_REFUSAL, [&channel, name])?;
         Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
     })?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))

@@ -1,7 +1,7 @@
 //! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`.
 //!
-//! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md` works on a
-//! forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
+//! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md`
+//! works on a forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -76,11 +76,12 @@ fn render(source: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - minimost-calls</title>\n\
          <link rel=\"icon\" href=\"/web/icon.svg\" type=\"image/svg+xml\">\n\
          <link rel=\"stylesheet\" href=\"/web/docs.css\">\n</head>\n<body>\n\
-         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n\
+         </html>\n"
     )
 }
 
-/// The text of the heading that `events` begin with.
+/// The text of the heading at the start of `events`.
 fn heading_text(events: &[Event<'_>]) -> String {
     let inside = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
     let texts = inside.filter_map(|event| match event {
@@ -96,7 +97,7 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// Where a link of a page leads: `NAME.md` and `NAME.md#part` to the page of that name.
+/// The target of a link: `/docs/NAME` for `NAME.md`, with its fragment.
 fn link<'a>(target: &CowStr<'a>) -> CowStr<'a> {
     let (file, part) = target.split_at(target.find('#').unwrap_or(target.len()));
     match file.strip_suffix(".md") {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use warp::sse::Event;
 use warp::{Filter, Reply};
 
-use super::request::Caller;
+use super::authentication::Caller;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, route};
 use crate::database::Snapshot;
 use crate::push::{Message, Presence, Subscription, stream_start};
@@ -19,12 +19,12 @@ use crate::push::{Message, Presence, Subscription, stream_start};
 const WAIT_MAX: f64 = 60.0;
 
 pub(super) fn routes(app: &App) -> Routes {
-    any_of![route!(GET app, warp::path("events") => events())]
+    any_of![route!(GET app, warp::path("events") => events().await)]
 }
 
 async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
-    let id = request.header_named("last-event-id").filter(|id| !id.is_empty()).or(request.query("after"));
+    let id = request.header("last-event-id").filter(|id| !id.is_empty()).or(request.query("after"));
     let last_event_id = id.map(str::parse).transpose().map_err(|_| {
         Error::bad_request("bad_cursor", "Invalid Last-Event-ID or ?after=: the id of an event, a whole number.")
     })?;

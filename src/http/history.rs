@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
-use super::request::{Caller, text};
 use super::{App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, require, route, status};
-use crate::database::{Value, Write};
+use crate::database::{Value, Write, text};
 use crate::statements;
 
 /// The default and the maximum of `?limit=`, in calls.
@@ -20,10 +20,10 @@ const LIMIT_MAX: i64 = 200;
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     any_of![
-        route!(GET app, calls().and(warp::path("history")) => history()),
+        route!(GET app, calls().and(warp::path("history")) => history().await),
         route!(GET app, calls().and(warp::path("missed")) => missed()),
-        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen()),
-        route!(GET app, warp::path("me") => me()),
+        route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen().await),
+        route!(GET app, warp::path("me") => me().await),
     ]
 }
 
@@ -41,7 +41,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         if let Some(channel) = &channel {
-            require(&app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [channel, name])?;
+            require(&app, snapshot, &statements::CHANNEL_REFUSAL, [channel, name])?;
         }
         let (before_ts, before_id) = match before.as_deref() {
             None => (f64::INFINITY, ""),
@@ -54,7 +54,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
             },
         };
         let channel = match channel {
-            Some(channel) => snapshot.row(&statements::NAMED_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
+            Some(channel) => snapshot.row(&statements::CANONICAL_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
             None => None,
         };
         let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
@@ -75,7 +75,7 @@ fn since(request: &Request) -> Result<f64, Error> {
     }
 }
 
-async fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
+fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
     let since = since(request)?;
     let calls: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
         Ok(snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| row.get(0))?)
@@ -94,16 +94,16 @@ async fn missed_seen(request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     let SeenBody { up_to } = request.json(JSON_MAX_BYTES).await?;
     let up_to = up_to.map_or(Value::Null, Value::Real);
-    request.app.write(Write::new(&statements::MISSED_CALLS_SEEN, [text(caller), up_to])).await?;
+    request.app.write(Write::new(&statements::MARK_MISSED_CALLS_SEEN, [text(caller), up_to])).await?;
     Ok(status("seen"))
 }
 
 /// The first screen: the caller, channels, people and live calls.
 async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
     let read = request.read_on_pool(|snapshot, Caller { name, .. }| {
-        let channels = snapshot.rows(&statements::CHANNELS_OF, [name], |row| row.get::<_, String>(0))?;
+        let channels = snapshot.rows(&statements::USER_CHANNELS, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
-        let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [name], |row| row.get::<_, String>(0))?;
+        let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [name], |row| row.get::<_, String>(0))?;
         Ok((name.clone(), channels, people, calls))
     });
     let (caller, channels, people, calls) = read.await?;

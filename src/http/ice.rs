@@ -11,7 +11,7 @@ pub(super) fn routes(app: &App) -> Routes {
 
 /// The setting `ice_servers`. The database keeps it valid for an `RTCConfiguration` (WebRTC 1.0, section 4.2.1). It may
 /// hold TURN passwords, so it needs a session.
-async fn ice(request: &mut Request) -> HandlerResult<impl Reply> {
+fn ice(request: &mut Request) -> HandlerResult<impl Reply> {
     let servers: Option<String> =
         request.read(|snapshot, _| Ok(snapshot.row(&statements::ICE_SERVERS, [], |row| row.get(0))?))?;
     let servers = servers.ok_or_else(|| Error::internal("there is no setting ice_servers"))?;

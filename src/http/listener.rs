@@ -1,5 +1,5 @@
-//! The accept loop. warp's own has no header timeout, so that a client which never finishes its headers holds a
-//! connection for ever, and a short backlog.
+//! The accept loop. warp's own has a short backlog and no header timeout: a client that never finishes its headers
+//! would keep its connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,7 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use warp::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use warp::{Filter, Reply};
 
@@ -87,29 +87,10 @@ where
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        let permit = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             () = &mut stop => break,
-            permit = Arc::clone(&permits).acquire_owned() => match permit {
-                Ok(permit) => permit,
-                Err(_) => break,
-            },
+            accepted = accept(&listener, &permits) => accepted,
         };
-        let (stream, peer) = tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Without a pause, too many open files would make this a busy loop.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        if let Err(error) = configure_socket(&stream) {
-            tracing::debug!(%error, "a connection closed before its first request");
-            continue;
-        }
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
@@ -125,32 +106,51 @@ where
             }
         });
         let watcher = graceful.watcher();
+        let acceptor = acceptor.clone();
+        let mut stopped = stopped.clone();
         // Each connection has its own task, TLS handshake included, so that a slow one blocks no other.
-        if let Some(acceptor) = acceptor.clone() {
-            let mut stopped = stopped.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    // A stopping server does not wait for handshakes.
-                    _ = stopped.changed() => {}
-                    handshake = https::tls_accept(stream, &acceptor) => match handshake {
-                        Some(https::Handshake::Tls(stream)) => serve_connection(*stream, service, watcher).await,
-                        Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher).await,
-                        None => {}
-                    },
-                }
-                drop(permit);
-            });
-        } else {
-            tokio::spawn(async move {
-                serve_connection(stream, service, watcher).await;
-                drop(permit);
-            });
-        }
+        tokio::spawn(async move {
+            let _permit = permit;
+            let Some(acceptor) = acceptor else {
+                return serve_connection(stream, service, watcher).await;
+            };
+            tokio::select! {
+                // A stopping server does not wait for handshakes.
+                _ = stopped.changed() => {}
+                handshake = https::tls_accept(stream, &acceptor) => match handshake {
+                    Some(https::Handshake::Tls(stream)) => serve_connection(*stream, service, watcher).await,
+                    Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher).await,
+                    None => {}
+                },
+            }
+        });
     }
     drop(stopping);
     drop(listener);
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish before the shutdown timeout");
+    }
+}
+
+/// Accepts a connection as soon as there is a permit for it. The semaphore is never closed, so the permit is always
+/// there.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    loop {
+        let permit = Arc::clone(permits).acquire_owned().await.ok();
+        match listener.accept().await {
+            Ok((stream, peer)) => match configure_socket(&stream) {
+                Ok(()) => return (stream, peer, permit),
+                Err(error) => tracing::debug!(%error, "a connection closed before its first request"),
+            },
+            Err(error) => {
+                // Without a pause, too many open files would make this a busy loop.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 

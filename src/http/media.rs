@@ -8,9 +8,9 @@ use serde_json::json;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::request::{Caller, text};
+use super::authentication::Caller;
 use super::{Error, HandlerResult, Request, json_text, require};
-use crate::database::{Snapshot, Value, Write};
+use crate::database::{Snapshot, Value, Write, text};
 use crate::statements::{self, Statement};
 
 /// The `seq` of an init segment, which is not one of the numbered chunks.
@@ -38,8 +38,8 @@ impl Upload {
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
             Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
-        let is_init = request.query("init").or_else(|| request.header_named("x-init")) == Some("1");
-        let mime = request.query("mime").or_else(|| request.header_named("x-mime"));
+        let is_init = request.query("init").or_else(|| request.header("x-init")) == Some("1");
+        let mime = request.query("mime").or_else(|| request.header("x-mime"));
         let init_mime = match mime.filter(|mime| !mime.is_empty()) {
             Some(mime) if is_init => Some(mime.to_owned()),
             None if is_init => {
@@ -82,8 +82,8 @@ pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> 
     let (caller, upload) = Upload::read(request).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
     let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
-        .then(&statements::NEWEST_SHARE_CHUNK, [text(share_id)]);
-    let seq = request.app.write(write).await?.one::<(Option<i64>,)>(&statements::NEWEST_SHARE_CHUNK)?;
+        .then(&statements::NEWEST_SHARE_CHUNK_ID, [text(share_id)]);
+    let seq = request.app.write(write).await?.one::<(Option<i64>,)>(&statements::NEWEST_SHARE_CHUNK_ID)?;
     Ok(stored(seq.and_then(|(seq,)| seq).filter(|_| !is_init).unwrap_or(INIT_SEQ)))
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> Hand
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         let (sender, after) = (sender?, after?);
-        require(&app, snapshot, &statements::WHY_NOT_TAKE_PART, [&call_id, name])?;
+        require(&app, snapshot, &statements::CALL_SIGNALS_REFUSAL, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
         Ok(MediaJson::read(snapshot, init, chunks)?.end())
@@ -161,11 +161,11 @@ pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> Ha
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         let after = after?;
-        require(&app, snapshot, &statements::WHY_NOT_WATCH_SHARE, [&share_id, name])?;
+        require(&app, snapshot, &statements::SHARE_REFUSAL, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
         let mut json = MediaJson::read(snapshot, init, chunks)?;
-        let active: Option<bool> = snapshot.row(&statements::SHARE_IS_ACTIVE, [&share_id], |row| row.get(0))?;
+        let active: Option<bool> = snapshot.row(&statements::IS_SHARE_ACTIVE, [&share_id], |row| row.get(0))?;
         json.text(if active == Some(true) { ",\"active\":true" } else { ",\"active\":false" });
         Ok(json.end())
     });

@@ -1,5 +1,6 @@
 //! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
+mod authentication;
 mod body;
 mod calls;
 mod docs;
@@ -97,19 +98,20 @@ use any_of;
 /// The routes of a resource.
 type Routes = BoxedFilter<(warp::reply::Response,)>;
 
-/// `route!(METHOD app, path => handler(id))`: a filter for a method and a path, and the handler that it calls with the
-/// parameters of the path and the request. Afterwards it drains the body, so that an early refusal reaches a client
-/// that is still sending.
+/// `route!(METHOD app, path => handler(id).await)`: a filter for a method and a path, and the handler that it calls
+/// with the parameters of the path and the request. A handler that waits for nothing needs no `.await`. Afterwards the
+/// filter drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };
-    (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*)) => {
+    (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*) $(.$await:tt)?) => {
         $path
             .and(warp::path::end())
             .and($method)
             .and($crate::http::request::request($app))
             .then(|$($parameter: String,)* mut request: $crate::http::request::Request| async move {
-                let response = warp::Reply::into_response($($handler)::+($($parameter,)* &mut request).await);
+                let result = $($handler)::+($($parameter,)* &mut request)$(.$await)?;
+                let response = warp::Reply::into_response(result);
                 request.drain().await;
                 response
             })
@@ -118,15 +120,20 @@ macro_rules! route {
 }
 use route;
 
-/// Refuses with the code that a `WHY_NOT_…` statement selects. NULL or no row means that access is granted.
+/// Refuses the caller if `statement` selects a refusal code in its first column.
 fn require<const N: usize>(
     app: &App,
     snapshot: &Snapshot,
-    why_not: &'static Statement,
+    statement: &'static Statement,
     parameters: [&dyn ToSql; N],
 ) -> Result<(), Error> {
-    let code: Option<Option<String>> = snapshot.row(why_not, parameters, |row| row.get(0))?;
-    code.flatten().map_or(Ok(()), |code| Err(Error::refused(app, &code)))
+    let refusal: Option<Option<String>> = snapshot.row(statement, parameters, |row| row.get(0))?;
+    require_access(app, refusal.flatten())
+}
+
+/// Refuses the caller if there is a refusal code.
+fn require_access(app: &App, refusal: Option<String>) -> Result<(), Error> {
+    refusal.map_or(Ok(()), |code| Err(Error::refused(app, &code)))
 }
 
 /// The status of a server that is stopping, or whose database cannot be used now.

@@ -29,13 +29,13 @@ struct Files;
 /// A file of the client.
 pub(super) struct Page {
     content_type: &'static str,
-    plain: Body,
+    plain: Encoded,
     /// `None` if it is not smaller.
-    gzip: Option<Body>,
+    gzip: Option<Encoded>,
 }
 
-/// A file in one encoding. Each encoding has an entity tag of its own (RFC 9110, section 8.8.3).
-struct Body {
+/// A file in one encoding. Each encoding has a different entity tag (RFC 9110, section 8.8.3).
+struct Encoded {
     bytes: Bytes,
     etag: ETag,
 }
@@ -59,16 +59,17 @@ impl Page {
         Self::new(content_type(path), plain, &file.metadata.sha256_hash())
     }
 
-    /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never happens.
+    /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never
+    /// happens.
     pub(super) fn new(content_type: &'static str, plain: Bytes, hash: &[u8; 32]) -> Option<Self> {
         let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let gzip = gzip(&plain).filter(|bytes| bytes.len() < plain.len());
         let gzip = match gzip {
-            Some(bytes) => Some(Body { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
+            Some(bytes) => Some(Encoded { bytes, etag: format!("\"{hash}-gzip\"").parse().ok()? }),
             None => None,
         };
         let etag = format!("\"{hash}\"").parse().ok()?;
-        Some(Self { content_type, plain: Body { bytes: plain, etag }, gzip })
+        Some(Self { content_type, plain: Encoded { bytes: plain, etag }, gzip })
     }
 }
 

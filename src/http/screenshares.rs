@@ -4,10 +4,10 @@ use serde_json::json;
 use uuid::Uuid;
 use warp::{Filter, Reply};
 
+use super::authentication::Caller;
 use super::calls::ChannelBody;
-use super::request::{Caller, text};
 use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals, status};
-use crate::database::Write;
+use crate::database::{Write, text};
 use crate::statements;
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -15,12 +15,12 @@ pub(super) fn routes(app: &App) -> Routes {
     let share = |what| shares().and(warp::path::param::<String>()).and(warp::path(what));
     any_of![
         route!(GET app, shares().and(warp::path("active")) => active()),
-        route!(GET app, share("signals") => signals::read_in_share(id)),
-        route!(POST app, share("signal") => signals::send_in_share(id)),
-        route!(GET app, share("media") => media::read_in_share(id)),
-        route!(POST app, share("media") => media::upload_to_share(id)),
-        route!(POST app, shares().and(warp::path("start")) => start()),
-        route!(POST app, share("stop") => stop(id)),
+        route!(GET app, share("signals") => signals::read_in_share(id).await),
+        route!(POST app, share("signal") => signals::send_in_share(id).await),
+        route!(GET app, share("media") => media::read_in_share(id).await),
+        route!(POST app, share("media") => media::upload_to_share(id).await),
+        route!(POST app, shares().and(warp::path("start")) => start().await),
+        route!(POST app, share("stop") => stop(id).await),
     ]
 }
 
@@ -41,11 +41,11 @@ async fn stop(share_id: String, request: &mut Request) -> HandlerResult {
     Ok(status("stopped"))
 }
 
-async fn active(request: &mut Request) -> HandlerResult<impl Reply> {
+fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let shares: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        require(&request.app, snapshot, &statements::WHY_NOT_READ_CHANNEL, [&channel, name])?;
-        Ok(snapshot.rows(&statements::ACTIVE_SCREENSHARES, [&channel], |row| row.get(0))?)
+        require(&request.app, snapshot, &statements::CHANNEL_REFUSAL, [&channel, name])?;
+        Ok(snapshot.rows(&statements::CHANNEL_ACTIVE_SHARES, [&channel], |row| row.get(0))?)
     })?;
     Ok(json_list(&shares))
 }

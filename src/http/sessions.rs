@@ -9,17 +9,16 @@ use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
 use super::body::JSON_MAX_BYTES;
-use super::request::text;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
-use crate::database::{Value, Write};
+use crate::database::{Value, Write, text};
 use crate::passwords;
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
 
 pub(super) fn routes(app: &App) -> Routes {
     any_of![
-        route!(POST app, warp::path("login") => login()),
-        route!(POST app, warp::path("logout") => logout()),
+        route!(POST app, warp::path("login") => login().await),
+        route!(POST app, warp::path("logout") => logout().await),
         route!(GET app, warp::path("healthz") => health()),
         route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
@@ -42,7 +41,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
     let address = request.client_address();
 
-    let attempt = Write::new(&statements::NOTE_LOGIN_ATTEMPT, [text(&username), text(&address)])
+    let attempt = Write::new(&statements::ADD_LOGIN_ATTEMPT, [text(&username), text(&address)])
         .on_refusal(&statements::LOGIN_RETRY_AFTER, [text(&username), text(&address)]);
     let noted = request.app.write(attempt).await.map_err(|error| match error.code() {
         // An invalid username is reported like an unknown one.
@@ -55,7 +54,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         _ => error,
     })?;
     let (attempt,): (i64,) =
-        noted.one(&statements::NOTE_LOGIN_ATTEMPT)?.ok_or_else(|| Error::internal("a login attempt has no id"))?;
+        noted.one(&statements::ADD_LOGIN_ATTEMPT)?.ok_or_else(|| Error::internal("a login attempt has no id"))?;
 
     let hash: Option<String> = request
         .app
@@ -72,7 +71,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         &statements::ADD_SESSION_AFTER_LOGIN,
         [text(&token_hash), text(&username), text(hash.unwrap_or_default())],
     )
-    .then(&statements::FORGET_LOGIN_ATTEMPT, [Value::Integer(attempt)])
+    .then(&statements::DELETE_LOGIN_ATTEMPT, [Value::Integer(attempt)])
     .then(&statements::FIND_SESSION, [text(&token_hash)]);
     let written = request.app.write(session).await?;
     // The password or the user may have changed while the password was verified. Then there is no session.
@@ -107,13 +106,13 @@ async fn logout(request: &mut Request) -> HandlerResult<impl Reply> {
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
 }
 
-async fn health(request: &mut Request) -> HandlerResult {
+fn health(request: &mut Request) -> HandlerResult {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
     Ok(status("ok"))
 }
 
 /// The certificate of the server's own CA, for people to trust. It is public. `/authority.crt` is its older path.
-async fn ca_certificate(request: &mut Request) -> HandlerResult<impl Reply> {
+fn ca_certificate(request: &mut Request) -> HandlerResult<impl Reply> {
     let pem = request.app.ca.as_deref().ok_or_else(Error::not_found)?.to_owned();
     let reply = warp::reply::with_header(pem, "content-type", "application/x-x509-ca-cert");
     Ok(warp::reply::with_header(reply, "content-disposition", "attachment; filename=\"minimost-calls.crt\""))

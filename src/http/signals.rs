@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
+use super::authentication::Caller;
 use super::body::SIGNAL_BODY_MAX_BYTES;
 use super::events::long_poll;
-use super::request::{Caller, text};
-use super::{App, Error, HandlerResult, Request, json_list, require, status};
-use crate::database::{Snapshot, Write};
+use super::{App, Error, HandlerResult, Request, json_list, require, require_access, status};
+use crate::database::{Snapshot, Write, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
 
@@ -40,22 +40,23 @@ pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> Ha
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 
-async fn read(request: &mut Request, id: String, why_not: &'static Statement) -> HandlerResult<Response> {
+/// Answers a poll for the signals after `?after=`. `poll` selects the caller's refusal and whether there is a signal.
+async fn read(request: &mut Request, id: String, poll: &'static Statement) -> HandlerResult<Response> {
     let after = request.after(0)?;
-    let app = Arc::clone(&request.app);
-    let find = |app: &App, snapshot: &Snapshot, caller: &Caller| {
-        require(app, snapshot, why_not, [&id, &caller.name])?;
-        let has_signals =
-            snapshot.row(&statements::HAS_SIGNALS_AFTER, [&id, &caller.name, &after], |row| row.get(0))?;
-        Ok((has_signals == Some(true)).then(|| caller.name.clone()))
+    let has_signals = |app: &App, snapshot: &Snapshot, caller: &Caller| {
+        let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (refusal, has_signals): (_, bool) = row.unwrap_or_default();
+        require_access(app, refusal)?;
+        Ok(has_signals.then(|| caller.name.clone()))
     };
-    let Some(name) = long_poll(request, Presence::Unproven, find, Option::is_some).await? else {
+    let Some(name) = long_poll(request, Presence::Unproven, has_signals, Option::is_some).await? else {
         return Ok(json_list(&[]));
     };
     // A list can be large, so it is read on the pool. Most polls find nothing and return above.
+    let app = Arc::clone(&request.app);
     let database = app.database.clone();
     let read = database.read_on_pool(move |snapshot| {
-        require(&app, snapshot, why_not, [&id, &name])?;
+        require(&app, snapshot, poll, [&id, &name, &after])?;
         let signals: Vec<String> = snapshot.rows(&statements::SIGNALS_AFTER, [&id, &name, &after], |row| row.get(0))?;
         Ok::<_, Error>(json_list(&signals))
     });
@@ -63,9 +64,9 @@ async fn read(request: &mut Request, id: String, why_not: &'static Statement) ->
 }
 
 pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> HandlerResult<Response> {
-    read(request, call_id, &statements::WHY_NOT_TAKE_PART).await
+    read(request, call_id, &statements::POLL_CALL_SIGNALS).await
 }
 
 pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> HandlerResult<Response> {
-    read(request, share_id, &statements::WHY_NOT_WATCH_SHARE).await
+    read(request, share_id, &statements::POLL_SHARE_SIGNALS).await
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
-use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write};
+use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write, text};
 use crate::statements;
 
 /// Commits of other programs are noticed within this time. Our own writer sends a hint.
@@ -131,7 +131,7 @@ impl Hub {
         Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
     }
 
-    /// Ends all subscriptions, those of the future included.
+    /// Ends all subscriptions. Later ones end at once.
     pub fn close(&self) {
         let mut subscribers = self.subscribers();
         subscribers.closed = true;
@@ -143,7 +143,7 @@ impl Hub {
         self.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // The thread catches its panics and reports them.
+            // It cannot fail: the thread catches its panics and reports them.
             let _ = thread.join();
         }
     }
@@ -286,14 +286,14 @@ impl HubLoop {
     /// Notes the participants whose subscriptions prove their presence. Without a call, this writes nothing.
     fn note_presence(&self) -> Result<(), ReadError> {
         let participants: Vec<String> =
-            self.database.read(|snapshot| snapshot.rows(&statements::UNNOTED_PARTICIPANTS, [], |row| row.get(0)))?;
+            self.database.read(|snapshot| snapshot.rows(&statements::PRESENCE_DUE, [], |row| row.get(0)))?;
         let subscribers = self.hub.subscribers();
         let present = participants.into_iter().filter(|username| {
             let own = subscribers.by_username.get(username);
             own.is_some_and(|own| own.iter().any(|subscriber| subscriber.presence == Presence::Proven))
         });
         let write = present.fold(Write::default(), |write, username| {
-            write.then(&statements::SEEN, [Value::Text(username), Value::Null])
+            write.then(&statements::NOTE_PRESENCE, [text(username), Value::Null])
         });
         drop(subscribers);
         self.database.write_and_forget(write);

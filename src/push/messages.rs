@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Row;
+use rusqlite::types::FromSqlError;
+use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
 use crate::database::{ReadError, Snapshot};
@@ -48,7 +50,7 @@ impl Event {
 
 /// The id of the newest event that the log ever had, 0 if it never had one.
 pub(super) fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
-    Ok(snapshot.row(&statements::NEWEST_EVENT, [], |row| row.get(0))?.unwrap_or(0))
+    Ok(snapshot.row(&statements::NEWEST_EVENT_ID, [], |row| row.get(0))?.unwrap_or(0))
 }
 
 /// Renders events as messages, from one snapshot. It renders the state of each call once, however many events and
@@ -59,7 +61,7 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    /// The message of an event. `None` if a later event has overtaken it, such as a signal that was deleted.
+    /// The message of an event. `None` if what it is about is gone, such as a deleted signal.
     ///
     /// An event that cannot be rendered is logged and skipped, so that it does not block those after it.
     ///
@@ -110,8 +112,12 @@ fn signal(snapshot: &Snapshot, detail: Option<&str>, to_user: &str) -> Result<Op
         .and_then(|detail| detail.get("signal_id").and_then(Json::as_i64));
     let signal: Option<(String, String)> =
         snapshot.row(&statements::SIGNAL, [&id, &to_user], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some((call_id, signal)) = signal else { return Ok(None) };
     // The ids of calls and shares need no escaping. The payload stays as its sender wrote it.
-    Ok(signal.map(|(call_id, signal)| format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..])))
+    let data = format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..]);
+    // An admin can have stored a payload that is not JSON.
+    serde_json::from_str::<IgnoredAny>(&data).map_err(|error| FromSqlError::Other(error.into()))?;
+    Ok(Some(data))
 }
 
 /// The beginning of an event stream.
@@ -131,11 +137,11 @@ pub struct StreamStart {
 /// If the file cannot be read.
 pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<StreamStart, ReadError> {
     let newest = newest_event(snapshot)?;
-    let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT, [], |row| row.get(0))?.flatten();
+    let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT_ID, [], |row| row.get(0))?.flatten();
     let is_resumable = |id: &i64| *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
     if let Some(id) = last_event_id.filter(is_resumable) {
         let limit = i64::try_from(RESUME_MAX + 1).unwrap_or(i64::MAX);
-        let events = snapshot.rows(&statements::EVENTS_FOR, [&username, &id, &limit], Event::from_row)?;
+        let events = snapshot.rows(&statements::USER_EVENTS, [&username, &id, &limit], Event::from_row)?;
         if events.len() <= RESUME_MAX {
             let mut renderer = Renderer::default();
             let rendered = events.iter().map(|event| renderer.render(snapshot, event));
@@ -147,21 +153,15 @@ pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i
     Ok(StreamStart { messages: vec![Message { id: newest, name: "snapshot", data }], newest })
 }
 
-/// What a client needs to show the present: ringing calls, live calls and shares.
+/// What a client needs to show the current state: ringing calls, live calls and shares.
 fn snapshot_data(snapshot: &Snapshot, username: &str, lost: bool) -> Result<String, ReadError> {
-    let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], |row| {
-        let (call_id, channel, initiator): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let started_ts: f64 = row.get(3)?;
-        Ok(serde_json::json!({
-            "call_id": call_id, "channel": channel, "initiator": initiator, "started_ts": started_ts,
-        }))
-    })?;
     let text = |row: &Row<'_>| row.get::<_, String>(0);
-    let calls = snapshot.rows(&statements::LIVE_CALLS_OF, [&username], text)?;
-    let shares = snapshot.rows(&statements::ACTIVE_SCREENSHARES_OF, [&username], text)?;
+    let incoming = snapshot.rows(&statements::INCOMING_CALLS, [&username], text)?;
+    let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [&username], text)?;
+    let shares = snapshot.rows(&statements::USER_ACTIVE_SHARES, [&username], text)?;
     Ok(format!(
-        "{{\"incoming\":{},\"calls\":[{}],\"shares\":[{}],\"lost\":{lost}}}",
-        Json::Array(incoming),
+        "{{\"incoming\":[{}],\"calls\":[{}],\"shares\":[{}],\"lost\":{lost}}}",
+        incoming.join(","),
         calls.join(","),
         shares.join(",")
     ))

@@ -36,7 +36,7 @@ const CLOCK_SKEW: Duration = Duration::days(1);
 /// A CA, and the server certificate that it signed for this machine.
 ///
 /// Each is one file beside the database, `presence.db-authority.pem` and `presence.db-tls.pem`. A file holds the
-/// certificate and its key, so that neither exists without the other. Only the owner can read it.
+/// certificate and its key, so that neither exists without the other. Only the owner of the file can read it.
 pub struct CertificateAuthority {
     path: PathBuf,
     certificate_path: PathBuf,
@@ -44,7 +44,7 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// The CA beside this database. Makes one if there is none, or if it expires within 30 days.
+    /// The CA beside this database. Makes one if it is missing or expires within 30 days.
     ///
     /// # Errors
     /// If its file can be neither read nor written, or holds no CA.
@@ -63,7 +63,7 @@ impl CertificateAuthority {
         Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der })
     }
 
-    /// The CA's certificate in PEM, without its key: what people trust.
+    /// The CA's certificate in PEM, without its key, for devices to trust.
     #[must_use]
     pub fn pem(&self) -> String {
         let pem = Pem::new("CERTIFICATE", self.der.to_vec());
@@ -150,7 +150,7 @@ fn parse<'a>(path: &Path, der: &'a [u8]) -> Result<X509Certificate<'a>, TlsError
 
 fn expires_soon(path: &Path, pem: &str) -> Result<bool, TlsError> {
     let der = first_certificate(path, pem)?;
-    let soon = OffsetDateTime::now_utc() + Duration::days(RENEW_DAYS);
+    let soon = machine_time() + Duration::days(RENEW_DAYS);
     Ok(parse(path, &der)?.validity().not_after.timestamp() < soon.unix_timestamp())
 }
 
@@ -166,7 +166,7 @@ fn issuer(path: &Path, pem: &str) -> Result<Issuer<'static, KeyPair>, TlsError> 
 fn new_ca() -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
-    // The hash tells a machine's old CA from its successor.
+    // The hash distinguishes a machine's old CA from its new one.
     let key_hash = format!("{:x}", Sha256::digest(key.public_key_raw()));
     params.distinguished_name = common_name(format!("minimost-calls on {} {}", host_name(), &key_hash[..8]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -193,8 +193,14 @@ fn common_name(name: String) -> DistinguishedName {
     distinguished_name
 }
 
+/// The machine's time, by which others check a certificate.
+#[expect(clippy::disallowed_methods, reason = "certificates are no rows of the database")]
+fn machine_time() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}
+
 fn set_validity(params: &mut CertificateParams, days: i64) {
-    let now = OffsetDateTime::now_utc();
+    let now = machine_time();
     params.not_before = now - CLOCK_SKEW;
     params.not_after = now - CLOCK_SKEW + Duration::days(days);
 }

@@ -102,8 +102,8 @@ impl Tls {
         }
     }
 
-    /// Reloads the certificate for ever: within a second of a change of a given file, and within a minute of a change
-    /// of the machine's names or addresses. An unusable certificate is logged, and the previous one stays.
+    /// Reloads the certificate within a second of a change of a given file, and within a minute of a change of the
+    /// machine's names or addresses. It never returns. An unusable certificate is logged, and the previous one stays.
     pub async fn reload_on_change(self: Arc<Self>) {
         let mut loaded_stamp = self.source.stamp();
         let mut machine_polled = Instant::now();

@@ -73,14 +73,14 @@ fn reads(criterion: &mut Criterion) {
     };
     measure(&statements::FIND_SESSION, params![TOKEN_HASH]);
     measure(&statements::INCOMING_CALLS, params!["b000"]);
-    measure(&statements::WHY_NOT_TAKE_PART, params!["call0", "b000"]);
+    measure(&statements::CALL_SIGNALS_REFUSAL, params!["call0", "b000"]);
     measure(&statements::SIGNALS_AFTER, params!["call0", "b000", i64::MAX]);
-    measure(&statements::CALL_STATE_FOR, params!["call0", "b000"]);
+    measure(&statements::CALL_STATE_AND_ACCESS, params!["call0", "b000"]);
     measure(&statements::CALL_STATE, params!["call0"]);
     measure(&statements::ACTIVE_CALL, params!["dm:a000:b000:c000", "a000"]);
     measure(&statements::HISTORY, params!["a150", None::<&str>, f64::INFINITY, "", 50]);
     measure(&statements::MISSED_CALLS, params!["a150", 0.0]);
-    measure(&statements::ANYTHING_DUE, params![]);
+    measure(&statements::SWEEP_DUE, params![]);
 }
 
 fn writes(criterion: &mut Criterion) {
@@ -102,8 +102,8 @@ fn writes(criterion: &mut Criterion) {
     };
     measure("nothing", &[]);
     measure(
-        "PIN_CLOCK and FREE_CLOCK",
-        &[(&statements::PIN_CLOCK, params![1e9]), (&statements::FREE_CLOCK, params![])],
+        "PIN_CLOCK and UNPIN_CLOCK",
+        &[(&statements::PIN_CLOCK, params![1e9]), (&statements::UNPIN_CLOCK, params![])],
     );
     measure(
         "SEND_CALL_SIGNAL",
@@ -118,7 +118,7 @@ fn writes(criterion: &mut Criterion) {
         "INITIATE_CALL, ACCEPT_CALL, END_CALL",
         &[initiate, accept, (&statements::END_CALL, params!["new", "a150"])],
     );
-    measure("SEEN", &[(&statements::SEEN, params!["a000", "call0"])]);
+    measure("NOTE_PRESENCE", &[(&statements::NOTE_PRESENCE, params!["a000", "call0"])]);
 }
 
 criterion_group! {

@@ -26,7 +26,7 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![t("alice")]),
         (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![t("bob")]),
         (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), t("carol")]),
-        (1002.0, &s::NOTE_LOGIN_ATTEMPT, vec![t("bob"), t("127.0.0.1")]),
+        (1002.0, &s::ADD_LOGIN_ATTEMPT, vec![t("bob"), t("127.0.0.1")]),
         (1003.0, &s::INITIATE_CALL, vec![t("c1"), t("dm:carol:bob:alice"), t("bob")]),
         (1004.0, &s::INITIATE_CALL, vec![t("c2"), t("dm:alice:bob:carol"), t("alice")]),
         (1005.0, &s::REJECT_CALL, vec![t("c1"), t("alice")]),
@@ -77,7 +77,7 @@ fn apply() -> (String, Vec<String>) {
             connection.execute_batch("ROLLBACK TO one_write").unwrap();
         }
         connection.execute_batch("RELEASE one_write").unwrap();
-        connection.execute(s::FREE_CLOCK.sql(), []).unwrap();
+        connection.execute(s::UNPIN_CLOCK.sql(), []).unwrap();
         connection.execute_batch("COMMIT").unwrap();
     }
     let violations: i64 =

@@ -135,7 +135,7 @@ impl SqlQueries<'_> {
     }
 
     pub fn state(&self, actor: &str, call: &str) -> Outcome {
-        let mut prepared = self.0.prepare_cached(statements::CALL_STATE_FOR.sql()).unwrap();
+        let mut prepared = self.0.prepare_cached(statements::CALL_STATE_AND_ACCESS.sql()).unwrap();
         let found: Option<(String, Option<String>)> =
             prepared.query_row([call, actor], |row| Ok((row.get(0)?, row.get(2)?))).optional().unwrap();
         match found {
@@ -146,7 +146,7 @@ impl SqlQueries<'_> {
     }
 
     pub fn active(&self, actor: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(actor)])?;
+        self.refusal(&statements::CHANNEL_REFUSAL, &[text(channel), text(actor)])?;
         let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(actor)]);
         Ok(json!({ "call": call.get(0) }))
     }
@@ -159,7 +159,7 @@ impl SqlQueries<'_> {
     }
 
     pub fn call_media(&self, actor: &str, call: &str, sender: &str, after: i64) -> Outcome {
-        self.refusal(&statements::WHY_NOT_TAKE_PART, &[text(call), text(actor)])?;
+        self.refusal(&statements::CALL_SIGNALS_REFUSAL, &[text(call), text(actor)])?;
         let init = self.objects(&statements::CALL_INIT_SEGMENT, &[text(call), text(sender)], &["mime_type", "init"]);
         let parameters = [text(call), text(sender), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::CALL_CHUNKS_AFTER, &parameters, &["seq", "data"]);
@@ -167,16 +167,16 @@ impl SqlQueries<'_> {
     }
 
     pub fn shares(&self, actor: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(actor)])?;
-        Ok(self.jsons(&statements::ACTIVE_SCREENSHARES, &[text(channel)]))
+        self.refusal(&statements::CHANNEL_REFUSAL, &[text(channel), text(actor)])?;
+        Ok(self.jsons(&statements::CHANNEL_ACTIVE_SHARES, &[text(channel)]))
     }
 
     pub fn share_media(&self, actor: &str, share: &str, after: i64) -> Outcome {
-        self.refusal(&statements::WHY_NOT_WATCH_SHARE, &[text(share), text(actor)])?;
+        self.refusal(&statements::SHARE_REFUSAL, &[text(share), text(actor)])?;
         let init = self.objects(&statements::SHARE_INIT_SEGMENT, &[text(share)], &["mime_type", "init"]);
         let parameters = [text(share), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::SHARE_CHUNKS_AFTER, &parameters, &["seq", "data"]);
-        let active = self.objects(&statements::SHARE_IS_ACTIVE, &[text(share)], &["seen"]);
+        let active = self.objects(&statements::IS_SHARE_ACTIVE, &[text(share)], &["seen"]);
         let (mime, init) = (&init[0]["mime_type"], &init[0]["init"]);
         Ok(json!({ "mime_type": mime, "init": init, "chunks": chunks, "active": active[0]["seen"] }))
     }

@@ -367,7 +367,8 @@ impl<'a> World<'a> {
             self.compare_by_sql(&[query])?;
             if let Some((actor, call_number)) = noted {
                 let id = call_number.map_or("nowhere", |number| &self.model.calls[number].id);
-                let seen = bind(&statements::SEEN, [SqlValue::Text(self.name(actor)), SqlValue::Text(id.to_owned())]);
+                let seen =
+                    bind(&statements::NOTE_PRESENCE, [SqlValue::Text(self.name(actor)), SqlValue::Text(id.to_owned())]);
                 self.do_sql(&seen).unwrap();
             }
         }

@@ -48,7 +48,7 @@ impl Raw {
         self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         self.execute(&statements::PIN_CLOCK, &[&1e9]);
         writes();
-        self.execute(&statements::FREE_CLOCK, &[]);
+        self.execute(&statements::UNPIN_CLOCK, &[]);
         self.connection.execute_batch("COMMIT").unwrap();
         begun.elapsed()
     }

@@ -253,17 +253,13 @@ impl<'a> Stage<'a> {
                 name: "GET /calls/ID/signals, nothing new",
                 work: self.gets(signals),
                 path: signals(first),
-                questions: vec![
-                    session.clone(),
-                    of_call(&statements::WHY_NOT_TAKE_PART),
-                    (&statements::HAS_SIGNALS_AFTER, after),
-                ],
+                questions: vec![session.clone(), (&statements::POLL_CALL_SIGNALS, after)],
             },
             Poll {
                 name: "GET /calls/ID/state, three people",
                 work: self.gets(state),
                 path: state(first),
-                questions: vec![session, of_call(&statements::CALL_STATE_FOR)],
+                questions: vec![session, of_call(&statements::CALL_STATE_AND_ACCESS)],
             },
         ]
     }
