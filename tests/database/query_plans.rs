@@ -41,7 +41,7 @@ const SHORT: [&str; 15] = [
     "event_cutoff",
     "login_cutoff",
     "presence_note_cutoff",
-    // The chunks that make way, each found by a search.
+    // The oldest chunks of a sender, each found by a search.
     "oldest",
 ];
 
@@ -67,8 +67,8 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 /// The lines that scan a table which grows.
 fn scans(connection: &Connection, sql: &str) -> Vec<String> {
     let lines = plan(connection, sql);
-    // The rows of a subquery are scanned; what it reads has lines of its own. Such a line names the subquery or its alias. An
-    // alias of a table would be followed by the index, or have no subquery.
+    // A scan of a subquery's rows is allowed: the tables that it reads have separate lines. Such a line names the subquery or
+    // its alias alone; a line of a table's alias has the index, too.
     let subqueries = |line: &&String| line.starts_with("CO-ROUTINE ") || line.starts_with("MATERIALIZE ");
     let subqueries: Vec<&str> = lines.iter().filter(subqueries).filter_map(|line| line.split(' ').nth(1)).collect();
     let scanned = lines.iter().filter(|line| {
@@ -103,7 +103,7 @@ fn every_statement_is_a_search() {
     assert!(slow.is_empty(), "{slow:#?}");
 }
 
-/// The history of a channel grows for ever. A statement about live calls must not read it.
+/// The history of a channel grows without limit. A statement about live calls must not read it.
 #[test]
 fn only_history_reads_history() {
     let (_folder, connection) = connection_that_explains_triggers();
