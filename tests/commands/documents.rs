@@ -32,8 +32,9 @@ impl Document {
     /// README, CONTRIBUTING, CHANGELOG and the pages of `src/docs/`.
     pub fn all() -> Vec<Self> {
         let pages = fs::read_dir(in_repository("src/docs")).unwrap();
-        let names = pages.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("src/docs/{name}"));
+        let paths = pages.map(|entry| entry.unwrap().path());
+        let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        let pages = pages.map(|path| format!("src/docs/{}", path.file_name().unwrap().display()));
         let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
         pages.chain(others).map(|path| Self::at(&path)).collect()
     }

@@ -149,6 +149,7 @@ fn fixtures_lists_every_part() {
     let rows = Document::at("src/docs/fixtures.md").table("| part | set-up |");
     let listed: BTreeSet<String> = rows.iter().map(|row| crate::documents::code(&row[0]).to_owned()).collect();
     let files = fs::read_dir(crate::documents::in_repository("fixtures")).unwrap();
-    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(listed, names.filter(|name| name.ends_with(".part")).collect());
+    let paths = files.map(|entry| entry.unwrap().path());
+    let parts = paths.filter(|path| path.extension().is_some_and(|extension| extension == "part"));
+    assert_eq!(listed, parts.map(|path| path.file_name().unwrap().display().to_string()).collect());
 }

@@ -125,7 +125,9 @@ fn add(name: &str, command: &mut Command, folder: &Path, log: &Path) {
 fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
     let fresh = || {
         let folder = TempDir::new().unwrap();
-        files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
         let path = folder.path().join("presence.db");
         (folder, path)
     };

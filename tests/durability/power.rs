@@ -178,7 +178,7 @@ impl Recorded {
                 fs::create_dir_all(&kept).unwrap();
                 remains.write_to(&kept);
                 let Verdict { lost, damaged } = verdict;
-                panic!("{:?}: lost {lost:?}, damaged {damaged:?}; the files are in {kept:?}", remains.crash);
+                panic!("{:?}: lost {lost:?}, damaged {damaged:?}; the files are in {}", remains.crash, kept.display());
             }
             // The server starts on some of them.
             if number % 40 == 0 {

@@ -208,7 +208,7 @@ impl Recording {
             _ => {}
         }
         // The first argument of the other calls is an open file: 12</path>.
-        let file = &arguments[..arguments.find(['>', ')', ','])? + 1];
+        let file = &arguments[..=arguments.find(['>', ')', ','])?];
         let Some(path) = file.split_once('<').map(|(_, path)| unescaped(path.trim_end_matches('>'))) else {
             panic!("a call that the replay does not support: {}", &line[..line.len().min(300)]);
         };

@@ -37,7 +37,7 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
 
     let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), faults) else { return };
     let mut refused = 0;
-    for number in 10..30 {
+    for (index, number) in (10..30).enumerate() {
         let requests = [
             call.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })),
             call.alice.posting_bytes(&call.path("media"), vec![7; 100_000]),
@@ -45,7 +45,7 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
             call.alice.posting("/logout"),
             call.alice.posting(&call.path("end")),
         ];
-        let request = requests.into_iter().nth(number as usize % 5).unwrap();
+        let request = requests.into_iter().nth(index % 5).unwrap();
         for answer in [sender.send(number).await.unwrap(), outcome(request).await.unwrap()] {
             assert_eq!((answer.status, answer.code.as_str()), (status, code), "{answer:?}");
             assert_eq!(answer.retry_after.is_some(), status == 503, "{answer:?}");

@@ -45,7 +45,7 @@ fn runs_in_a_namespace(test: &str) -> bool {
 /// Fills the disk except for `free` bytes.
 fn fill(disk: &Path, free: u64) {
     let mut filler = fs::File::options().create(true).append(true).open(disk.join("filler")).unwrap();
-    while filler.write(&[0; 64 * 1024]).is_ok_and(|count| count > 0) {}
+    while filler.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
     filler.set_len(filler.metadata().unwrap().len() - free).unwrap();
 }
 

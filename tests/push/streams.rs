@@ -156,7 +156,7 @@ async fn strangers_get_no_events_and_guests_those_since_their_invitation() {
 
     alice.post(&format!("/calls/{call}/end")).await;
     to_carol.expect_call("ended").await;
-    // dave gets the events of his own call, and no earlier ones.
+    // dave only gets the events of the call that he is in.
     let own = dave.call("dm:carol:dave").await;
     assert_eq!(to_dave.expect_call("ringing").await.data["call_id"], own.as_str());
 }
@@ -207,7 +207,7 @@ async fn a_removed_member_gets_no_more_events() {
     to_alice.expect_call("active").await;
     alice.post(&format!("/calls/{call}/end")).await;
     let ended = to_alice.expect_call("ended").await;
-    // carol's next event is of her own call.
+    // carol's next event is of the call that she starts.
     let own = carol.call("dm:carol:bob").await;
     let next = to_carol.expect_call("ringing").await;
     assert_eq!(next.data["call_id"], own.as_str());

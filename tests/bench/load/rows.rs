@@ -166,7 +166,7 @@ impl<'a> Scene<'a> {
         });
         let signals = signals.collect();
         let chunk = bodies.path().join("chunk");
-        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|at| (at * 7919 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|at| u8::try_from(at * 7919 % 251).unwrap()).collect();
         fs::write(&chunk, bytes).unwrap();
         Self { options, server, groups, workers, signals, chunk, _bodies: bodies }
     }
