@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::TIMEOUT;
 use crate::measure::Durations;
@@ -125,6 +126,58 @@ pub async fn outcome(request: RequestBuilder) -> reqwest::Result<Outcome> {
     let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().parse().unwrap());
     let body: Value = response.json().await?;
     Ok(Outcome { status, code: body["code"].as_str().unwrap_or_default().to_owned(), retry_after })
+}
+
+/// The numbers that clients have sent, by outcome.
+#[derive(Default)]
+pub struct Sent {
+    pub acknowledged: Vec<u64>,
+    /// Answered with 503, because the server stops.
+    pub refused: BTreeSet<u64>,
+    /// Without a response or a connection.
+    pub unanswered: BTreeSet<u64>,
+}
+
+/// Clients that send numbers until the server ends.
+pub struct Clients(JoinSet<Sent>);
+
+impl Clients {
+    pub fn start(call: &ActiveCall, count: usize) -> Self {
+        let numbers = Numbers::default();
+        let mut clients = JoinSet::new();
+        for _ in 0..count {
+            let (sender, numbers) = (call.sender(), numbers.clone());
+            clients.spawn(async move {
+                let mut sent = Sent::default();
+                loop {
+                    let number = numbers.next();
+                    match sender.send(number).await {
+                        Ok(outcome) if outcome.status == 200 => sent.acknowledged.push(number),
+                        Ok(outcome) => {
+                            assert_eq!((outcome.status, outcome.code.as_str()), (503, "stopping"));
+                            sent.refused.insert(number);
+                        }
+                        Err(_) => {
+                            sent.unanswered.insert(number);
+                            return sent;
+                        }
+                    }
+                }
+            });
+        }
+        Self(clients)
+    }
+
+    /// Waits for the end of the server.
+    pub async fn join(self) -> Sent {
+        let mut all = Sent::default();
+        for sent in self.0.join_all().await {
+            all.acknowledged.extend(sent.acknowledged);
+            all.refused.extend(sent.refused);
+            all.unanswered.extend(sent.unanswered);
+        }
+        all
+    }
 }
 
 /// A counter that is shared by clones.

@@ -1,6 +1,5 @@
 //! Writes and fsyncs that fail. A failed write is refused; a failed fsync ends the server with status 74.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::active_call::{ActiveCall, Numbers, Outcome, outcome, stored_numbers, unique};
+use crate::active_call::{ActiveCall, Clients, Numbers, Outcome, Sent, outcome, stored_numbers, unique};
 use crate::shell::Shell;
 use crate::strace::{InjectedFaults, SYNC, WRITE};
 use crate::support::{EventStream, Server};
@@ -85,30 +84,7 @@ async fn failed_fsync_of_a_commit_ends_the_server() {
         let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &[(SYNC, when)]) else {
             return;
         };
-        let numbers = Numbers::default();
-        let mut clients = JoinSet::new();
-        for _ in 0..16 {
-            let (sender, numbers) = (call.sender(), numbers.clone());
-            clients.spawn(async move {
-                let (mut acknowledged, mut refused) = (Vec::new(), BTreeSet::new());
-                loop {
-                    let number = numbers.next();
-                    match sender.send(number).await {
-                        Ok(answer) if answer.status == 200 => acknowledged.push(number),
-                        Ok(answer) => {
-                            assert_eq!((answer.status, answer.code.as_str()), (503, "stopping"));
-                            refused.insert(number);
-                        }
-                        Err(_) => return (acknowledged, refused),
-                    }
-                }
-            });
-        }
-        let (mut acknowledged, mut refused) = (Vec::new(), BTreeSet::new());
-        for (done, not_done) in clients.join_all().await {
-            acknowledged.extend(done);
-            refused.extend(not_done);
-        }
+        let Sent { acknowledged, refused, .. } = Clients::start(&call, 16).join().await;
         let acknowledged = unique(acknowledged);
         let (folder, status) = call.server.stop(Signal::SIGTERM);
         drop(injected);

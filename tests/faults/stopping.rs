@@ -1,27 +1,16 @@
 //! SIGTERM under load.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
-use crate::active_call::{ActiveCall, Numbers, stored_numbers, unique};
+use crate::active_call::{ActiveCall, Clients, stored_numbers, unique};
 use crate::lock_machine;
 use crate::shell::Shell;
 use crate::support::{EventStream, Server, connect};
 
 const CLIENTS: usize = 32;
-
-/// The writes of a client, by their outcome.
-#[derive(Default)]
-struct Writes {
-    acknowledged: Vec<u64>,
-    /// Answered with 503, because the server stops.
-    refused: BTreeSet<u64>,
-    /// Without a response or a connection.
-    unanswered: BTreeSet<u64>,
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_finishes_begun_writes_and_keeps_acknowledged_ones() {
@@ -30,39 +19,13 @@ async fn sigterm_under_load_finishes_begun_writes_and_keeps_acknowledged_ones() 
         let call = ActiveCall::start(Server::start()).await;
         let streams =
             [EventStream::open_with_snapshot(&call.alice).await, EventStream::open_with_snapshot(&call.bob).await];
-        let numbers = Numbers::default();
-        let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
-            let (sender, numbers) = (call.sender(), numbers.clone());
-            clients.spawn(async move {
-                let mut writes = Writes::default();
-                loop {
-                    let number = numbers.next();
-                    match sender.send(number).await {
-                        Ok(answer) if answer.status == 200 => writes.acknowledged.push(number),
-                        Ok(answer) => {
-                            assert_eq!((answer.status, answer.code.as_str()), (503, "stopping"));
-                            writes.refused.insert(number);
-                        }
-                        Err(_) => {
-                            writes.unanswered.insert(number);
-                            return writes;
-                        }
-                    }
-                }
-            });
-        }
+        let clients = Clients::start(&call, CLIENTS);
         tokio::time::sleep(load).await;
         let server = call.server;
         let begun = Instant::now();
         let (folder, status) = tokio::task::spawn_blocking(|| server.stop(Signal::SIGTERM)).await.unwrap();
         let took = begun.elapsed();
-        let mut all = Writes::default();
-        for writes in clients.join_all().await {
-            all.acknowledged.extend(writes.acknowledged);
-            all.refused.extend(writes.refused);
-            all.unanswered.extend(writes.unanswered);
-        }
+        let all = clients.join().await;
         let file = folder.path().join("presence.db");
         assert!(!file.with_extension("db-wal").exists(), "the file is closed");
         let stored = unique(stored_numbers(&file));

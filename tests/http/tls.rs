@@ -263,6 +263,6 @@ fn plain_http_beyond_loopback_prints_a_warning() {
         let (warning, printed) = output_of_serve(quiet);
         assert_eq!(warning, "", "{quiet:?}");
         let is_self_signed = quiet.contains(&"--tls-self-signed");
-        assert_eq!(printed.contains("SHA-256 fingerprint of the authority: "), is_self_signed, "{printed}");
+        assert_eq!(printed.contains("SHA-256 fingerprint of the CA: "), is_self_signed, "{printed}");
     }
 }
