@@ -367,8 +367,8 @@ INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
 
 -- name: ACTIVE_SCREENSHARES
 -- The active shares of channel ?1 as JSON, under any spelling of a DM.
-SELECT json FROM share_json
-WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND state = 'active'
+SELECT json FROM active_share_json
+WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1))
 ORDER BY started_ts, share_id;
 
 -- name: WHY_NOT_WATCH_SHARE

@@ -2,9 +2,10 @@
 --
 -- Migrations hold tables and their data. A released migration never changes. Triggers and views are in sql/rules/.
 
--- Time is data. `pinned_ts` is normally NULL, and the view `now` gives the machine's time. The server pins the clock for
--- each write transaction, so that a transaction happens at one instant and can be replayed. A fixture pins it and steps it.
 CREATE TABLE clock (
+  -- Time is data. `pinned_ts` is normally NULL, and the view `now` gives the machine's time. The server pins the clock
+  -- for each write transaction, so that a transaction happens at one instant and can be replayed. A fixture pins it and
+  -- steps it.
   id        INTEGER PRIMARY KEY                            -- always 1
             CONSTRAINT clock_has_one_row CHECK (id = 1),
   pinned_ts REAL                                           -- seconds since the epoch, or NULL for the machine's time
@@ -12,19 +13,20 @@ CREATE TABLE clock (
 
 INSERT INTO clock (id, pinned_ts) VALUES (1, NULL);
 
--- Every limit, one row each. A change takes effect with the next statement, without a restart:
---   UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'
---   UPDATE settings SET value = '[{"urls": "stun:stun.example.org:3478"}]' WHERE name = 'ice_servers'
 CREATE TABLE settings (
+  -- Every limit, one row each. A change takes effect with the next statement, without a restart:
+  --   UPDATE settings SET value = 45 WHERE name = 'ringing_timeout'
+  --   UPDATE settings SET value = '[{"urls": "stun:stun.example.org:3478"}]' WHERE name = 'ice_servers'
   name    TEXT NOT NULL PRIMARY KEY,                       -- what is limited
   value   ANY  NOT NULL,                                   -- the value in force, in `unit`
-  kind    TEXT NOT NULL,                                   -- number, text or JSON
+  kind    TEXT NOT NULL,                                   -- number, text, or JSON, which a trigger checks
   unit    TEXT NOT NULL,                                   -- of the value, or of the length of a text
   lowest  REAL NOT NULL,                                   -- the smallest value, or the shortest text
   highest REAL NOT NULL,                                   -- the largest value, or the longest text
   meaning TEXT NOT NULL,                                   -- what happens at the limit
   CONSTRAINT setting_is_a_number CHECK (kind <> 'number' OR typeof(value) IN ('integer', 'real')),
-  CONSTRAINT setting_is_in_range CHECK (CASE kind WHEN 'number' THEN value ELSE length(value) END BETWEEN lowest AND highest)
+  CONSTRAINT setting_is_in_range CHECK (
+    CASE kind WHEN 'number' THEN value ELSE length(value) END BETWEEN lowest AND highest)
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
@@ -33,13 +35,13 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('signal_max_bytes', 65536, 'number', 'bytes', 256, 1048576,
    'largest payload of an offer, answer or ICE candidate'),
   ('signals_per_call_max', 1000, 'number', 'count', 1, 100000,
-   'signals kept for one recipient of a call or share; the oldest make way'),
+   'signals kept for one recipient of a call or share; the oldest are deleted first'),
   ('media_chunk_max_bytes', 4194304, 'number', 'bytes', 1, 16777216,
    'largest media chunk or init segment'),
   ('media_buffer_seconds', 30, 'number', 'seconds', 0.1, 3600,
    'media chunks older than this are deleted'),
   ('media_buffer_max_bytes', 16777216, 'number', 'bytes', 1, 1073741824,
-   'media kept for one sender; the oldest chunks make way'),
+   'media kept for one sender; the oldest chunks are deleted first'),
   ('presence_timeout', 60, 'number', 'seconds', 1, 86400,
    'a participant unseen for this long leaves the call; if all are unseen, the call ends'),
   ('presence_interval', 5, 'number', 'seconds', 0, 3600,
@@ -63,9 +65,9 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('ice_servers', '[]', 'JSON', 'characters', 2, 16384,
    'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`');
 
--- The triggers and views that the program created in this file. A start compares them with its own, and a program with a
--- smaller number refuses the file. The views and triggers of an admin are not in this list.
 CREATE TABLE rules (
+  -- The triggers and views that the program created in this file. A start compares them with its own, and a program
+  -- with a smaller number refuses the file. The views and triggers of an admin are not in this list.
   name   TEXT NOT NULL PRIMARY KEY,                        -- of the trigger or view
   type   TEXT NOT NULL,                                    -- trigger or view
   number INTEGER NOT NULL                                  -- the rules number of the program that created it

@@ -1,7 +1,7 @@
 -- People, their sessions, and the channels they call in.
 
--- One row a person. Clients show the name, people log in with it, and DM channels contain it, so it never changes.
 CREATE TABLE users (
+  -- One row a person. Clients show the name, people log in with it, and DM channels contain it, so it never changes.
   username      TEXT NOT NULL PRIMARY KEY                  -- 1 to 32 of A-Z a-z 0-9 _ -
                 CONSTRAINT users_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
                   AND length(username) = length(CAST(username AS BLOB))
@@ -10,8 +10,8 @@ CREATE TABLE users (
   created_ts    REAL NOT NULL                              -- when the person was added
 ) STRICT, WITHOUT ROWID;
 
--- One row a logged-in device or script. The file does not contain the token itself.
 CREATE TABLE sessions (
+  -- One row a logged-in device or script. The file does not contain the token itself.
   token_hash TEXT NOT NULL PRIMARY KEY                     -- SHA-256 of the token, 64 lower-case hex digits
              CONSTRAINT sessions_token_hash_format CHECK (length(token_hash) = 64
                AND token_hash NOT GLOB '*[^0-9a-f]*'),
@@ -23,8 +23,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_user ON sessions (username);
 CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
 
--- One row a failed login, or one in progress. A successful login deletes its row.
 CREATE TABLE login_attempts (
+  -- One row a failed login, or one in progress. A successful login deletes its row.
   id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- never used twice
   username TEXT NOT NULL                                   -- the name that was tried, registered or not
            CONSTRAINT login_attempts_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
@@ -38,8 +38,8 @@ CREATE INDEX login_attempts_by_name ON login_attempts (username, ts);
 CREATE INDEX login_attempts_by_address ON login_attempts (address, ts);
 CREATE INDEX login_attempts_by_time ON login_attempts (ts);
 
--- Channels with a list of members. Everywhere else such a channel is named 'private:' and its id.
 CREATE TABLE private_channels (
+  -- Channels with a list of members. Everywhere else such a channel is named 'private:' and its id.
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- never used twice: a new channel must not inherit old calls
   name       TEXT NOT NULL                                 -- the title that people see
              CONSTRAINT private_channels_name_length CHECK (length(name) BETWEEN 1 AND 200),
@@ -47,8 +47,8 @@ CREATE TABLE private_channels (
   created_ts REAL NOT NULL                                 -- when
 ) STRICT;
 
--- The members of private channels.
 CREATE TABLE private_channel_members (
+  -- The members of private channels.
   channel_id INTEGER NOT NULL REFERENCES private_channels (id), -- the channel
   username   TEXT NOT NULL REFERENCES users (username),    -- the member
   joined_ts  REAL NOT NULL,                                -- member since
@@ -59,8 +59,8 @@ CREATE TABLE private_channel_members (
 CREATE INDEX private_channel_members_by_channel ON private_channel_members (channel, username);
 CREATE INDEX private_channel_members_by_user ON private_channel_members (username);
 
--- The members of DM channels: the names in the channel's name. Rows are made when a DM is first used.
 CREATE TABLE dm_members (
+  -- The members of DM channels: the names in the channel's name. Rows are made when a DM is first used.
   channel  TEXT NOT NULL,                                  -- the canonical name, such as dm:alice:bob
   username TEXT NOT NULL,                                  -- one of the names in it
   PRIMARY KEY (channel, username)

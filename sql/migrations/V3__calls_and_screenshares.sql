@@ -1,12 +1,12 @@
 -- Calls, participants, signals, media, screen shares outside a call, and the event log.
 --
--- CHECKs and triggers use OR instead of IN for more than two values: SQLite builds a temporary index for a longer IN list at
--- each evaluation.
+-- CHECKs and triggers use OR instead of IN for more than two values: SQLite builds a temporary index for a longer IN
+-- list at each evaluation.
 
--- One row a call, live or finished. A call rings until a callee answers, is active until somebody hangs up, and is then
--- ended. It is rejected if no callee answered. A finished call is history and never changes.
--- To end a live call from a shell: UPDATE calls SET state = 'ended' WHERE call_id = '...'
 CREATE TABLE calls (
+  -- One row a call, live or finished. A call rings until a callee answers, is active until somebody hangs up, and is
+  -- then ended. It is rejected if no callee answered. A finished call is history and never changes. To end a live call
+  -- from a shell: UPDATE calls SET state = 'ended' WHERE call_id = '...'
   call_id          TEXT NOT NULL PRIMARY KEY               -- a UUID, chosen by the creator
                    CONSTRAINT calls_call_id_format CHECK (length(CAST(call_id AS BLOB)) BETWEEN 1 AND 64
                      AND length(call_id) = length(CAST(call_id AS BLOB))
@@ -23,26 +23,29 @@ CREATE TABLE calls (
   ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned, admin or
                                                            -- max_duration
                    CONSTRAINT calls_ended_reason_known CHECK (
-                     ended_reason = 'hangup' OR ended_reason = 'rejected' OR ended_reason = 'timeout' OR ended_reason = 'restart'
-                     OR ended_reason = 'abandoned' OR ended_reason = 'admin' OR ended_reason = 'max_duration'),
-  version          INTEGER NOT NULL DEFAULT 0,             -- id of the newest event that changed the call's public state
+                     ended_reason = 'hangup' OR ended_reason = 'rejected' OR ended_reason = 'timeout'
+                     OR ended_reason = 'restart' OR ended_reason = 'abandoned' OR ended_reason = 'admin'
+                     OR ended_reason = 'max_duration'),
+  version          INTEGER NOT NULL DEFAULT 0,             -- id of the newest event that changed what clients see
   is_live          INTEGER GENERATED ALWAYS AS (state = 'ringing' OR state = 'active') VIRTUAL, -- 0: finished
   CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL) OR NOT is_live)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
 CREATE INDEX calls_active_by_answer ON calls (answered_ts) WHERE state = 'active';
--- Of two indexes that suit a search equally well, SQLite takes the later one: live calls have theirs after that of history.
 CREATE INDEX calls_by_channel ON calls (channel, started_ts);
-CREATE INDEX calls_live_by_channel ON calls (channel) WHERE is_live;
 
--- One row a person who was ever invited to a call, or joined it. In a finished call nobody is pending or accepted.
+CREATE INDEX calls_live_by_channel
+  -- It comes after calls_by_channel: of two indexes that suit a search equally well, SQLite takes the later one.
+  ON calls (channel) WHERE is_live;
+
 CREATE TABLE call_participants (
+  -- One row a person who was ever invited to a call, or joined it. In a finished call nobody is pending or accepted.
   call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
   username   TEXT NOT NULL,                                -- the person
   role       TEXT NOT NULL                                 -- initiator (the caller) or participant
              CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
-  state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected or left
+  state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected, left
              CONSTRAINT call_participants_state_known CHECK (
                state = 'pending' OR state = 'accepted' OR state = 'rejected' OR state = 'left'),
   joined_ts  REAL,                                         -- when this person last joined
@@ -53,8 +56,8 @@ CREATE TABLE call_participants (
   missed_seen_ts REAL,                                     -- when this person took note of the missed call
   last_seen_ts REAL,                                       -- the newest proof of presence: an open event stream, or a
                                                            -- request for the call's state
-  visible_after INTEGER,                                   -- for guests: id of the last event before the invitation; later
-                                                           -- ones are visible. NULL for members of the channel
+  visible_after INTEGER,                                   -- for guests: id of the last event before the invitation;
+                                                           -- later ones are visible. NULL for members
   in_call    INTEGER GENERATED ALWAYS AS (state = 'pending' OR state = 'accepted') VIRTUAL, -- 0: rejected or left
   PRIMARY KEY (call_id, username)
 ) STRICT, WITHOUT ROWID;
@@ -66,9 +69,9 @@ CREATE INDEX call_participants_accepted_by_seen ON call_participants (last_seen_
 CREATE INDEX call_participants_guests ON call_participants (username) WHERE visible_after IS NOT NULL;
 CREATE INDEX call_participants_missed ON call_participants (username, missed_ts) WHERE missed_ts IS NOT NULL;
 
--- WebRTC signals from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). Clients read them
--- by cursor, so an id is never used twice.
 CREATE TABLE call_signals (
+  -- WebRTC signals from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). Clients
+  -- read them by cursor, so an id is never used twice.
   id          INTEGER PRIMARY KEY AUTOINCREMENT,           -- the cursor of GET .../signals?after=
   call_id     TEXT NOT NULL,                               -- the call, or the screen share
   from_user   TEXT NOT NULL,                               -- the sender
@@ -84,17 +87,18 @@ CREATE TABLE call_signals (
 
 CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
 
--- The number of signals kept for each recipient. Counting a thousand rows at each new signal would cost more than storing it.
 CREATE TABLE signal_counts (
+  -- The number of signals kept for each recipient. Counting a thousand rows at each new signal would cost more than
+  -- storing it.
   call_id TEXT NOT NULL,                                   -- the call, or the screen share
   to_user TEXT NOT NULL,                                   -- the recipient
   kept    INTEGER NOT NULL,                                -- rows of call_signals
   PRIMARY KEY (call_id, to_user)
 ) STRICT, WITHOUT ROWID;
 
--- Uploads of a browser's MediaRecorder, for receivers that cannot use WebRTC: the newest init segment of each sender, and
--- the newest chunks.
 CREATE TABLE call_media (
+  -- Uploads of a browser's MediaRecorder, for receivers that cannot use WebRTC: the newest init segment of each sender,
+  -- and the newest chunks.
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
   call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
   sender     TEXT NOT NULL,                                -- the uploading participant
@@ -111,8 +115,8 @@ CREATE TABLE call_media (
 CREATE INDEX call_media_by_sender ON call_media (call_id, sender, is_init);
 CREATE INDEX call_media_by_time ON call_media (ts) WHERE is_init = 0;
 
--- One row a screen that is shared in a channel outside a call. Members watch without an invitation.
 CREATE TABLE screenshares (
+  -- One row a screen that is shared in a channel outside a call. Members watch without an invitation.
   share_id   TEXT NOT NULL PRIMARY KEY                     -- a UUID, chosen by the creator
              CONSTRAINT screenshares_share_id_format CHECK (length(CAST(share_id AS BLOB)) BETWEEN 1 AND 64
                AND length(share_id) = length(CAST(share_id AS BLOB))
@@ -129,8 +133,8 @@ CREATE TABLE screenshares (
 CREATE INDEX screenshares_active_by_channel ON screenshares (channel, sharer) WHERE state = 'active';
 CREATE INDEX screenshares_active_by_sharer ON screenshares (sharer) WHERE state = 'active';
 
--- The same as call_media, for a screen share. Its one sender is the sharer.
 CREATE TABLE share_media (
+  -- The same as call_media, for a screen share. Its one sender is the sharer.
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- the cursor of GET .../media?after=
   share_id   TEXT NOT NULL REFERENCES screenshares (share_id), -- the share
   is_init    INTEGER NOT NULL                              -- 1: the init segment
@@ -146,30 +150,31 @@ CREATE TABLE share_media (
 CREATE INDEX share_media_by_share ON share_media (share_id, is_init);
 CREATE INDEX share_media_by_time ON share_media (ts) WHERE is_init = 0;
 
--- The bytes of chunks kept for each sender. Adding up hundreds of chunks at each upload would cost too much.
 CREATE TABLE media_bytes (
+  -- The bytes of chunks kept for each sender. Adding up hundreds of chunks at each upload would cost too much.
   call_id TEXT NOT NULL,                                   -- the call, or the screen share
   sender  TEXT NOT NULL,                                   -- the uploading person
   kept    INTEGER NOT NULL,                                -- bytes of chunks, without the init segment
   PRIMARY KEY (call_id, sender)
 ) STRICT, WITHOUT ROWID;
 
--- The event log: what clients must learn, in the order in which it happened. Triggers write it. Push, resuming after a lost
--- connection and long polls read it. It is bounded by age and number.
 CREATE TABLE events (
+  -- The event log: what clients must learn, in the order in which it happened. Triggers write it. Push, resuming after
+  -- a lost connection and long polls read it. It is bounded by age and number.
   id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- ever-growing; the `id:` of a server-sent event
   ts       REAL NOT NULL,                                  -- when
   kind     TEXT NOT NULL                                   -- what happened
            CONSTRAINT events_kind_known CHECK (
-             kind = 'signal' OR kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted' OR kind = 'rejected'
-             OR kind = 'timed_out' OR kind = 'left' OR kind = 'ended' OR kind = 'sharer_changed' OR kind = 'share_started'
-             OR kind = 'share_stopped' OR kind = 'session_ended'),
+             kind = 'signal' OR kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted'
+             OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'ended' OR kind = 'sharer_changed'
+             OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),
   call_id  TEXT,                                           -- the call or screen share
   channel  TEXT,                                           -- its channel
-  username TEXT,                                           -- the person concerned; of a personal event, its only recipient
+  username TEXT,                                           -- the person concerned; a personal event's recipient
   detail   TEXT                                            -- more, as JSON: a signal's id, an inviter, a reason
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
-  is_personal INTEGER GENERATED ALWAYS AS (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL -- for its user only
+  -- 1: for its user only
+  is_personal INTEGER GENERATED ALWAYS AS (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;

@@ -1,4 +1,4 @@
--- For admins at a shell: what goes on, what was, whether anything is wrong, and what to type.
+-- For admins at a shell: live and finished calls, a check of the data, and useful statements.
 -- incoming_calls and missed_calls are in participants.sql and history.sql.
 
 CREATE VIEW help (task, statement) AS
@@ -9,18 +9,25 @@ CREATE VIEW help (task, statement) AS
     ('calls of the past', 'SELECT * FROM call_history ORDER BY started_ts DESC LIMIT 20'),
     ('missed calls', 'SELECT * FROM missed_calls WHERE username = ''bob'''),
     ('end a call', 'UPDATE calls SET state = ''ended'' WHERE call_id = ''...'''),
+    ('screen shares now', 'SELECT * FROM screenshares WHERE state = ''active'''),
     ('end a screen share', 'UPDATE screenshares SET state = ''ended'' WHERE share_id = ''...'''),
     ('see the limits', 'SELECT name, value, unit, meaning FROM settings'),
     ('change a limit', 'UPDATE settings SET value = 45 WHERE name = ''ringing_timeout'''),
-    ('see the users', 'SELECT username, datetime(created_ts, ''unixepoch'') FROM users'),
+    ('see the users', 'SELECT username, datetime(created_ts, ''unixepoch'') AS added_utc FROM users'),
     ('end the sessions of a user', 'DELETE FROM sessions WHERE username = ''bob'''),
     ('remove a user', 'DELETE FROM users WHERE username = ''bob'''),
     ('see the channels', 'SELECT * FROM private_channels'),
-    ('add a member', 'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
+    ('see the members', 'SELECT channel_id, username FROM private_channel_members'),
+    ('add a member',
+     'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
     ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
-    ('prune history', 'DELETE FROM calls WHERE ended_ts < (SELECT ts FROM now) - 365 * 86400'),
+    ('prune history; repeat until nothing is left',
+     'DELETE FROM calls WHERE call_id IN (SELECT call_id FROM calls, now WHERE ended_ts < ts - 365 * 86400 '
+     || 'ORDER BY ended_ts LIMIT 1000)'),
     ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
-    ('is anything wrong', 'SELECT * FROM integrity_violations');
+    ('is a rule missing', 'SELECT type, name FROM rules WHERE name NOT IN (SELECT name FROM sqlite_schema)'),
+    ('is anything wrong', 'SELECT * FROM integrity_violations'),
+    ('is the file intact', 'PRAGMA integrity_check');
 
 CREATE VIEW live_calls AS
 -- The calls of this moment.
@@ -35,7 +42,7 @@ CREATE VIEW live_calls AS
                 WHERE call_id = call.call_id AND state = 'pending' ORDER BY username)) AS still_ringing,
          screenshare_user AS sharing_a_screen
   FROM current_calls AS call
-  WHERE call_id IN (SELECT call_id FROM calls WHERE is_live) AND (state = 'ringing' OR state = 'active');
+  WHERE call_id IN (SELECT call_id FROM calls WHERE is_live) AND is_live;
 
 CREATE VIEW call_history AS
 -- The finished calls.
@@ -54,12 +61,14 @@ CREATE VIEW call_history AS
                 WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part,
          started_ts, answered_ts, ended_ts
   FROM current_calls AS call
-  WHERE state = 'ended' OR state = 'rejected';
+  WHERE NOT is_live;
 
 CREATE VIEW integrity_violations (violation) AS
 -- Everything that should be impossible. Normally empty; a row says what is wrong. It reads whole tables.
   SELECT 'the ' || type || ' ' || name || ' is missing; the next start of the server creates it'
-  FROM rules WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema AS stored WHERE stored.type = rules.type AND stored.name = rules.name)
+  FROM rules
+  WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema AS stored
+                    WHERE stored.type = rules.type AND stored.name = rules.name)
   UNION ALL
   SELECT 'the clock has lost its row' WHERE NOT EXISTS (SELECT 1 FROM clock)
   UNION ALL
@@ -116,13 +125,26 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT username || ' is invited to call ' || call_id || ' without a time'
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
-  SELECT 'the signals to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal) || ' but counted as ' || sum(kept)
+  SELECT 'the signals to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal)
+         || ' but counted as ' || sum(kept)
   FROM (SELECT call_id, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
         UNION ALL
         SELECT call_id, to_user, 0, kept FROM signal_counts)
   GROUP BY call_id, to_user HAVING sum(is_signal) <> sum(kept)
   UNION ALL
-  SELECT 'the media of ' || sender || ' in ' || call_id || ' has ' || sum(size) || ' bytes but counted are ' || sum(kept)
+  SELECT 'share ' || share_id || ' is in a direct-message channel without its canonical name, ' || channel
+  FROM screenshares AS share
+  WHERE channel GLOB 'dm:*'
+    AND channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(share.channel))
+  UNION ALL
+  SELECT 'the members of ' || dm.channel || ' lack ' || named.username
+  FROM (SELECT DISTINCT channel FROM dm_members) AS dm
+  CROSS JOIN dm_names AS named ON named.spelling = json_quote(dm.channel)
+  WHERE NOT EXISTS (SELECT 1 FROM dm_members AS member
+                    WHERE member.channel = dm.channel AND member.username = named.username)
+  UNION ALL
+  SELECT 'the media of ' || sender || ' in ' || call_id || ' has ' || sum(size)
+         || ' bytes but is counted as ' || sum(kept)
   FROM (SELECT call_id, sender, length(data) AS size, 0 AS kept FROM call_media WHERE is_init = 0
         UNION ALL
         SELECT share_id, sharer, length(data), 0 FROM share_media JOIN screenshares USING (share_id) WHERE is_init = 0

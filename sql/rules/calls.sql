@@ -3,10 +3,19 @@
 --   ringing --> active --> ended
 --      |
 --      +------> rejected or ended
+--
+-- What the actions do, and what follows:
+--   initiate_call  INSERT calls, then INSERT call_participants for each member
+--   accept_call    UPDATE call_participants to accepted; the first callee makes the call active
+--   reject_call    UPDATE call_participants to rejected, then do_depart; the last callee rejects the call
+--   leave_call     UPDATE call_participants to left, then do_depart; fewer than two end the call
+--   end_call       UPDATE calls to ended
+--   do_sweep       makes the same UPDATEs when a time limit is over
+-- At any end, ended_call_is_settled stamps it and clears participants, signals and media.
 
 CREATE VIEW state_transitions (subject, from_state, to_state, meaning) AS
--- Every legal state transition of a call, a participant and a screen share. 'new' is the state before the INSERT. Triggers
--- refuse all others.
+-- Every legal state transition of a call, a participant and a screen share. 'new' is the state before the INSERT.
+-- Triggers refuse all others.
   VALUES
     ('call', 'new', 'ringing', 'somebody calls the channel'),
     ('call', 'ringing', 'active', 'the first callee answers'),
@@ -40,20 +49,18 @@ BEGIN
   VALUES (NEW.call_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
           NEW.initiator, 'ringing', (SELECT ts FROM now));
 
-  INSERT INTO call_participants (call_id, username, role, state)
-  SELECT NEW.call_id, username,
-         CASE WHEN username = NEW.initiator THEN 'initiator' ELSE 'participant' END,
-         CASE WHEN username = NEW.initiator THEN 'accepted' ELSE 'pending' END
+  INSERT INTO do_add_participant (call_id, username, state)
+  SELECT NEW.call_id, username, CASE WHEN username = NEW.initiator THEN 'accepted' ELSE 'pending' END
   FROM channel_members
   WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
   ORDER BY username;
 END;
 
 CREATE TRIGGER call_starts_ringing_in_a_free_channel
--- Only a member calls a channel, only where there is somebody to ring, and only one call at a time. Access comes first: a
--- stranger must not learn anything about the channel. INSERT OR REPLACE would restart a finished call. Ids of calls and
--- shares are distinct, because their signals share a table. A timed-out call that no sweep has reached yet must not block
--- the channel, so a sweep runs first.
+-- Only a member calls a channel, only where there is somebody to ring, and only one call at a time. Access comes first:
+-- a stranger must not learn anything about the channel. INSERT OR REPLACE would restart a finished call. Ids of calls
+-- and shares are distinct, because their signals share a table. A timed-out call that no sweep has reached yet must not
+-- block the channel, so a sweep runs first.
 BEFORE INSERT ON calls
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.initiator);
@@ -74,15 +81,15 @@ BEGIN
          AND NOT EXISTS (SELECT 1 FROM state_transitions
                          WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state));
 
-  INSERT INTO do_sweep (reason)
-  SELECT 'the channel has a call' WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
+  INSERT INTO do_sweep (unused)
+  SELECT NULL WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
 
   SELECT RAISE(ABORT, 'channel_has_live_call')
   WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
 END;
 
-CREATE TRIGGER started_call_emits_event
--- Members see the call; its DM is stored with its members first, so that they are known as such.
+CREATE TRIGGER started_call_stores_its_dm_and_emits
+-- The members of a DM are stored first, because they are the recipients of the event.
 AFTER INSERT ON calls
 BEGIN
   INSERT INTO do_add_dm (channel) VALUES (NEW.channel);
@@ -101,7 +108,8 @@ BEGIN
 END;
 
 CREATE TRIGGER finished_call_is_final
--- History does not change. A call that has just ended is not final before ended_call_is_settled has stamped it.
+-- History does not change. A call that has just ended is not final before ended_call_is_settled has stamped it, which
+-- also clears screenshare_user.
 BEFORE UPDATE ON calls
 WHEN NOT OLD.is_live
   AND OLD.ended_ts IS NOT NULL AND OLD.ended_reason IS NOT NULL AND OLD.screenshare_user IS NULL
@@ -114,7 +122,7 @@ END;
 CREATE TRIGGER call_transition_is_legal
 -- The view state_transitions has the legal ones. A state that does not exist is left to the CHECK, which names it.
 BEFORE UPDATE OF state ON calls
-WHEN OLD.is_live AND NEW.state IS NOT OLD.state
+WHEN (OLD.is_live OR OLD.ended_ts IS NULL) AND NEW.state IS NOT OLD.state
   AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state)
   AND NOT EXISTS (SELECT 1 FROM state_transitions
                   WHERE subject = 'call' AND from_state = OLD.state AND to_state = NEW.state)
@@ -132,7 +140,7 @@ BEGIN
   SELECT RAISE(ABORT, 'call_not_answered');
 END;
 
-CREATE TRIGGER rejected_call_has_no_callee_left
+CREATE TRIGGER rejected_call_has_no_open_invitation
 -- A call is rejected once every callee has declined or timed out.
 BEFORE UPDATE OF state ON calls
 WHEN OLD.state = 'ringing' AND NEW.state = 'rejected'
@@ -169,7 +177,8 @@ END;
 -- Ending
 
 CREATE VIEW end_call (call_id, username) AS
--- POST /calls/ID/end: hangs up for everyone. A pending person ends only the own invitation. A finished call stays as it is.
+-- POST /calls/ID/end: hangs up for everyone. A pending person ends only their own invitation. A finished call stays as
+-- it is.
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER end_call_hangs_up_for_everyone
@@ -188,8 +197,8 @@ BEGIN
 END;
 
 CREATE TRIGGER ended_call_is_settled
--- A finished call has a time and a reason; without them in the UPDATE, an admin ended it now. It has no signals, no media and
--- nobody pending or accepted. A pending person has missed it.
+-- A finished call has a time and a reason; without them in the UPDATE, an admin ended it now. It has no signals, no
+-- media and nobody pending or accepted. A pending person has missed it.
 AFTER UPDATE OF state ON calls
 WHEN OLD.is_live AND NOT NEW.is_live
 BEGIN
@@ -214,35 +223,9 @@ BEGIN
           (SELECT json_object('state', state, 'reason', ended_reason) FROM calls WHERE call_id = NEW.call_id));
 END;
 
-CREATE VIEW due_unanswered_calls AS
--- Ringing calls without a callee to ring, such as those that a shell made without participants. With callees, the last
--- invitation that times out rejects the call.
-  SELECT call_id FROM calls
-  WHERE state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
-    AND NOT EXISTS (SELECT 1 FROM call_participants
-                    WHERE call_id = calls.call_id AND role = 'participant' AND in_call);
-
-CREATE TRIGGER ringing_call_without_callees_times_out
--- It would block its channel for ever.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  UPDATE calls SET state = 'rejected', ended_reason = 'timeout'
-  WHERE call_id IN (SELECT call_id FROM due_unanswered_calls);
-END;
-
-CREATE VIEW due_overlong_calls AS
--- Active calls that have lasted call_max_seconds.
-  SELECT call_id FROM calls
-  WHERE state = 'active'
-    AND answered_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'call_max_seconds' AND value > 0);
-
-CREATE TRIGGER call_max_duration_ends_call
--- Ends a forgotten call, where an admin has set a limit.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  UPDATE calls SET state = 'ended', ended_reason = 'max_duration'
-  WHERE call_id IN (SELECT call_id FROM due_overlong_calls);
-END;
+CREATE VIEW duration_cutoff (ts) AS
+-- Calls answered up to this time have lasted too long. NULL without a limit.
+  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'call_max_seconds' AND value > 0);
 
 CREATE TRIGGER live_call_cannot_be_deleted
 -- Its participants could not hang up.
@@ -272,17 +255,19 @@ CREATE VIEW current_calls AS
                          + (SELECT timeout FROM ring_cutoff), 3)
               ELSE ended_ts END AS ended_ts,
          screenshare_user,
-         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version
+         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version,
+         is_live AND NOT timed_out AS is_live
   FROM (SELECT *, state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
                AND NOT EXISTS (SELECT 1 FROM call_participants
                                WHERE call_id = calls.call_id AND role = 'participant'
                                  AND (state = 'accepted'
-                                      OR (state = 'pending' AND invited_ts > (SELECT ts FROM ring_cutoff)))) AS timed_out
+                                      OR (state = 'pending'
+                                          AND invited_ts > (SELECT ts FROM ring_cutoff)))) AS timed_out
         FROM calls) AS stored;
 
 CREATE VIEW call_access (call_id, username, state_refusal, signals_refusal) AS
--- Who may read what of a call: NULL, or the code of the refusal. Members of the channel see its state. Participants also
--- read their signals and the media. No row: there is no such call.
+-- Who may read what of a call: NULL, or the code of the refusal. Members of the channel see its state. Participants
+-- also read their signals and the media. No row: there is no such call.
   SELECT call.call_id, person.username,
          CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
                                WHERE call_id = call.call_id AND username = person.username)
@@ -305,7 +290,8 @@ CREATE VIEW user_live_calls AS
   WHERE in_call;
 
 CREATE VIEW call_state_json AS
--- One call as GET /calls/ID/state and the event `call` give it. The list is concatenated as text: json() would parse it again.
+-- One call as GET /calls/ID/state and the event `call` give it. The list is concatenated as text: json() would parse it
+-- again. The last member of the object is a number, so rtrim removes one brace.
   SELECT call_id, channel, version,
          rtrim(json_object(
            'call_id', call_id, 'channel', channel, 'initiator', initiator, 'state', state, 'started_ts', started_ts,
@@ -314,7 +300,8 @@ CREATE VIEW call_state_json AS
          || ',"participants":['
          || coalesce((SELECT group_concat(json_object('username', username, 'role', role, 'state', state,
                                                       'joined_ts', joined_ts, 'left_ts', left_ts))
-                      FROM (SELECT * FROM current_participants WHERE call_id = call.call_id ORDER BY role, username)), '')
+                      FROM (SELECT * FROM current_participants
+                            WHERE call_id = call.call_id ORDER BY role, username)), '')
          || ']}' AS json
   FROM current_calls AS call;
 
@@ -327,9 +314,10 @@ CREATE VIEW active_call_json AS
                                  FROM (SELECT username FROM call_participants
                                        WHERE call_id = call.call_id AND state = 'accepted' ORDER BY username))),
            'joined', json(CASE WHEN EXISTS (SELECT 1 FROM call_participants
-                                            WHERE call_id = call.call_id AND username = person.username AND state = 'accepted')
+                                            WHERE call_id = call.call_id AND username = person.username
+                                              AND state = 'accepted')
                                THEN 'true' ELSE 'false' END)) AS json
   FROM calls AS live
   CROSS JOIN current_calls AS call ON call.call_id = live.call_id
   CROSS JOIN users AS person
-  WHERE live.is_live AND (call.state = 'ringing' OR call.state = 'active');
+  WHERE live.is_live AND call.is_live;

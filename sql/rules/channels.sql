@@ -1,17 +1,18 @@
 -- Channels: their names, their members, and who may use them.
 --
--- Two views here take a parameter: the hidden column `json` of json_each is its argument
--- (https://sqlite.org/vtab.html#tabfunc2), so the caller says WHERE spelling = json_quote('dm:bob:alice').
+-- Three views are functions of a channel's name: without WHERE spelling = json_quote(NAME) they have no rows. The
+-- hidden column `json` of json_each is its argument (https://sqlite.org/vtab.html#tabfunc2).
 
 CREATE VIEW dm_names (spelling, username) AS
--- The names in the name of a DM, in the order and as often as it has them.
+-- A function: the names in the name of a DM, in the order and as often as it has them.
+--   SELECT username FROM dm_names WHERE spelling = json_quote('dm:bob:alice')
   SELECT dm.json, name.value
   FROM json_each AS dm
   CROSS JOIN json_each('[' || replace(json_quote(substr(dm.value, 4)), ':', '","') || ']') AS name
   WHERE dm.value GLOB 'dm:*';
 
 CREATE VIEW canonical_channels (spelling, channel) AS
--- The canonical name of a channel. dm:bob:alice and dm:alice:bob:bob are both dm:alice:bob.
+-- A function: the canonical name of a channel. dm:bob:alice and dm:alice:bob:bob are both dm:alice:bob.
 --   SELECT channel FROM canonical_channels WHERE spelling = json_quote('dm:bob:alice')
   SELECT given.json,
          CASE WHEN given.value GLOB 'dm:*'
@@ -21,8 +22,8 @@ CREATE VIEW canonical_channels (spelling, channel) AS
   FROM json_each AS given;
 
 CREATE VIEW channel_access (spelling, channel, username, refusal) AS
--- Who may read and use a channel: `refusal` is NULL, or the code of the refusal. The members of a DM are in its name, used
--- or not. Public channels have no members to ring.
+-- A function: who may read and use a channel. `refusal` is NULL, or the code of the refusal. The members of a DM are in
+-- its name, used or not. Public channels have no members to ring.
 --   SELECT refusal FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
   SELECT named.spelling, named.channel, person.username,
          CASE WHEN named.channel GLOB 'dm:*'
@@ -40,8 +41,8 @@ CREATE VIEW check_channel_access (channel, username) AS
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER only_members_use_a_channel
--- The order matters: a stranger must not learn which names are registered. Tables contain canonical names only; the actions
--- initiate_call and start_screenshare take any spelling.
+-- The order matters: a stranger must not learn which names are registered. Tables contain canonical names only; the
+-- actions initiate_call and start_screenshare take any spelling.
 INSTEAD OF INSERT ON check_channel_access
 BEGIN
   SELECT RAISE(ABORT, 'channel_not_callable')
@@ -61,7 +62,7 @@ BEGIN
 END;
 
 CREATE VIEW channel_members AS
--- The members of all channels. A DM is here once it was used.
+-- The members of private channels, and of DMs that were used. channel_access also knows DMs that were not.
   SELECT channel, username FROM private_channel_members
   UNION ALL
   SELECT channel, username FROM dm_members;
@@ -112,8 +113,9 @@ BEGIN
   SELECT RAISE(ABORT, 'channel_id_is_fixed');
 END;
 
-CREATE TRIGGER deleted_channel_ends_its_call
--- Nobody could join the call of a deleted channel. The call ends before the members go, whose leaving would record a hang-up.
+CREATE TRIGGER deleted_channel_ends_its_call_and_memberships
+-- Nobody could join the call of a deleted channel. The call ends before the members go, whose leaving would record a
+-- hang-up.
 AFTER DELETE ON private_channels
 BEGIN
   UPDATE calls SET state = 'ended', ended_reason = 'admin' WHERE channel = 'private:' || OLD.id AND is_live;
@@ -122,7 +124,7 @@ BEGIN
 END;
 
 CREATE TRIGGER member_and_channel_exist
--- A client is told of an unknown channel first.
+-- An unknown channel is refused first.
 BEFORE INSERT ON private_channel_members
 BEGIN
   SELECT RAISE(ABORT, 'channel_not_found')
@@ -168,5 +170,6 @@ CREATE VIEW channel_json (username, channel, json) AS
            'title', (SELECT name FROM private_channels
                      WHERE id = CAST(substr(mine.channel, 9) AS INTEGER) AND mine.channel GLOB 'private:*'),
            'members', json((SELECT json_group_array(username)
-                            FROM (SELECT username FROM channel_members WHERE channel = mine.channel ORDER BY username))))
+                            FROM (SELECT username FROM channel_members
+                                  WHERE channel = mine.channel ORDER BY username))))
   FROM channel_members AS mine;

@@ -1,11 +1,11 @@
 -- The event log: how rules write it, who sees which event, and how it stays short.
 
 CREATE VIEW do_emit_event (emit, kind, call_id, username, detail) AS
--- Rules write events here; time and channel are filled in. An event is written if `emit` is true. A condition in a column is
--- cheaper than INSERT ... SELECT ... WHERE, for which SQLite makes a temporary table.
+-- Rules write events here; time and channel are filled in. An event is written if `emit` is true. A condition in a
+-- column is cheaper than INSERT ... SELECT ... WHERE, for which SQLite makes a temporary table.
   SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
 
-CREATE TRIGGER emitted_event_moves_the_version
+CREATE TRIGGER emitted_event_is_stored_and_versions_the_call
 -- Long polls compare the version of a call. A personal event does not change the call's public state.
 INSTEAD OF INSERT ON do_emit_event
 WHEN NEW.emit
@@ -28,8 +28,8 @@ BEGIN
 END;
 
 CREATE VIEW event_recipients AS
--- Who may see which event. A personal event is for its user. Others are for the members of the channel and, of a call, for
--- guests from their invitation on.
+-- Who may see which event. A personal event is for its user. Others are for the members of the channel and, of a call,
+-- for guests from their invitation on.
 --   SELECT * FROM event_recipients WHERE username = 'bob' AND id > 4711
   SELECT username, id, ts, kind, call_id, channel, username AS about, detail
   FROM events
@@ -57,21 +57,3 @@ CREATE VIEW event_recipients AS
 CREATE VIEW event_cutoff (ts) AS
 -- Events up to this time are too old.
   SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age');
-
-CREATE VIEW due_events AS
--- Events beyond events_max_count: ids have few gaps, so their distance counts them. Events older than events_max_age: the log
--- is in the order of time, so the oldest tells whether there are any. A thousand at a time keep a sweep short.
-  SELECT id FROM events
-  WHERE id <= (SELECT max(id) FROM events) - (SELECT value FROM settings WHERE name = 'events_max_count')
-  UNION ALL
-  SELECT id FROM events
-  WHERE (SELECT ts FROM events WHERE id = (SELECT min(id) FROM events)) <= (SELECT ts FROM event_cutoff)
-    AND id < (SELECT min(id) FROM events) + 1000
-    AND ts <= (SELECT ts FROM event_cutoff);
-
-CREATE TRIGGER old_events_are_deleted
--- The log is bounded by age and number.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  DELETE FROM events WHERE id IN (SELECT id FROM due_events);
-END;

@@ -3,8 +3,8 @@
 CREATE VIEW personal_history AS
 -- The finished calls that a person may see, from their side:
 --   SELECT * FROM personal_history WHERE username = 'bob' AND channel = 'dm:alice:bob'
--- answered: the person took part. missed: it rang unanswered, or nobody answered their own call. declined: by the person, or
--- by all callees. cancelled: they hung up their own call before an answer.
+-- answered: the person took part. missed: it rang unanswered, or nobody answered their own call. declined: by the
+-- person, or by all callees. cancelled: they hung up their own call before an answer.
   SELECT person.username, call.call_id, call.channel, call.initiator, call.started_ts, call.answered_ts, call.ended_ts,
          call.ended_reason,
          CASE WHEN call.answered_ts IS NOT NULL THEN round(max(call.ended_ts - call.answered_ts, 0), 3) END AS duration,
@@ -26,7 +26,8 @@ CREATE VIEW personal_history AS
   LEFT JOIN call_participants AS mine ON mine.call_id = call.call_id AND mine.username = person.username
   WHERE NOT call.is_live
     AND EXISTS (SELECT 1 FROM call_access AS access
-                WHERE access.call_id = call.call_id AND access.username = person.username AND access.state_refusal IS NULL);
+                WHERE access.call_id = call.call_id AND access.username = person.username
+                  AND access.state_refusal IS NULL);
 
 CREATE VIEW history_json AS
 -- A finished call as GET /calls/history gives it to a person.

@@ -1,4 +1,5 @@
--- Media that is relayed by the server: the newest init segment of each sender, and chunks within bounds of age and size.
+-- Media that is relayed by the server: the newest init segment of each sender, and chunks within bounds of age and
+-- size.
 
 CREATE VIEW media_cutoff (ts) AS
 -- Chunks stored up to this time are too old.
@@ -22,7 +23,7 @@ BEGIN
 END;
 
 CREATE TRIGGER call_media_is_final
--- Receivers have read it. INSERT OR REPLACE with an existing id would overwrite it.
+-- Receivers have read it.
 BEFORE UPDATE ON call_media
 BEGIN
   SELECT RAISE(ABORT, 'media_is_final');
@@ -78,17 +79,6 @@ BEGIN
   DELETE FROM media_bytes WHERE call_id = OLD.call_id AND sender = OLD.sender AND kept < 1;
 END;
 
-CREATE VIEW due_call_media AS
--- Init segments stay: a late viewer needs them.
-  SELECT id FROM call_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
-
-CREATE TRIGGER old_call_media_is_deleted
--- Media is bounded by age.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  DELETE FROM call_media WHERE id IN (SELECT id FROM due_call_media);
-END;
-
 -- Media of screen shares: the same, with the sharer as the one sender
 
 CREATE VIEW upload_share_media (share_id, username, is_init, mime_type, data) AS
@@ -117,7 +107,7 @@ BEGIN
 END;
 
 CREATE TRIGGER share_media_chunk_is_not_too_large
--- As for calls.
+-- As call_media_chunk_is_not_too_large.
 BEFORE INSERT ON share_media
 WHEN length(NEW.data) > (SELECT value FROM settings WHERE name = 'media_chunk_max_bytes')
 BEGIN
@@ -125,14 +115,14 @@ BEGIN
 END;
 
 CREATE TRIGGER share_media_is_final
--- As for calls.
+-- As call_media_is_final.
 BEFORE UPDATE ON share_media
 BEGIN
   SELECT RAISE(ABORT, 'media_is_final');
 END;
 
 CREATE TRIGGER share_media_id_is_new
--- As for calls.
+-- As call_media_id_is_new.
 BEFORE INSERT ON share_media
 WHEN EXISTS (SELECT 1 FROM share_media WHERE id = NEW.id)
 BEGIN
@@ -140,7 +130,7 @@ BEGIN
 END;
 
 CREATE TRIGGER newest_share_init_replaces_the_earlier
--- As for calls.
+-- As newest_call_init_replaces_the_earlier.
 AFTER INSERT ON share_media
 WHEN NEW.is_init = 1
 BEGIN
@@ -148,7 +138,7 @@ BEGIN
 END;
 
 CREATE TRIGGER oldest_share_media_makes_way
--- As for calls.
+-- As oldest_call_media_makes_way.
 AFTER INSERT ON share_media
 WHEN NEW.is_init = 0
 BEGIN
@@ -171,22 +161,11 @@ BEGIN
 END;
 
 CREATE TRIGGER deleted_share_media_is_not_counted
--- As for calls.
+-- As deleted_call_media_is_not_counted.
 AFTER DELETE ON share_media
 WHEN OLD.is_init = 0
 BEGIN
   UPDATE media_bytes SET kept = kept - length(OLD.data) WHERE call_id = OLD.share_id;
 
   DELETE FROM media_bytes WHERE call_id = OLD.share_id AND kept < 1;
-END;
-
-CREATE VIEW due_share_media AS
--- As for calls.
-  SELECT id FROM share_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
-
-CREATE TRIGGER old_share_media_is_deleted
--- As for calls.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  DELETE FROM share_media WHERE id IN (SELECT id FROM due_share_media);
 END;

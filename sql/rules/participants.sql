@@ -1,9 +1,8 @@
 -- Participants: how people join a call, how they leave, and what that makes of the call.
 --
---   pending --> accepted --> left
---      |  ^          ^         |
---      |  +-----<----+----<----+   invited again, or rejoins
---      +-----> rejected, left
+--   pending            becomes accepted, rejected or left
+--   accepted           becomes left
+--   rejected or left   becomes pending (invited again) or accepted (rejoins)
 
 CREATE VIEW ring_cutoff (ts, timeout) AS
 -- Invitations made up to this time have stopped ringing; `timeout` is the setting behind it, in seconds.
@@ -51,17 +50,14 @@ CREATE VIEW accept_call (call_id, username) AS
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER accept_call_joins
--- An initiator whose row was deleted rejoins as the initiator.
+-- The row changes, or is added for a member who was not called.
 INSTEAD OF INSERT ON accept_call
 BEGIN
   UPDATE call_participants SET state = 'accepted'
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
-  INSERT INTO call_participants (call_id, username, role, state)
-  SELECT NEW.call_id, NEW.username,
-         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
-              THEN 'initiator' ELSE 'participant' END,
-         'accepted'
+  INSERT INTO do_add_participant (call_id, username, state)
+  SELECT NEW.call_id, NEW.username, 'accepted'
   WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
@@ -87,7 +83,7 @@ CREATE VIEW leave_call (call_id, username) AS
 -- POST /calls/ID/leave: leaves; the others stay while there are two.
   SELECT NULL, NULL WHERE 0;
 
-CREATE TRIGGER leave_call_keeps_the_call
+CREATE TRIGGER leave_call_removes_one_person
 -- Leaving a finished call changes nothing.
 INSTEAD OF INSERT ON leave_call
 BEGIN
@@ -123,11 +119,8 @@ BEGIN
   UPDATE call_participants SET state = 'pending', invited_by = NEW.invited_by
   WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call;
 
-  INSERT INTO call_participants (call_id, username, role, state, invited_by)
-  SELECT NEW.call_id, NEW.username,
-         CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
-              THEN 'initiator' ELSE 'participant' END,
-         'pending', NEW.invited_by
+  INSERT INTO do_add_participant (call_id, username, state, invited_by)
+  SELECT NEW.call_id, NEW.username, 'pending', NEW.invited_by
   WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
@@ -157,10 +150,30 @@ END;
 
 -- Joining
 
+CREATE VIEW do_add_participant (call_id, username, state, invited_by) AS
+-- Adds a person to a call, in the role that the call gives them.
+  SELECT NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER role_comes_from_the_call
+-- An initiator whose row was deleted returns as the initiator.
+INSTEAD OF INSERT ON do_add_participant
+BEGIN
+  INSERT INTO call_participants (call_id, username, role, state, invited_by)
+  VALUES (NEW.call_id, NEW.username,
+          CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+               THEN 'initiator' ELSE 'participant' END,
+          NEW.state, NEW.invited_by);
+END;
+
+CREATE VIEW call_channel_members (call_id, username) AS
+-- The members of the channel of a call.
+  SELECT call.call_id, member.username
+  FROM calls AS call JOIN channel_members AS member ON member.channel = call.channel;
+
 CREATE TRIGGER participant_joins_a_live_call
--- A registered person joins a live call once. Before an answer only members of the channel are invited; an active call may
--- invite guests. Only members join without an invitation. The order matters: a finished call has members, an unknown one has
--- none.
+-- A registered person joins a live call once. Before an answer only members of the channel are invited; an active call
+-- may invite guests. Only members join without an invitation. An unknown call is refused first, then a stranger, who
+-- must not learn the call's state.
 BEFORE INSERT ON call_participants
 BEGIN
   SELECT RAISE(ABORT, 'call_not_found')
@@ -168,9 +181,7 @@ BEGIN
 
   SELECT RAISE(ABORT, 'not_a_member')
   WHERE NEW.state = 'accepted'
-    AND NOT EXISTS (SELECT 1 FROM channel_members
-                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-                      AND username = NEW.username);
+    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
 
   SELECT RAISE(ABORT, 'call_finished')
   WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
@@ -183,9 +194,7 @@ BEGIN
 
   SELECT RAISE(ABORT, 'call_not_active')
   WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
-    AND NOT EXISTS (SELECT 1 FROM channel_members
-                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-                      AND username = NEW.username);
+    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
 
   SELECT RAISE(ABORT, 'role_is_wrong')
   WHERE (NEW.role = 'initiator')
@@ -197,18 +206,17 @@ BEGIN
                     WHERE subject = 'participant' AND from_state = 'new' AND to_state = NEW.state);
 END;
 
-CREATE TRIGGER new_participant_is_stamped
--- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins an active
--- call.
+CREATE TRIGGER new_participant_is_stamped_and_emits
+-- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins an
+-- active call.
 AFTER INSERT ON call_participants
 BEGIN
   UPDATE call_participants
   SET invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
       joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
       last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
-      visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM channel_members
-                                            WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-                                              AND username = NEW.username)
+      visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM call_channel_members
+                                            WHERE call_id = NEW.call_id AND username = NEW.username)
                            THEN coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) END
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
@@ -242,7 +250,8 @@ BEGIN
 END;
 
 CREATE TRIGGER participant_of_finished_call_is_final
--- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or accepted.
+-- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or
+-- accepted.
 BEFORE UPDATE ON call_participants
 WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts)
     IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts)
@@ -285,9 +294,7 @@ BEGIN
 
   SELECT RAISE(ABORT, 'not_a_member')
   WHERE NEW.state = 'accepted' AND NEW.invited_by IS NULL
-    AND NOT EXISTS (SELECT 1 FROM channel_members
-                    WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-                      AND username = NEW.username);
+    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
 END;
 
 CREATE TRIGGER answer_makes_call_active
@@ -298,9 +305,10 @@ BEGIN
   UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
 END;
 
-CREATE TRIGGER participant_transition_is_stamped
--- A transition has its times: now, unless the writer gives another. A new invitation is not missed yet. The departure comes
--- last: it may end the call, after which nothing can be written. What the end of the call itself settles is stamped there.
+CREATE TRIGGER participant_transition_is_stamped_and_emits
+-- A transition has its times: now, unless the writer gives another. A new invitation is not missed yet. The departure
+-- comes last: it may end the call, after which nothing can be written. The end of a call stamps its rows in
+-- ended_call_is_settled, so they are skipped here.
 AFTER UPDATE OF state ON call_participants
 WHEN NEW.state IS NOT OLD.state
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND is_live)
@@ -317,9 +325,8 @@ BEGIN
       missed_seen_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_seen_ts END,
       last_seen_ts = CASE WHEN NEW.state = 'accepted' THEN (SELECT ts FROM now) ELSE last_seen_ts END,
       visible_after = CASE WHEN NEW.state = 'pending'
-                             AND NOT EXISTS (SELECT 1 FROM channel_members
-                                             WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-                                               AND username = NEW.username)
+                             AND NOT EXISTS (SELECT 1 FROM call_channel_members
+                                             WHERE call_id = NEW.call_id AND username = NEW.username)
                            THEN coalesce(visible_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
                            ELSE visible_after END
   WHERE call_id = NEW.call_id AND username = NEW.username;
@@ -340,31 +347,11 @@ BEGIN
   WHERE OLD.in_call AND NOT NEW.in_call;
 END;
 
-CREATE VIEW due_invitations AS
--- Pending invitations that have timed out.
-  SELECT call_id, username, role FROM call_participants
-  WHERE state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff);
-
-CREATE TRIGGER unanswered_invitation_times_out
--- It was missed when its time was over, even if the sweep is late. A re-invited initiator comes first: timing out the last
--- callee ends the call and settles the remaining rows. If the same UPDATE then reached the initiator's row, it would be
--- refused, and the whole sweep with it.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  UPDATE call_participants
-  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
-  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations WHERE role = 'initiator');
-
-  UPDATE call_participants
-  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
-  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations);
-END;
-
 -- Leaving
 
 CREATE VIEW do_depart (call_id, username, state, missed_ts) AS
--- A person departs: declines, times out, leaves, or is deleted from the call. Every departure from a live call passes here
--- once, with the new state.
+-- A person departs: declines, times out, leaves, or is deleted from the call. Every departure from a live call passes
+-- here once, with the new state.
   SELECT NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER deleted_participant_departs
@@ -383,26 +370,28 @@ BEGIN
   SELECT RAISE(ABORT, 'call_finished');
 END;
 
-CREATE TRIGGER departing_sharer_stops_sharing
--- Only a person on the call shares a screen in it.
+CREATE TRIGGER departing_participant_loses_signals_and_screen
+-- A person who rejoins negotiates again; stale ICE candidates would confuse the other side. Only a person on the call
+-- shares a screen in it. The end of the call comes first: it clears both without further events.
 INSTEAD OF INSERT ON do_depart
 BEGIN
+  INSERT INTO do_end_deserted_call (call_id, state, missed_ts) VALUES (NEW.call_id, NEW.state, NEW.missed_ts);
+
+  DELETE FROM call_signals WHERE call_id = NEW.call_id AND to_user = NEW.username;
+  DELETE FROM call_signals WHERE call_id = NEW.call_id AND from_user = NEW.username;
+
   UPDATE calls SET screenshare_user = NULL
   WHERE call_id = NEW.call_id AND screenshare_user = NEW.username AND is_live;
 END;
 
-CREATE TRIGGER departing_participant_takes_signals_along
--- A person who rejoins negotiates again; stale ICE candidates would confuse the other side.
-INSTEAD OF INSERT ON do_depart
-BEGIN
-  DELETE FROM call_signals WHERE call_id = NEW.call_id AND to_user = NEW.username;
-  DELETE FROM call_signals WHERE call_id = NEW.call_id AND from_user = NEW.username;
-END;
+CREATE VIEW do_end_deserted_call (call_id, state, missed_ts) AS
+-- Ends a call that has too few people after a departure to `state`. At most one of the three rules applies.
+  SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER call_rejected_when_all_reject
 -- A ringing call without a pending or accepted callee is rejected. The reason is a timeout if any callee let it ring. A
 -- rejection never ends an active call.
-INSTEAD OF INSERT ON do_depart
+INSTEAD OF INSERT ON do_end_deserted_call
 WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
   AND NOT EXISTS (SELECT 1 FROM call_participants
                   WHERE call_id = NEW.call_id AND role = 'participant' AND in_call)
@@ -417,8 +406,9 @@ BEGIN
 END;
 
 CREATE TRIGGER call_ends_when_fewer_than_two_remain
--- A call needs two people who are on it or pending. A ringing call without callees is call_rejected_when_all_reject's.
-INSTEAD OF INSERT ON do_depart
+-- A call needs two people who are on it or pending. call_rejected_when_all_reject
+-- handles a ringing call without callees.
+INSTEAD OF INSERT ON do_end_deserted_call
 WHEN NEW.state = 'left'
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id
               AND (state = 'active'
@@ -431,8 +421,8 @@ BEGIN
 END;
 
 CREATE TRIGGER call_without_anybody_is_abandoned
--- An active call with nobody accepted or pending would block its channel for ever.
-INSTEAD OF INSERT ON do_depart
+-- An active call with nobody accepted or pending would block its channel permanently.
+INSTEAD OF INSERT ON do_end_deserted_call
 WHEN NEW.state = 'rejected'
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
   AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND in_call)
@@ -445,7 +435,8 @@ END;
 CREATE VIEW current_participants AS
 -- Participants as they are now, swept or not: an invitation that is too old is rejected.
   SELECT call_id, username, role,
-         CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff) THEN 'rejected' ELSE state END AS state,
+         CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
+              THEN 'rejected' ELSE state END AS state,
          joined_ts, left_ts, invited_ts
   FROM call_participants;
 

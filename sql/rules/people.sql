@@ -25,13 +25,14 @@ BEGIN
 END;
 
 CREATE TRIGGER removed_user_leaves_everything
--- No call waits for a removed user, and a new user of the same name starts with nothing. Signals of shares in DM channels go
--- here, because such a channel has no membership to delete.
+-- No call waits for a removed user, and a new user of the same name starts with nothing. Signals of shares in DM
+-- channels go here, because such a channel has no membership to delete.
 AFTER DELETE ON users
 BEGIN
   DELETE FROM call_signals
   WHERE call_id IN (SELECT share_id FROM screenshares
-                    WHERE state = 'active' AND channel IN (SELECT channel FROM dm_members WHERE username = OLD.username))
+                    WHERE state = 'active'
+                      AND channel IN (SELECT channel FROM dm_members WHERE username = OLD.username))
     AND (to_user = OLD.username OR from_user = OLD.username);
 
   UPDATE screenshares SET state = 'ended' WHERE sharer = OLD.username AND state = 'active';
@@ -58,7 +59,7 @@ BEGIN
 END;
 
 CREATE TRIGGER session_keeps_its_user
--- Giving a session to somebody else would log in as them.
+-- A session given to another user would log in as that user.
 BEFORE UPDATE ON sessions
 WHEN (NEW.token_hash, NEW.username) IS NOT (OLD.token_hash, OLD.username)
 BEGIN
@@ -72,17 +73,6 @@ BEGIN
   INSERT INTO do_emit_event (emit, kind, username) VALUES (1, 'session_ended', OLD.username);
 END;
 
-CREATE VIEW due_sessions AS
--- Expired sessions.
-  SELECT token_hash FROM sessions WHERE expires_ts <= (SELECT ts FROM now);
-
-CREATE TRIGGER expired_session_is_deleted
--- This only tidies up: live_sessions hides an expired session at once.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM due_sessions);
-END;
-
 CREATE VIEW login_cutoff (ts, window) AS
 -- Failed logins count after this time; `window` is the setting behind it, in seconds.
   SELECT (SELECT ts FROM now) - value, value FROM settings WHERE name = 'login_window';
@@ -90,7 +80,8 @@ CREATE VIEW login_cutoff (ts, window) AS
 CREATE TRIGGER login_attempts_are_limited_by_name
 -- Stops guessing one person's password.
 BEFORE INSERT ON login_attempts
-WHEN (SELECT count(*) FROM login_attempts WHERE username = NEW.username AND ts > NEW.ts - (SELECT window FROM login_cutoff))
+WHEN (SELECT count(*) FROM login_attempts
+      WHERE username = NEW.username AND ts > NEW.ts - (SELECT window FROM login_cutoff))
   >= (SELECT value FROM settings WHERE name = 'login_attempts_per_name')
 BEGIN
   SELECT RAISE(ABORT, 'too_many_logins_for_name');
@@ -99,19 +90,9 @@ END;
 CREATE TRIGGER login_attempts_are_limited_by_address
 -- Stops guessing many people's passwords from one address.
 BEFORE INSERT ON login_attempts
-WHEN (SELECT count(*) FROM login_attempts WHERE address = NEW.address AND ts > NEW.ts - (SELECT window FROM login_cutoff))
+WHEN (SELECT count(*) FROM login_attempts
+      WHERE address = NEW.address AND ts > NEW.ts - (SELECT window FROM login_cutoff))
   >= (SELECT value FROM settings WHERE name = 'login_attempts_per_address')
 BEGIN
   SELECT RAISE(ABORT, 'too_many_logins_from_address');
-END;
-
-CREATE VIEW due_login_attempts AS
--- Failed logins outside the window.
-  SELECT id FROM login_attempts WHERE ts <= (SELECT ts FROM login_cutoff);
-
-CREATE TRIGGER old_login_attempts_are_deleted
--- They no longer count.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  DELETE FROM login_attempts WHERE id IN (SELECT id FROM due_login_attempts);
 END;

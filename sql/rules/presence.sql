@@ -1,7 +1,7 @@
 -- Presence: a participant who lost the connection leaves the call.
 
 CREATE VIEW presence_cutoff (ts) AS
--- Participants last seen up to this time are absent.
+-- Participants last seen up to this time are absent, and leave at the next sweep.
   SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'presence_timeout');
 
 CREATE VIEW presence_note_cutoff (ts) AS
@@ -19,7 +19,7 @@ CREATE VIEW do_note_presence (username, call_id) AS
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER presence_is_noted
--- `in_call` selects the index of live rows.
+-- The redundant `in_call` makes SQLite use the index call_participants_in_call_by_user.
 INSTEAD OF INSERT ON do_note_presence
 BEGIN
   UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now)
@@ -28,9 +28,13 @@ BEGIN
     AND last_seen_ts <= (SELECT ts FROM presence_note_cutoff);
 END;
 
+CREATE VIEW gone_cutoff (ts) AS
+-- A report that a participant is gone counts if they were last seen up to this time.
+  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'gone_after');
+
 CREATE VIEW report_gone (call_id, username, reported_by) AS
--- POST /calls/ID/gone: a participant reports a lost connection to another, who leaves only if the server has not seen them
--- for gone_after either.
+-- POST /calls/ID/gone: a participant reports a lost connection to another, who leaves only if the server has not seen
+-- them for gone_after either.
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER reported_participant_leaves_if_unseen
@@ -41,27 +45,5 @@ BEGIN
 
   UPDATE call_participants SET state = 'left'
   WHERE call_id = NEW.call_id AND username = NEW.username AND username <> NEW.reported_by AND state = 'accepted'
-    AND last_seen_ts <= (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'gone_after');
-END;
-
-CREATE VIEW due_absences AS
--- Accepted participants of active calls who are absent.
-  SELECT participant.call_id, participant.username
-  FROM call_participants AS participant
-  JOIN calls AS call ON call.call_id = participant.call_id
-  WHERE participant.state = 'accepted' AND participant.last_seen_ts <= (SELECT ts FROM presence_cutoff)
-    AND call.state = 'active';
-
-CREATE TRIGGER unseen_participants_leave
--- If all are unseen, the call ends as abandoned first; otherwise the last departure but one would record a hang-up.
-INSTEAD OF INSERT ON do_sweep
-BEGIN
-  UPDATE calls SET state = 'ended', ended_reason = 'abandoned'
-  WHERE call_id IN (SELECT call_id FROM due_absences)
-    AND NOT EXISTS (SELECT 1 FROM call_participants
-                    WHERE call_id = calls.call_id AND state = 'accepted'
-                      AND last_seen_ts > (SELECT ts FROM presence_cutoff));
-
-  UPDATE call_participants SET state = 'left'
-  WHERE state = 'accepted' AND (call_id, username) IN (SELECT call_id, username FROM due_absences);
+    AND last_seen_ts <= (SELECT ts FROM gone_cutoff);
 END;

@@ -3,8 +3,8 @@
 -- A trigger refuses with a code alone, because an older SQLite cannot read a computed message.
 
 CREATE VIEW refusals (code, status, over_http, sentence) AS
--- One row a code that a trigger raises, or a CHECK is named: its HTTP status, 400 to 499, whether a request can meet it, and
--- the sentence for people. The server reads this at its start.
+-- One row a code that a trigger raises, or a CHECK is named: its HTTP status, 400 to 499, whether a request can meet
+-- it, and the sentence for people. The server reads this at its start.
 --   SELECT sentence FROM refusals WHERE code = 'call_finished'
   VALUES
     -- raised by triggers

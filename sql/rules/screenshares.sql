@@ -3,11 +3,11 @@
 -- In a call
 
 CREATE VIEW share_screen_in_call (call_id, username, sharing) AS
--- POST /calls/ID/screenshare: `sharing` 1 claims the screen, 0 releases the own claim.
+-- POST /calls/ID/screenshare: `sharing` 1 claims the screen, 0 releases one's own claim.
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER last_screenshare_claim_wins
--- A release touches only the own claim.
+-- A release touches only one's own claim.
 INSTEAD OF INSERT ON share_screen_in_call
 BEGIN
   INSERT INTO check_on_call (call_id, username) VALUES (NEW.call_id, NEW.username);
@@ -40,7 +40,8 @@ CREATE TRIGGER changed_sharer_emits_event
 AFTER UPDATE OF screenshare_user ON calls
 WHEN NEW.screenshare_user IS NOT OLD.screenshare_user AND NEW.state = 'active'
 BEGIN
-  INSERT INTO do_emit_event (emit, kind, call_id, username) VALUES (1, 'sharer_changed', NEW.call_id, NEW.screenshare_user);
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  VALUES (1, 'sharer_changed', NEW.call_id, NEW.screenshare_user);
 END;
 
 -- Outside a call
@@ -64,7 +65,7 @@ CREATE VIEW start_screenshare (share_id, channel, sharer) AS
 -- POST /screenshare/start: `share_id` is a new id, `channel` may be any spelling.
   SELECT NULL, NULL, NULL WHERE 0;
 
-CREATE TRIGGER start_screenshare_needs_no_answer
+CREATE TRIGGER start_screenshare_stores_an_active_share
 -- Members watch without an invitation.
 INSTEAD OF INSERT ON start_screenshare
 BEGIN
@@ -87,8 +88,8 @@ BEGIN
 END;
 
 CREATE TRIGGER share_starts_active_by_a_member
--- Access comes first: a stranger must not learn anything about the channel. INSERT OR REPLACE would restart an ended share.
--- Ids of calls and shares are distinct, because their signals share a table.
+-- Access comes first: a stranger must not learn anything about the channel. INSERT OR REPLACE would restart an ended
+-- share. Ids of calls and shares are distinct, because their signals share a table.
 BEFORE INSERT ON screenshares
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.sharer);
@@ -162,8 +163,15 @@ CREATE VIEW share_access (share_id, username, refusal) AS
               THEN 'not_a_member' END
   FROM screenshares AS share CROSS JOIN users AS person;
 
+CREATE VIEW active_share_json AS
+-- An active share as GET /screenshare/active lists it.
+  SELECT channel, share_id, started_ts,
+         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'started_ts', started_ts) AS json
+  FROM screenshares
+  WHERE state = 'active';
+
 CREATE VIEW share_json AS
--- A share as GET /screenshare/active and the event `share` give it.
+-- A share as the event `share` and the snapshot of GET /events give it.
   SELECT share_id, channel, state, started_ts,
          json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'state', state,
                      'started_ts', started_ts, 'ended_ts', ended_ts) AS json

@@ -15,7 +15,7 @@ BEGIN
   SELECT RAISE(ABORT, 'setting_is_needed');
 END;
 
-CREATE TRIGGER setting_names_are_given
+CREATE TRIGGER settings_are_not_added
 -- A misspelt name would limit nothing. INSERT OR REPLACE deletes a row without firing setting_stays.
 BEFORE INSERT ON settings
 BEGIN
@@ -23,13 +23,14 @@ BEGIN
 END;
 
 CREATE TRIGGER ice_servers_suit_browsers
--- One malformed RTCIceServer makes a browser refuse to connect at all (WebRTC 1.0, section 4.2.4). Each server has one URL or
--- several, and a TURN server a user name and a credential.
+-- One malformed RTCIceServer makes a browser refuse to connect at all (WebRTC 1.0, section 4.2.4). Each server has one
+-- URL or several, and a TURN server a user name and a credential.
 BEFORE UPDATE OF value ON settings
 WHEN NEW.name = 'ice_servers'
 BEGIN
   SELECT RAISE(ABORT, 'ice_servers_are_a_json_list')
-  WHERE NOT CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value) THEN json_type(NEW.value) = 'array' ELSE 0 END;
+  WHERE NOT CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value)
+                 THEN json_type(NEW.value) = 'array' ELSE 0 END;
 
   SELECT RAISE(ABORT, 'ice_server_malformed')
   WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) WHERE type <> 'object');

@@ -89,8 +89,8 @@ BEGIN
 END;
 
 CREATE TRIGGER oldest_signals_make_way
--- Signals are not acknowledged, so they are kept while the call lasts, up to a number for each recipient. Refusing new ones
--- instead would wedge a long call.
+-- Signals are not acknowledged, so they are kept while the call lasts, up to a number for each recipient. Refusing new
+-- ones instead would wedge a long call.
 AFTER INSERT ON call_signals
 BEGIN
   INSERT INTO signal_counts (call_id, to_user, kept) VALUES (NEW.call_id, NEW.to_user, 1)
@@ -100,7 +100,8 @@ BEGIN
   WHERE id IN (SELECT id FROM call_signals
                WHERE call_id = NEW.call_id AND to_user = NEW.to_user
                ORDER BY id
-               LIMIT (SELECT max(kept - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max'), 0)
+               LIMIT (SELECT max(kept - (SELECT CAST(value AS INTEGER) FROM settings
+                                         WHERE name = 'signals_per_call_max'), 0)
                       FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user));
 END;
 
@@ -122,8 +123,9 @@ BEGIN
 END;
 
 CREATE VIEW signal_json AS
--- A signal as GET .../signals and the event `signal` give it. The payload is the sender's text, not parsed again. A line break
--- in it can only be white space, and would end a line of a server-sent event.
+-- A signal as GET .../signals and the event `signal` give it. The payload is the sender's text, not parsed again. A
+-- line break in it can only be white space, and would end a line of a server-sent event. The last member of the object
+-- is a number, so rtrim removes one brace.
   SELECT id, call_id, to_user,
          rtrim(json_object('id', id, 'from', from_user, 'type', signal_type, 'ts', ts), '}')
          || ',"payload":' || replace(replace(payload, char(13), ' '), char(10), ' ') || '}' AS json

@@ -21,7 +21,7 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 14] = [
+pub const RULES: [(&str, &str); 15] = [
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),
@@ -33,6 +33,7 @@ pub const RULES: [(&str, &str); 14] = [
     ("screenshares", include_str!("../../sql/rules/screenshares.sql")),
     ("media", include_str!("../../sql/rules/media.sql")),
     ("presence", include_str!("../../sql/rules/presence.sql")),
+    ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),
     ("admin", include_str!("../../sql/rules/admin.sql")),
     ("refusals", include_str!("../../sql/rules/refusals.sql")),

@@ -8,6 +8,13 @@ pub fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The names of the files in a folder of the repository that have this extension.
+pub fn names_in(folder: &str, extension: &str) -> Vec<String> {
+    let paths = fs::read_dir(in_repository(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let with_extension = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    with_extension.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
 /// A Markdown document.
 pub struct Document {
     /// Its path in the repository.
@@ -31,10 +38,7 @@ impl Document {
 
     /// README, CONTRIBUTING, CHANGELOG and the pages of `src/docs/`.
     pub fn all() -> Vec<Self> {
-        let pages = fs::read_dir(in_repository("src/docs")).unwrap();
-        let paths = pages.map(|entry| entry.unwrap().path());
-        let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-        let pages = pages.map(|path| format!("src/docs/{}", path.file_name().unwrap().display()));
+        let pages = names_in("src/docs", "md").into_iter().map(|name| format!("src/docs/{name}"));
         let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
         pages.chain(others).map(|path| Self::at(&path)).collect()
     }
@@ -71,6 +75,32 @@ impl Document {
 /// The text between the first two back quotes of a cell.
 pub fn code(cell: &str) -> &str {
     cell.split('`').nth(1).unwrap_or_else(|| panic!("no code in {cell:?}"))
+}
+
+/// The id that a forge gives a heading: lower case, spaces as hyphens, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Links to files and headings of the repository. tests/http/docs.rs follows the links at /docs/.
+#[test]
+fn every_link_leads_somewhere() {
+    for document in Document::all() {
+        let folder = in_repository(&document.path).parent().unwrap().to_owned();
+        let targets = document.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("https://")) {
+            let (file, part) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { in_repository(&document.path) } else { folder.join(file) };
+            assert!(path.exists(), "{}: no file {target}", document.path);
+            if !part.is_empty() {
+                let linked = fs::read_to_string(path).unwrap();
+                let mut headings = linked.lines().filter_map(|line| line.strip_prefix('#'));
+                let found = headings.any(|heading| anchor(heading.trim_start_matches(['#', ' '])) == part);
+                assert!(found, "{}: no heading {target}", document.path);
+            }
+        }
+    }
 }
 
 /// Every block is run by a test, is configuration, or is an example in another language.

@@ -6,7 +6,7 @@ use std::fs;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::documents::Document;
+use crate::documents::{Document, code, names_in};
 use crate::sandbox::Sandbox;
 use crate::support::{Server, connect};
 
@@ -100,9 +100,17 @@ fn https() {
     let blocks = Document::at("src/docs/https.md").blocks_of("sh");
     let [self_signed, own, proxy] = &blocks[..] else { panic!("{} ways", blocks.len()) };
 
+    // operations.md shows each line, with a placeholder for what differs.
     let (server, lines) = sandbox.serve(self_signed);
-    assert!(lines.iter().any(|line| line.contains("fingerprint")), "{lines:?}");
-    assert!(lines.last().unwrap().contains("https://"), "{lines:?}");
+    let shown = Document::at("src/docs/operations.md").table("| line | printed |");
+    assert_eq!(shown.len(), lines.len(), "{lines:?}");
+    for (row, line) in shown.iter().zip(&lines) {
+        let first_words = ["ADDRESS", "FILE", "…"]
+            .iter()
+            .fold(code(&row[0]), |shown, placeholder| shown.split(placeholder).next().unwrap());
+        assert!(line.starts_with(first_words), "{line:?} begins with {first_words:?} in the page");
+    }
+    assert!(lines[0].ends_with("/ca.crt") && lines[2].contains("https://"), "{lines:?}");
     drop(server);
     let files = ["checkout/presence.db-authority.pem", "checkout/presence.db-tls.pem"];
     assert!(files.iter().all(|file| sandbox.path(file).exists()));
@@ -147,9 +155,6 @@ fn fixtures_performance_and_contributing() {
 #[test]
 fn fixtures_lists_every_part() {
     let rows = Document::at("src/docs/fixtures.md").table("| part | set-up |");
-    let listed: BTreeSet<String> = rows.iter().map(|row| crate::documents::code(&row[0]).to_owned()).collect();
-    let files = fs::read_dir(crate::documents::in_repository("fixtures")).unwrap();
-    let paths = files.map(|entry| entry.unwrap().path());
-    let parts = paths.filter(|path| path.extension().is_some_and(|extension| extension == "part"));
-    assert_eq!(listed, parts.map(|path| path.file_name().unwrap().display().to_string()).collect());
+    let listed: BTreeSet<String> = rows.iter().map(|row| code(&row[0]).to_owned()).collect();
+    assert_eq!(listed, names_in("fixtures", "part").into_iter().collect());
 }

@@ -139,6 +139,23 @@ impl Sandbox {
             if let ["cargo", "fixture", name] = words[..] {
                 assert!(in_repository(&format!("fixtures/{name}.slt")).exists(), "{line}");
             }
+            if let ["cargo", "slow", name] = words[..] {
+                assert!(long_rounds().iter().any(|round| round.contains(name)), "{line}");
+            }
         }
     }
+}
+
+/// The names of the tests that only `cargo slow` runs.
+fn long_rounds() -> Vec<String> {
+    let mut names = Vec::new();
+    for subject in fs::read_dir(in_repository("tests")).unwrap().map(|entry| entry.unwrap().path()) {
+        for file in fs::read_dir(&subject).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            let Ok(text) = fs::read_to_string(&file) else { continue };
+            for test in text.split("\n#[ignore").skip(1) {
+                names.extend(test.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).map(str::to_owned));
+            }
+        }
+    }
+    names
 }

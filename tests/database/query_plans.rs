@@ -26,7 +26,7 @@ const GROWING: [&str; 14] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 15] = [
+const SHORT: [&str; 17] = [
     "json_each",
     "clock",
     "settings",
@@ -41,6 +41,8 @@ const SHORT: [&str; 15] = [
     "event_cutoff",
     "login_cutoff",
     "presence_note_cutoff",
+    "gone_cutoff",
+    "duration_cutoff",
     // The oldest chunks of a sender, each found by a search.
     "oldest",
 ];

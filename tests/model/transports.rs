@@ -112,7 +112,6 @@ impl SqlQueries<'_> {
                     SqlValue::Integer(integer) if *member == "seen" => json!(integer != 0),
                     SqlValue::Integer(integer) => json!(integer),
                     SqlValue::Real(real) => json!(real),
-                    SqlValue::Text(text) if *member == "payload" => json_of(&text),
                     SqlValue::Text(text) => json!(text),
                     SqlValue::Blob(bytes) => json!(STANDARD.encode_to_string(bytes)),
                 };
@@ -123,8 +122,7 @@ impl SqlQueries<'_> {
     }
 
     pub fn incoming(&self, actor: &str) -> Value {
-        let members = ["call_id", "channel", "initiator", "started_ts"];
-        self.objects(&statements::INCOMING_CALLS, &[text(actor)], &members)
+        self.jsons(&statements::INCOMING_CALLS, &[text(actor)])
     }
 
     pub fn history(&self, actor: &str) -> Value {
@@ -133,8 +131,7 @@ impl SqlQueries<'_> {
     }
 
     pub fn missed(&self, actor: &str) -> Value {
-        let members = ["call_id", "channel", "initiator", "called_by", "missed_ts", "seen"];
-        self.objects(&statements::MISSED_CALLS, &[text(actor), SqlValue::Real(0.0)], &members)
+        self.jsons(&statements::MISSED_CALLS, &[text(actor), SqlValue::Real(0.0)])
     }
 
     pub fn state(&self, actor: &str, call: &str) -> Outcome {
@@ -158,7 +155,7 @@ impl SqlQueries<'_> {
     pub fn signals(&self, actor: &str, id: &str, after: i64, why_not: &Statement) -> Outcome {
         self.refusal(why_not, &[text(id), text(actor)])?;
         let parameters = [text(id), text(actor), SqlValue::Integer(after)];
-        Ok(self.objects(&statements::SIGNALS_AFTER, &parameters, &["id", "from", "type", "payload", "ts"]))
+        Ok(self.jsons(&statements::SIGNALS_AFTER, &parameters))
     }
 
     pub fn call_media(&self, actor: &str, call: &str, sender: &str, after: i64) -> Outcome {
@@ -171,8 +168,7 @@ impl SqlQueries<'_> {
 
     pub fn shares(&self, actor: &str, channel: &str) -> Outcome {
         self.refusal(&statements::WHY_NOT_READ_CHANNEL, &[text(channel), text(actor)])?;
-        let members = ["share_id", "channel", "sharer", "started_ts"];
-        Ok(self.objects(&statements::ACTIVE_SCREENSHARES, &[text(channel)], &members))
+        Ok(self.jsons(&statements::ACTIVE_SCREENSHARES, &[text(channel)]))
     }
 
     pub fn share_media(&self, actor: &str, share: &str, after: i64) -> Outcome {

@@ -179,7 +179,7 @@ impl<'a> World<'a> {
     fn sweep(&mut self) {
         match self.clock {
             Clock::Pinned => run(self.sql, &bind(&statements::PIN_CLOCK, [SqlValue::Real(self.model.now)])),
-            Clock::Machine => run(self.sql, &("INSERT INTO do_sweep (reason) VALUES ('the model')".to_owned(), vec![])),
+            Clock::Machine => run(self.sql, &("INSERT INTO do_sweep DEFAULT VALUES".to_owned(), vec![])),
         }
         .unwrap_or_else(|refusal| panic!("sweeping was refused: {refusal:?}"));
         self.model.sweep();

@@ -1,0 +1,143 @@
+-- The sweep: every rule with a time limit, and the rows that are due.
+--
+-- Readers do not wait for it: current_calls, current_participants, incoming_calls and live_sessions show what a sweep
+-- would store.
+
+CREATE VIEW due_absences AS
+-- Accepted participants of active calls who are absent.
+  SELECT participant.call_id, participant.username
+  FROM call_participants AS participant
+  JOIN calls AS call ON call.call_id = participant.call_id
+  WHERE participant.state = 'accepted' AND participant.last_seen_ts <= (SELECT ts FROM presence_cutoff)
+    AND call.state = 'active';
+
+CREATE VIEW due_invitations AS
+-- Pending invitations that have timed out.
+  SELECT call_id, username, role FROM call_participants
+  WHERE state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff);
+
+CREATE VIEW due_unanswered_calls AS
+-- Ringing calls without a callee to ring, such as those that a shell made without participants. With callees, the last
+-- invitation that times out rejects the call.
+  SELECT call_id FROM calls
+  WHERE state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
+    AND NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = calls.call_id AND role = 'participant' AND in_call);
+
+CREATE VIEW due_overlong_calls AS
+-- Active calls that have lasted call_max_seconds.
+  SELECT call_id FROM calls
+  WHERE state = 'active' AND answered_ts <= (SELECT ts FROM duration_cutoff);
+
+CREATE VIEW due_call_media AS
+-- Chunks that are too old. Init segments stay: a late viewer needs them.
+  SELECT id FROM call_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
+
+CREATE VIEW due_share_media AS
+-- The same for shares.
+  SELECT id FROM share_media WHERE is_init = 0 AND ts <= (SELECT ts FROM media_cutoff);
+
+CREATE VIEW due_sessions AS
+-- Expired sessions.
+  SELECT token_hash FROM sessions WHERE expires_ts <= (SELECT ts FROM now);
+
+CREATE VIEW due_login_attempts AS
+-- Failed logins outside the window.
+  SELECT id FROM login_attempts WHERE ts <= (SELECT ts FROM login_cutoff);
+
+CREATE VIEW due_events AS
+-- By number: ids have few gaps, so the distance between ids counts events. By age: the oldest event decides, because
+-- the log is in the order of time. At most 1,000 at a time keep a sweep short.
+  SELECT id FROM events
+  WHERE id <= (SELECT max(id) FROM events) - (SELECT value FROM settings WHERE name = 'events_max_count')
+  UNION ALL
+  SELECT id FROM events
+  WHERE (SELECT ts FROM events WHERE id = (SELECT min(id) FROM events)) <= (SELECT ts FROM event_cutoff)
+    AND id < (SELECT min(id) FROM events) + 1000
+    AND ts <= (SELECT ts FROM event_cutoff);
+
+CREATE VIEW sweep_due (is_due) AS
+-- Whether a sweep would find anything. The server asks twice a second; every part is a search in an index.
+  SELECT EXISTS (SELECT 1 FROM due_absences)
+      OR EXISTS (SELECT 1 FROM due_invitations)
+      OR EXISTS (SELECT 1 FROM due_unanswered_calls)
+      OR EXISTS (SELECT 1 FROM due_overlong_calls)
+      OR EXISTS (SELECT 1 FROM due_call_media)
+      OR EXISTS (SELECT 1 FROM due_share_media)
+      OR EXISTS (SELECT 1 FROM due_sessions)
+      OR EXISTS (SELECT 1 FROM due_login_attempts)
+      OR EXISTS (SELECT 1 FROM due_events);
+
+CREATE VIEW do_sweep (unused) AS
+-- Applies every time limit: INSERT INTO do_sweep DEFAULT VALUES.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER sweep_applies_time_limits
+-- The order decides the reason of a call for which two limits are over.
+INSTEAD OF INSERT ON do_sweep
+BEGIN
+  -- Absent participants leave. If all are absent, the call ends as abandoned first; otherwise the last departure but
+  -- one would record a hang-up.
+  UPDATE calls SET state = 'ended', ended_reason = 'abandoned'
+  WHERE call_id IN (SELECT call_id FROM due_absences)
+    AND NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = calls.call_id AND state = 'accepted'
+                      AND last_seen_ts > (SELECT ts FROM presence_cutoff));
+
+  UPDATE call_participants SET state = 'left'
+  WHERE state = 'accepted' AND (call_id, username) IN (SELECT call_id, username FROM due_absences);
+
+  -- Unanswered invitations time out. A late sweep still stores the time of the timeout, unless the call was just
+  -- abandoned. A re-invited initiator comes first: timing out the last callee ends the call and settles the remaining
+  -- rows. If the same UPDATE then reached the initiator's row, it would be refused, and the whole sweep with it.
+  UPDATE call_participants
+  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
+  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations WHERE role = 'initiator');
+
+  UPDATE call_participants
+  SET missed_ts = round(invited_ts + (SELECT timeout FROM ring_cutoff), 3), state = 'rejected'
+  WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations);
+
+  -- A ringing call without callees would block its channel permanently.
+  UPDATE calls SET state = 'rejected', ended_reason = 'timeout'
+  WHERE call_id IN (SELECT call_id FROM due_unanswered_calls);
+
+  -- A forgotten call ends, where an admin has set a limit.
+  UPDATE calls SET state = 'ended', ended_reason = 'max_duration'
+  WHERE call_id IN (SELECT call_id FROM due_overlong_calls);
+
+  DELETE FROM call_media WHERE id IN (SELECT id FROM due_call_media);
+
+  DELETE FROM share_media WHERE id IN (SELECT id FROM due_share_media);
+
+  -- This only tidies up: live_sessions hides an expired session at once.
+  DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM due_sessions);
+
+  DELETE FROM login_attempts WHERE id IN (SELECT id FROM due_login_attempts);
+
+  -- Last, because the other steps write events.
+  DELETE FROM events WHERE id IN (SELECT id FROM due_events);
+END;
+
+CREATE TRIGGER pinning_the_clock_sweeps
+-- A transaction that pins the clock sees no timed-out call, no expired session and no stale media.
+AFTER UPDATE OF pinned_ts ON clock
+WHEN NEW.pinned_ts IS NOT NULL
+BEGIN
+  INSERT INTO do_sweep (unused) VALUES (NULL);
+END;
+
+CREATE VIEW start_server (unused) AS
+-- The server starts: INSERT INTO start_server DEFAULT VALUES.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER server_start_ends_what_was_live
+-- The clients of an earlier run have lost their connections. What timed out in between has timed out.
+INSTEAD OF INSERT ON start_server
+BEGIN
+  INSERT INTO do_sweep (unused) VALUES (NULL);
+
+  UPDATE calls SET state = 'ended', ended_reason = 'restart' WHERE is_live;
+
+  UPDATE screenshares SET state = 'ended' WHERE state = 'active';
+END;
