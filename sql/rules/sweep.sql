@@ -52,7 +52,8 @@ CREATE VIEW due_events AS
   WHERE id <= (SELECT max(id) FROM events) - (SELECT value FROM settings WHERE name = 'events_max_count')
   UNION ALL
   SELECT id FROM events
-  WHERE id < (SELECT CASE WHEN ts <= (SELECT ts FROM event_cutoff) THEN id + 1000 END FROM events ORDER BY id LIMIT 1)
+  WHERE id < (SELECT CASE WHEN ts <= (SELECT ts FROM event_cutoff) THEN id + 1000 END
+              FROM events WHERE id = (SELECT min(id) FROM events))
     AND ts <= (SELECT ts FROM event_cutoff);
 
 CREATE VIEW sweep_due (is_due) AS

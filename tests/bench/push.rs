@@ -1,7 +1,7 @@
 //! The latency of push, and the cost of idle streams: `cargo bench --bench push`, or `-- idle` for the idle streams
 //! alone.
 //!
-//! The server is a process of its own on a new file. This process has its clients, over loopback, so both share the
+//! The server is a separate process on a new file. This process has its clients, over loopback, so both share the
 //! machine's processors. Latency is the time from when a request is sent, or was due, until its event has been read. It
 //! includes the request, the commit with its fsync, and the delivery.
 

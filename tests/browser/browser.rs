@@ -27,6 +27,7 @@ const MEDIA_STATS: &str = "
                 }
             }
         }
+        sum.energy = Math.floor(sum.energy * 1000);
     })().then(() => done(sum), (error) => done({ error: String(error) }));";
 
 /// What a test expects to receive.
@@ -204,7 +205,7 @@ impl Browser {
         MediaStats {
             connections: of("connections"),
             audio: of("audio"),
-            energy: (sum["energy"].as_f64().unwrap() * 1000.0) as u64,
+            energy: of("energy"),
             video: of("video"),
             frames: of("frames"),
             width: of("width"),

@@ -38,7 +38,7 @@ const GRANT_PERMISSIONS: &str = "--use-fake-ui-for-media-stream";
 
 /// The driver and its browsers.
 pub struct Driver {
-    driver: Child,
+    process: Child,
     url: String,
     folder: TempDir,
     browsers: AtomicUsize,
@@ -70,10 +70,10 @@ impl Driver {
         // Drains the output: a full pipe would block the driver.
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://127.0.0.1:{port}");
-        Self { driver, url, folder, browsers: AtomicUsize::new(0), finished: false, _turn: turn }
+        Self { process: driver, url, folder, browsers: AtomicUsize::new(0), finished: false, _turn: turn }
     }
 
-    /// Adds people and signs each one in, in a browser of their own.
+    /// Adds people and signs each one in, in a separate browser.
     pub async fn signed_in<const N: usize>(&self, server: &Server, names: [&str; N]) -> [Browser; N] {
         for name in names {
             server.person(name);
@@ -173,10 +173,10 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let mut processes = vec![Process::new(self.driver.id().try_into().unwrap()).unwrap()];
+        let mut processes = vec![Process::new(self.process.id().try_into().unwrap()).unwrap()];
         self.find_processes(&mut processes);
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
         let deadline = Instant::now() + EXIT_TIMEOUT;
         let remaining = loop {
             // An exiting browser may still start processes.

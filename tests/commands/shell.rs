@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Person, Server, assert_refused, connect};
-use crate::tools::{eventually, run, shell, shell_refused, sqlite3, succeeds, texts};
+use crate::support::{Person, Server, assert_refused, connect, eventually};
+use crate::tools::{run, shell, shell_refused, sqlite3, succeeds, texts};
 
 /// The longest that a read may take while another program holds the write lock.
 const READ_MAX: Duration = Duration::from_millis(500);
@@ -339,15 +339,9 @@ async fn a_backup_made_while_the_server_writes_is_whole() {
         }
     });
     // The second signal shows that the server is writing.
+    server.eventually("SELECT count(*) > 1 FROM call_signals", Duration::from_secs(10)).await;
     let db = server.db();
-    tokio::task::spawn_blocking(move || {
-        eventually(Duration::from_secs(10), "the server is writing", || {
-            (shell(&db, &["SELECT count(*) > 1 FROM call_signals"]) == "1\n").then_some(())
-        });
-        shell(&db, &[&backup]);
-    })
-    .await
-    .unwrap();
+    tokio::task::spawn_blocking(move || shell(&db, &[&backup])).await.unwrap();
     stop.send(()).unwrap();
     assert!(writing.await.unwrap() > 0);
 
@@ -408,9 +402,8 @@ async fn the_file_shrinks_after_a_call_with_media() {
     assert!(filled > 1024 * 1024 * i64::try_from(CHUNKS).unwrap(), "{filled}");
     assert_eq!(alice.post(&format!("/calls/{call}/end")).await.0, 200);
     // The server keeps one mebibyte of free pages for the next call.
-    eventually(Duration::from_secs(20), "the file shrinks", || {
-        (pages("freelist_count") <= 256 && pages("page_count") * pages("page_size") < 3 * 1024 * 1024).then_some(())
-    });
+    let is_small = || pages("freelist_count") <= 256 && pages("page_count") * pages("page_size") < 3 * 1024 * 1024;
+    eventually(Duration::from_secs(20), "the file shrinks", true, is_small).await;
     drop(sql);
     let (folder, status) = server.stop(Signal::SIGTERM);
     assert!(status.success());

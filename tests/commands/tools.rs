@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -94,18 +94,6 @@ pub fn shell_refused(db: &Path, statement: &str) -> String {
     let (out, err) = texts(&output);
     assert!(!output.status.success(), "{statement} succeeded: {out}");
     err.trim_end().to_owned()
-}
-
-/// Calls `probe` until it returns a value, and fails after `limit`.
-pub fn eventually<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A process that is killed on drop.

@@ -1,8 +1,7 @@
-//! The schema of a file, and reading and writing it.
+//! The schema, migrations, and reads and writes of a file.
 
-mod doors;
 mod query_plans;
-mod refusals;
+mod reads_and_writes;
 mod replay;
 mod schema;
 mod trigger_map;

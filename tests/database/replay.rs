@@ -1,5 +1,4 @@
-//! Writes are deterministic: the same log of writes gives the same file on another machine, which is what a replicated
-//! engine needs.
+//! Writes are deterministic: the same log of writes gives the same file on every machine. A replicated engine needs that.
 
 use std::process::Command;
 
@@ -9,58 +8,62 @@ use rusqlite::params_from_iter;
 
 use crate::new_file;
 
-fn t(text: &str) -> Value {
-    Value::Text(text.to_owned())
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
 }
 
-/// One log: each entry happens at a time of its own, and may be refused, which is as deterministic.
+/// The log: the time, statement and parameters of each write. Refusals are deterministic, too.
 fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
-    let hash = |digit: &str| t(&digit.repeat(64));
+    let hash = |digit: &str| text(&digit.repeat(64));
     let mut log: Vec<(f64, &'static Statement, Vec<Value>)> = Vec::new();
     for name in ["alice", "bob", "carol", "dave"] {
-        log.push((1000.0, &s::ADD_USER, vec![t(name), t("x")]));
+        log.push((1000.0, &s::ADD_USER, vec![text(name), text("x")]));
     }
     log.extend([
-        (1000.5, &s::ADD_SESSION, vec![hash("a"), t("alice"), Value::Real(100.0)]),
-        (1001.0, &s::ADD_CHANNEL, vec![t("Team"), t("alice")]),
-        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![t("alice")]),
-        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![t("bob")]),
-        (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), t("carol")]),
-        (1002.0, &s::ADD_LOGIN_ATTEMPT, vec![t("bob"), t("127.0.0.1")]),
-        (1003.0, &s::INITIATE_CALL, vec![t("c1"), t("dm:carol:bob:alice"), t("bob")]),
-        (1004.0, &s::INITIATE_CALL, vec![t("c2"), t("dm:alice:bob:carol"), t("alice")]),
-        (1005.0, &s::REJECT_CALL, vec![t("c1"), t("alice")]),
-        (1006.25, &s::ACCEPT_CALL, vec![t("c1"), t("carol")]),
-        (1007.0, &s::SEND_CALL_SIGNAL, vec![t("c1"), t("bob"), t("carol"), t("offer"), t("{\"sdp\":\"v=0\"}")]),
-        (1008.0, &s::SEND_CALL_SIGNAL, vec![t("c1"), t("carol"), t("bob"), t("answer"), t("[1, 2.50]")]),
-        (1009.0, &s::SHARE_SCREEN_IN_CALL, vec![t("c1"), t("carol"), Value::Integer(1)]),
-        (1010.0, &s::INVITE_TO_CALL, vec![t("c1"), t("dave"), t("carol")]),
+        (1000.5, &s::ADD_SESSION, vec![hash("a"), text("alice"), Value::Real(100.0)]),
+        (1001.0, &s::ADD_CHANNEL, vec![text("Team"), text("alice")]),
+        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("alice")]),
+        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("bob")]),
+        (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), text("carol")]),
+        (1002.0, &s::ADD_LOGIN_ATTEMPT, vec![text("bob"), text("127.0.0.1")]),
+        (1003.0, &s::INITIATE_CALL, vec![text("c1"), text("dm:carol:bob:alice"), text("bob")]),
+        (1004.0, &s::INITIATE_CALL, vec![text("c2"), text("dm:alice:bob:carol"), text("alice")]),
+        (1005.0, &s::REJECT_CALL, vec![text("c1"), text("alice")]),
+        (1006.25, &s::ACCEPT_CALL, vec![text("c1"), text("carol")]),
+        (
+            1007.0,
+            &s::SEND_CALL_SIGNAL,
+            vec![text("c1"), text("bob"), text("carol"), text("offer"), text("{\"sdp\":\"v=0\"}")],
+        ),
+        (1008.0, &s::SEND_CALL_SIGNAL, vec![text("c1"), text("carol"), text("bob"), text("answer"), text("[1, 2.50]")]),
+        (1009.0, &s::SHARE_SCREEN_IN_CALL, vec![text("c1"), text("carol"), Value::Integer(1)]),
+        (1010.0, &s::INVITE_TO_CALL, vec![text("c1"), text("dave"), text("carol")]),
     ]);
     for second in 0..40 {
         let data = Value::Blob(vec![second; 100]);
         let init = Value::Integer((second == 0).into());
-        let mime = if second == 0 { t("video/webm") } else { Value::Null };
-        let upload = vec![t("c1"), t("bob"), init, mime, data];
+        let mime = if second == 0 { text("video/webm") } else { Value::Null };
+        let upload = vec![text("c1"), text("bob"), init, mime, data];
         log.push((1011.0 + f64::from(second), &s::UPLOAD_CALL_MEDIA, upload));
     }
     log.extend([
-        (1060.0, &s::START_SCREENSHARE, vec![t("s1"), t("private:1"), t("carol")]),
-        (1061.0, &s::START_SCREENSHARE, vec![t("s2"), t("private:1"), t("carol")]),
-        (1062.0, &s::SEND_SHARE_SIGNAL, vec![t("s2"), t("bob"), t("carol"), t("offer"), t("1")]),
-        (1063.0, &s::INITIATE_CALL, vec![t("c3"), t("private:1"), t("alice")]),
-        (1064.0, &s::LEAVE_CHANNEL, vec![Value::Integer(1), t("carol")]),
-        (1065.0, &s::SET_PASSWORD, vec![t("alice"), t("y")]),
-        (1066.0, &s::REMOVE_USER, vec![t("carol")]),
-        (1100.0, &s::INITIATE_CALL, vec![t("c4"), t("dm:alice:bob"), t("alice")]),
-        (1101.0, &s::END_CALL, vec![t("c4"), t("alice")]),
-        (1102.0, &s::INITIATE_CALL, vec![t("c5"), t("dm:alice:dave"), t("dave")]),
+        (1060.0, &s::START_SCREENSHARE, vec![text("s1"), text("private:1"), text("carol")]),
+        (1061.0, &s::START_SCREENSHARE, vec![text("s2"), text("private:1"), text("carol")]),
+        (1062.0, &s::SEND_SHARE_SIGNAL, vec![text("s2"), text("bob"), text("carol"), text("offer"), text("1")]),
+        (1063.0, &s::INITIATE_CALL, vec![text("c3"), text("private:1"), text("alice")]),
+        (1064.0, &s::LEAVE_CHANNEL, vec![Value::Integer(1), text("carol")]),
+        (1065.0, &s::SET_PASSWORD, vec![text("alice"), text("y")]),
+        (1066.0, &s::REMOVE_USER, vec![text("carol")]),
+        (1100.0, &s::INITIATE_CALL, vec![text("c4"), text("dm:alice:bob"), text("alice")]),
+        (1101.0, &s::END_CALL, vec![text("c4"), text("alice")]),
+        (1102.0, &s::INITIATE_CALL, vec![text("c5"), text("dm:alice:dave"), text("dave")]),
         (1200.0, &s::START_SERVER, vec![]),
     ]);
     log
 }
 
-/// Applies the log to a new file and answers its dump, and how many entries were refused.
-fn apply() -> (String, Vec<String>) {
+/// Applies the log to a new file. Returns the dump of the file and the refused writes.
+fn apply_log() -> (String, Vec<String>) {
     let (_folder, path, connection) = new_file();
     let mut refused = Vec::new();
     for (time, statement, parameters) in log() {
@@ -85,17 +88,17 @@ fn apply() -> (String, Vec<String>) {
     assert_eq!(violations, 0);
     let dump = Command::new("sqlite3").arg(&path).arg(".dump").output().expect("Debian's package sqlite3");
     let dump = String::from_utf8(dump.stdout).unwrap();
-    // When each migration ran is the only thing that is the machine's.
+    // The only time from the machine's clock is that of each migration.
     (dump.lines().filter(|line| !line.contains("refinery_schema_history")).collect::<Vec<_>>().join("\n"), refused)
 }
 
 #[test]
 fn one_log_of_writes_gives_two_equal_files() {
-    let (one, refused) = apply();
-    let (other, _) = apply();
-    assert!(one == other);
+    let (dump, refused) = apply_log();
+    let (second, _) = apply_log();
+    assert!(dump == second);
     assert_eq!(refused, ["INITIATE_CALL: channel_has_live_call"]);
-    for trace in ["'c1','dm:alice:bob:carol','bob'", "'c5','dm:alice:dave'", "'restart'", "'s2','private:1'"] {
-        assert!(one.contains(trace), "{trace} is not in\n{one}");
+    for row in ["'c1','dm:alice:bob:carol','bob'", "'c5','dm:alice:dave'", "'restart'", "'s2','private:1'"] {
+        assert!(dump.contains(row), "{row} is not in\n{dump}");
     }
 }

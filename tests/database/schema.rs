@@ -1,4 +1,4 @@
-//! The schema: what is embedded is what is in `sql/`, the snapshots are current, and an upgraded file equals a new one.
+//! The schema: the program embeds the files of `sql/`, the snapshots are current, and an upgraded file equals a new one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ fn the_snapshot_of_the_schema_is_current() {
 }
 
 #[test]
-fn what_is_embedded_is_what_is_on_disk() {
+fn embedded_sql_equals_the_files() {
     let files = |folder: &str| -> Vec<(String, String)> {
         let mut files: Vec<_> = fs::read_dir(project(folder))
             .unwrap()
@@ -140,7 +140,7 @@ fn a_changed_order_is_noticed() {
 
 /// An admin's triggers on tables and an admin's views survive. Triggers on views of the program go with the views.
 #[test]
-fn an_admins_own_triggers_and_views_stay() {
+fn an_admins_triggers_and_views_stay() {
     let (_folder, path, connection) = new_file();
     connection
         .execute_batch(
@@ -194,7 +194,7 @@ fn a_file_with_newer_rules_is_refused_and_left_unchanged() {
     assert!(schema(&connection) == before);
 }
 
-/// What an upgrade needs is refused to a command while a server is running, and done without one.
+/// A command that would have to upgrade the file fails while a server is running.
 #[test]
 fn a_command_does_not_upgrade_the_file_of_a_running_server() {
     let (_folder, path, connection) = new_file();
@@ -268,4 +268,19 @@ fn only_the_view_now_reads_a_clock() {
         assert!(!schema.contains(word), "{word}");
     }
     assert_eq!(schema.matches("julianday('now')").count(), 1);
+}
+
+/// SQLite stores a comment inside CREATE, so `.schema` shows an admin the reason of each rule.
+#[test]
+fn every_trigger_and_view_has_its_reason_inside() {
+    let (_folder, _, connection) = new_file();
+    let mut statement =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view')").unwrap();
+    let rules = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+    let without: Vec<String> = rules
+        .map(Result::unwrap)
+        .filter(|(_, sql)| !sql.lines().nth(1).unwrap_or_default().starts_with("--"))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(without.is_empty(), "the second line of CREATE has the reason; without one: {without:#?}");
 }

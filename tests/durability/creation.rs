@@ -1,5 +1,5 @@
-//! Power loss while a file is created and migrated: SQLite and the program can open what is left, and every user whose
-//! `user add` succeeded is in it.
+//! Power loss while a file is created and migrated: SQLite and the program can open the remaining file, and it has every user
+//! whose `user add` succeeded.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,22 +13,22 @@ use minimost_calls::database::Database;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::disk::{Disk, Survival, Without};
+use crate::disk::{Disk, IgnoredSyncs, Survival};
 use crate::ledger::damage;
-use crate::recording::{Recording, Step, What, assert_can_trace, strace, wait_for_end};
+use crate::recording::{Recording, Step, SystemCall, assert_can_trace, strace, wait_for_end};
 use crate::support::{PROGRAM, connect, wait};
 
 const PEOPLE: [&str; 2] = ["alice", "bob"];
 
 #[test]
 fn power_loss_during_creation_leaves_a_usable_file() {
-    power_losses(60, |_| false);
+    power_losses(60, false);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn power_loss_at_any_instant_of_creation_leaves_a_usable_file() {
-    power_losses(500, |created| created);
+    power_losses(500, true);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn foreign_file_with_a_journal_stays_unchanged() {
     let (path, copy) = (folder.path().join("songs.db"), folder.path().join("presence.db"));
     let songs = connect(&path);
     songs.execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')").unwrap();
-    // More than the cache holds, so that a part of the transaction is in the file.
+    // More pages than the cache holds, so that SQLite writes a part of the transaction to the file.
     songs
         .execute_batch(
             "PRAGMA cache_size = 5; BEGIN; UPDATE songs SET title = 'Yesterday'; \
@@ -48,16 +48,16 @@ fn foreign_file_with_a_journal_stays_unchanged() {
     fs::copy(&path, &copy).unwrap();
     fs::copy(folder.path().join("songs.db-journal"), folder.path().join("presence.db-journal")).unwrap();
     assert!(fs::metadata(&copy).unwrap().len() > 100_000);
-    let told = Database::open(&copy).err().unwrap().to_string();
-    assert!(told.contains("not one of minimost-calls"), "{told}");
+    let error = Database::open(&copy).err().unwrap().to_string();
+    assert!(error.contains("not one of minimost-calls"), "{error}");
     let titles: String =
         connect(&copy).query_row("SELECT group_concat(title) FROM songs", [], |row| row.get(0)).unwrap();
     assert_eq!(titles, "Help!");
 }
 
-/// Loses power at so many instants by chance, and at every instant for which `every` says so: whether it is before the
-/// file has become one of this program's, with an empty schema.
-fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
+/// Loses power at `random_losses` instants, and, with `at_every_step_of_creation`, at each step before the file is one of this
+/// program's with an empty schema.
+fn power_losses(random_losses: usize, at_every_step_of_creation: bool) {
     assert_can_trace();
     let mut random = Rng::with_seed(crate::seed());
     let (folder, logs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -67,19 +67,21 @@ fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
         add(name, strace(&log).arg(PROGRAM), folder.path(), &log);
         recording.add(&log);
     }
-    let ends = recording.where_begins(|what| matches!(what, What::Exited(0)));
+    let ends = recording.positions_of(|call| matches!(call, SystemCall::Exited(0)));
     assert_eq!(ends.len(), PEOPLE.len());
-    let created = recording.where_begins(|what| matches!(what, What::Opened { name } if name.ends_with("-wal")))[0];
+    let created =
+        recording.positions_of(|call| matches!(call, SystemCall::Opened { name } if name.ends_with("-wal")))[0];
 
     let last = recording.steps.len() - 1;
-    let mut crashes: Vec<(usize, Survival)> = (0..by_chance)
+    let mut crashes: Vec<(usize, Survival)> = (0..random_losses)
         .map(|number| {
             let until = if number % 2 == 0 { created } else { last };
             let survival = if number % 4 < 2 { Survival::All } else { Survival::random(&mut random) };
             (random.usize(..=until), survival)
         })
         .collect();
-    for position in (0..=last).filter(|position| every(*position <= created)) {
+    let steps = if at_every_step_of_creation { created + 1 } else { 0 };
+    for position in 0..steps {
         for survival in [Survival::All, Survival::None, Survival::Writes(0.5), Survival::Sectors(512, 0.5)] {
             crashes.push((position, survival));
         }
@@ -89,11 +91,11 @@ fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
     let begun = Instant::now();
     let states = crashes.len();
     let mut crashes = crashes.into_iter().peekable();
-    let mut disk = Disk::new(&recording, &BTreeMap::new(), Without::Nothing);
+    let mut disk = Disk::new(&recording, &BTreeMap::new(), IgnoredSyncs::None);
     let mut added = 0;
     for (position, step) in recording.steps.iter().enumerate() {
         disk.step(*step);
-        if matches!(step, Step::Begins(call) if matches!(recording.calls[*call], What::Exited(0))) {
+        if matches!(step, Step::Begin(call) if matches!(recording.calls[*call], SystemCall::Exited(0))) {
             added += 1;
         }
         while let Some((_, survival)) = crashes.next_if(|(crash, _)| *crash == position) {
@@ -102,7 +104,7 @@ fn power_losses(by_chance: usize, every: impl Fn(bool) -> bool) {
             examine(&files, &PEOPLE[..added], &what);
         }
     }
-    println!("power lost {states} times while a file was created, in {:.1?}: every one opens", begun.elapsed());
+    println!("power lost {states} times while a file was created, in {:.1?}: each file opens", begun.elapsed());
 }
 
 /// `user add`, run by a command that executes the program.
@@ -119,11 +121,13 @@ fn add(name: &str, command: &mut Command, folder: &Path, log: &Path) {
     wait_for_end(log, child.id().try_into().unwrap());
 }
 
-/// Opens the remaining files, once with SQLite alone and once as the program does.
+/// Opens the remaining files with SQLite alone, and copies of them with the program.
 fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
     let fresh = || {
         let folder = TempDir::new().unwrap();
-        files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
         let path = folder.path().join("presence.db");
         (folder, path)
     };
@@ -132,7 +136,7 @@ fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
     let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok", "{what}");
     if !people.is_empty() {
-        assert_there(&connection, people, what);
+        assert_users_exist(&connection, people, what);
     }
 
     let (_folder, path) = fresh();
@@ -142,17 +146,17 @@ fn examine(files: &BTreeMap<String, Vec<u8>>, people: &[&str], what: &str) {
         assert!(opened.is_ok(), "{what}: {:?}", opened.err());
     }
     let connection = connect(&path);
-    assert_there(&connection, people, what);
+    assert_users_exist(&connection, people, what);
     let incremental: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
     assert_eq!(incremental, 2, "{what}");
 }
 
-fn assert_there(connection: &Connection, people: &[&str], what: &str) {
+fn assert_users_exist(connection: &Connection, people: &[&str], what: &str) {
     assert_eq!(damage(connection).unwrap(), Vec::<String>::new(), "{what}");
     for name in people {
-        let there: bool = connection
+        let exists: bool = connection
             .query_row("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)", [name], |row| row.get(0))
             .unwrap();
-        assert!(there, "{what}: {name} is lost");
+        assert!(exists, "{what}: {name} is lost");
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::ledger::{Restart, Rows, damage};
-use crate::load::{PATIENT_SETTINGS, Pair, Progress, Work};
+use crate::load::{LONG_TIMEOUTS, Pair, Progress, Worker};
 use crate::raw::Raw;
 use crate::support::{Server, connect};
 
@@ -36,14 +36,14 @@ fn server_killed_a_hundred_times_loses_nothing() {
 fn rounds(rounds: usize) {
     let mut random = fastrand::Rng::with_seed(crate::seed());
     let mut server = Server::start();
-    server.execute(PATIENT_SETTINGS);
+    server.execute(LONG_TIMEOUTS);
     let pairs: Vec<Pair> = (0..CONNECTIONS).map(|number| Pair::new(&server, number)).collect();
-    let (mut acknowledged, mut unanswered, mut slowest) = (0, 0, Duration::ZERO);
-    let mut settled = HashMap::new();
+    let (mut acknowledged, mut without_response, mut slowest) = (0, 0, Duration::ZERO);
+    let mut finished = HashMap::new();
     for round in 0..rounds {
         let progress = Arc::new(Progress::default());
-        let works = pairs.iter().map(|pair| Work::new(&server, pair, random.u64(..), &progress));
-        let threads: Vec<_> = works.map(|work| thread::spawn(|| work.run())).collect();
+        let workers = pairs.iter().map(|pair| Worker::new(&server, pair, random.u64(..), &progress));
+        let threads: Vec<_> = workers.map(|worker| thread::spawn(|| worker.run())).collect();
         let enough = WRITES + random.usize(..WRITES / 2);
         let deadline = Instant::now() + Duration::from_secs(60);
         while progress.acknowledged.load(Ordering::Relaxed) < enough {
@@ -54,8 +54,8 @@ fn rounds(rounds: usize) {
         let (folder, status) = server.stop(Signal::SIGKILL);
         assert!(!status.success());
         let histories: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        acknowledged += histories.iter().map(|history| history.deeds.len()).sum::<usize>();
-        unanswered += histories.iter().filter(|history| history.attempt.is_some()).count();
+        acknowledged += histories.iter().map(|history| history.writes.len()).sum::<usize>();
+        without_response += histories.iter().filter(|history| history.attempt.is_some()).count();
 
         // Checks a copy: opening the file itself would recover it before the server does.
         let copy = TempDir::new().unwrap();
@@ -64,16 +64,16 @@ fn rounds(rounds: usize) {
         }
         let copy = copy.path().join("presence.db");
         assert_eq!(checked_by_debian(&copy), "ok\n");
-        let left = Rows::of(&mut connect(&copy)).unwrap();
+        let rows = Rows::of(&mut connect(&copy)).unwrap();
         for history in &histories {
-            let wrong = history.check(history.deeds.len(), Restart::No, &left);
-            assert_eq!(wrong, Vec::<String>::new(), "round {round}");
+            let differences = history.check(history.writes.len(), Restart::No, &rows);
+            assert_eq!(differences, Vec::<String>::new(), "round {round}");
         }
 
         let begun = Instant::now();
         server = Server::start_in(folder, &[]);
-        let answer = Raw::connect(&server).send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap();
-        assert_eq!(answer.status, 200);
+        let response = Raw::connect(&server).send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap();
+        assert_eq!(response.status, 200);
         slowest = slowest.max(begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?} to serve again", begun.elapsed());
 
@@ -81,19 +81,19 @@ fn rounds(rounds: usize) {
         assert_eq!(damage(&sql).unwrap(), Vec::<String>::new());
         let started = Rows::of(&mut sql).unwrap();
         for history in &histories {
-            let wrong = history.check(history.deeds.len(), Restart::Done, &started);
-            assert_eq!(wrong, Vec::<String>::new(), "round {round}, after the start");
+            let differences = history.check(history.writes.len(), Restart::Done, &started);
+            assert_eq!(differences, Vec::<String>::new(), "round {round}, after the start");
         }
-        // Calls and shares that ended in earlier rounds, or at this start, are unchanged.
-        let over = started.settled();
-        assert!(settled.iter().all(|(place, how)| over.get(place) == Some(how)), "history has changed");
-        settled = over;
+        // Calls and shares that finished in earlier rounds are unchanged.
+        let now_finished = started.finished();
+        assert!(finished.iter().all(|(id, outcome)| now_finished.get(id) == Some(outcome)), "history has changed");
+        finished = now_finished;
     }
-    assert!(acknowledged >= rounds * WRITES && unanswered > 0);
+    assert!(acknowledged >= rounds * WRITES && without_response > 0);
     println!(
-        "killed {rounds} times with {unanswered} requests under way: {acknowledged} acknowledged writes, lost 0, \
+        "killed {rounds} times with {without_response} pending requests: {acknowledged} acknowledged writes, lost 0, \
          {} calls and shares, slowest time to serve again {slowest:?}",
-        settled.len()
+        finished.len()
     );
 }
 

@@ -1,10 +1,10 @@
-//! The ledger: the writes of each client in order, and a check that a file holds all acknowledged ones.
+//! The ledger: the writes of each client in order, and a check that a file holds all acknowledged writes.
 
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
-/// Bytes of media that are derived from a number, so that they need not be stored.
+/// Bytes of media, derived from a seed: the ledger need not store them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Content {
     pub seed: u64,
@@ -19,9 +19,9 @@ impl Content {
     }
 }
 
-/// A write of a client. Ids of new rows come with the response.
+/// A write of a client. The ids of new rows are those of the response.
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub enum Write {
     Called {
         call: String,
     },
@@ -34,7 +34,7 @@ pub enum Deed {
     Ended {
         call: String,
     },
-    Claimed {
+    ScreenClaimed {
         call: String,
         sharer: Option<String>,
     },
@@ -46,38 +46,38 @@ pub enum Deed {
     },
     /// A signal in a call or share.
     Signalled {
-        place: String,
+        id: String,
         payload: String,
     },
     /// A chunk, by its number.
     Uploaded {
-        place: String,
+        id: String,
         seq: i64,
         content: Content,
     },
     /// An init segment, which replaces the sender's earlier one.
-    Began {
-        place: String,
+    MediaBegun {
+        id: String,
         content: Content,
     },
 }
 
-impl Deed {
+impl Write {
     /// The call or share that the write changes.
-    fn place(&self) -> &str {
+    fn id(&self) -> &str {
         match self {
             Self::Called { call }
             | Self::Answered { call }
             | Self::Declined { call }
             | Self::Ended { call }
-            | Self::Claimed { call, .. } => call,
+            | Self::ScreenClaimed { call, .. } => call,
             Self::Shared { share } | Self::Stopped { share } => share,
-            Self::Signalled { place, .. } | Self::Uploaded { place, .. } | Self::Began { place, .. } => place,
+            Self::Signalled { id, .. } | Self::Uploaded { id, .. } | Self::MediaBegun { id, .. } => id,
         }
     }
 }
 
-/// Whether a server has started on the file since. A start ends live calls and shares.
+/// Whether a server has started on the file since then. A start ends live calls and shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Restart {
     No,
@@ -90,18 +90,18 @@ pub enum Restart {
 enum Stage {
     Ringing,
     Active,
-    /// The state and the reason; shares have no reason.
-    Over(String, Option<String>),
+    /// The state and the reason. Shares have no reason.
+    Finished(String, Option<String>),
 }
 
 impl Stage {
-    fn over(state: &str, reason: Option<&str>) -> Self {
-        Self::Over(state.to_owned(), reason.map(str::to_owned))
+    fn finished(state: &str, reason: Option<&str>) -> Self {
+        Self::Finished(state.to_owned(), reason.map(str::to_owned))
     }
 }
 
-/// A call or share with the rows that belong to it while it is live.
-struct Thing {
+/// The expected state of a call or share, and its rows while it is live.
+struct CallOrShare {
     stage: Stage,
     sharer: Option<String>,
     signals: Vec<String>,
@@ -113,111 +113,111 @@ struct Thing {
 #[derive(Default)]
 pub struct History {
     /// The acknowledged writes.
-    pub deeds: Vec<Deed>,
-    /// The last write, without a response: it may be done or not.
-    pub attempt: Option<Deed>,
+    pub writes: Vec<Write>,
+    /// The last write, which has no response: it may be stored or not.
+    pub attempt: Option<Write>,
 }
 
 impl History {
-    /// The differences between `rows` and the first `acknowledged` writes. The write after them may be there or not.
+    /// The differences between `rows` and the first `acknowledged` writes. The next write may be stored or not.
     pub fn check(&self, acknowledged: usize, restart: Restart, rows: &Rows) -> Vec<String> {
-        let next = self.deeds.get(acknowledged).or(self.attempt.as_ref());
-        let mut wrong = Vec::new();
-        for (place, thing) in self.things(acknowledged) {
-            let next = next.filter(|next| next.place() == place);
-            let Some(found) = rows.stages.get(place) else {
-                wrong.push(format!("{place} is not there"));
+        let next = self.writes.get(acknowledged).or(self.attempt.as_ref());
+        let mut differences = Vec::new();
+        for (id, expected) in self.expected(acknowledged) {
+            let next = next.filter(|next| next.id() == id);
+            let Some(found) = rows.stages.get(id) else {
+                differences.push(format!("{id} is missing"));
                 continue;
             };
-            let allowed = match (&thing.stage, found) {
-                (Stage::Over(..), _) | (Stage::Ringing, Stage::Ringing) | (Stage::Active, Stage::Active) => {
-                    thing.stage == *found
+            let allowed = match (&expected.stage, found) {
+                (Stage::Finished(..), _) | (Stage::Ringing, Stage::Ringing) | (Stage::Active, Stage::Active) => {
+                    expected.stage == *found
                 }
-                (Stage::Ringing, Stage::Active) => matches!(next, Some(Deed::Answered { .. })),
+                (Stage::Ringing, Stage::Active) => matches!(next, Some(Write::Answered { .. })),
                 (Stage::Active, Stage::Ringing) => false,
-                (_, Stage::Over(state, reason)) => match reason.as_deref() {
+                (_, Stage::Finished(state, reason)) => match reason.as_deref() {
                     Some("restart") => restart != Restart::No,
-                    Some("rejected") => state == "rejected" && matches!(next, Some(Deed::Declined { .. })),
-                    Some("hangup") => matches!(next, Some(Deed::Ended { .. })),
+                    Some("rejected") => state == "rejected" && matches!(next, Some(Write::Declined { .. })),
+                    Some("hangup") => matches!(next, Some(Write::Ended { .. })),
                     Some(_) => false,
-                    None => restart != Restart::No || matches!(next, Some(Deed::Stopped { .. })),
+                    None => restart != Restart::No || matches!(next, Some(Write::Stopped { .. })),
                 },
             };
-            let live = !matches!(found, Stage::Over(..));
+            let live = !matches!(found, Stage::Finished(..));
             if !allowed || (live && restart == Restart::Done) {
-                wrong.push(format!("{place} should be {:?} and is {found:?}; next: {next:?}", thing.stage));
+                differences.push(format!("{id} should be {:?} and is {found:?}; next: {next:?}", expected.stage));
             } else if live {
-                thing.check(place, next, rows, &mut wrong);
+                expected.check(id, next, rows, &mut differences);
             }
         }
-        wrong
+        differences
     }
 
     /// The calls and shares after the first `acknowledged` writes.
-    fn things(&self, acknowledged: usize) -> BTreeMap<&str, Thing> {
-        let mut things: BTreeMap<&str, Thing> = BTreeMap::new();
-        for deed in &self.deeds[..acknowledged] {
-            let thing = things.entry(deed.place()).or_insert_with(|| Thing {
+    fn expected(&self, acknowledged: usize) -> BTreeMap<&str, CallOrShare> {
+        let mut expected: BTreeMap<&str, CallOrShare> = BTreeMap::new();
+        for write in &self.writes[..acknowledged] {
+            let one = expected.entry(write.id()).or_insert_with(|| CallOrShare {
                 stage: Stage::Ringing,
                 sharer: None,
                 signals: Vec::new(),
                 chunks: Vec::new(),
                 init: None,
             });
-            match deed {
-                Deed::Called { .. } => {}
-                Deed::Answered { .. } | Deed::Shared { .. } => thing.stage = Stage::Active,
-                Deed::Declined { .. } => thing.stage = Stage::over("rejected", Some("rejected")),
-                Deed::Ended { .. } => thing.stage = Stage::over("ended", Some("hangup")),
-                Deed::Stopped { .. } => thing.stage = Stage::over("ended", None),
-                Deed::Claimed { sharer, .. } => thing.sharer.clone_from(sharer),
-                Deed::Signalled { payload, .. } => thing.signals.push(payload.clone()),
-                Deed::Uploaded { seq, content, .. } => thing.chunks.push((*seq, *content)),
-                Deed::Began { content, .. } => thing.init = Some(*content),
+            match write {
+                Write::Called { .. } => {}
+                Write::Answered { .. } | Write::Shared { .. } => one.stage = Stage::Active,
+                Write::Declined { .. } => one.stage = Stage::finished("rejected", Some("rejected")),
+                Write::Ended { .. } => one.stage = Stage::finished("ended", Some("hangup")),
+                Write::Stopped { .. } => one.stage = Stage::finished("ended", None),
+                Write::ScreenClaimed { sharer, .. } => one.sharer.clone_from(sharer),
+                Write::Signalled { payload, .. } => one.signals.push(payload.clone()),
+                Write::Uploaded { seq, content, .. } => one.chunks.push((*seq, *content)),
+                Write::MediaBegun { content, .. } => one.init = Some(*content),
             }
         }
-        things
+        expected
     }
 }
 
-impl Thing {
-    /// Whether a live call or share has exactly the rows that were sent to it.
-    fn check(&self, place: &str, next: Option<&Deed>, rows: &Rows, wrong: &mut Vec<String>) {
-        let sharer = rows.sharers.get(place);
+impl CallOrShare {
+    /// Adds the differences in the rows of a live call or share.
+    fn check(&self, id: &str, next: Option<&Write>, rows: &Rows, differences: &mut Vec<String>) {
+        let sharer = rows.sharers.get(id);
         if sharer != self.sharer.as_ref()
-            && !matches!(next, Some(Deed::Claimed { sharer: next, .. }) if next.as_ref() == sharer)
+            && !matches!(next, Some(Write::ScreenClaimed { sharer: next, .. }) if next.as_ref() == sharer)
         {
-            wrong.push(format!("the screen in {place} should be {:?}'s and is {sharer:?}'s", self.sharer));
+            differences.push(format!("the screen in {id} should be {:?}'s and is {sharer:?}'s", self.sharer));
         }
 
-        let signals = rows.signals.get(place).map_or([].as_slice(), Vec::as_slice);
+        let signals = rows.signals.get(id).map_or([].as_slice(), Vec::as_slice);
         let next_signal = match next {
-            Some(Deed::Signalled { payload, .. }) => Some(payload),
+            Some(Write::Signalled { payload, .. }) => Some(payload),
             _ => None,
         };
         if signals
             .strip_prefix(&self.signals[..])
             .is_none_or(|more| more.len() > 1 || more.first().is_some_and(|one| Some(one) != next_signal))
         {
-            wrong.push(format!("{place} should have {} signals and has {signals:?}", self.signals.len()));
+            differences.push(format!("{id} should have {} signals and has {signals:?}", self.signals.len()));
         }
 
-        let chunks = rows.chunks.get(place).map_or([].as_slice(), Vec::as_slice);
+        let chunks = rows.chunks.get(id).map_or([].as_slice(), Vec::as_slice);
         for (seq, content) in &self.chunks {
             if !chunks.iter().any(|(found, data)| found == seq && *data == content.bytes()) {
-                wrong.push(format!("{place} has lost chunk {seq}"));
+                differences.push(format!("{id} has lost chunk {seq}"));
             }
         }
-        let more = usize::from(matches!(next, Some(Deed::Uploaded { .. })));
+        let more = usize::from(matches!(next, Some(Write::Uploaded { .. })));
         if chunks.len() > self.chunks.len() + more {
-            wrong.push(format!("{place} should have {} chunks and has {}", self.chunks.len(), chunks.len()));
+            differences.push(format!("{id} should have {} chunks and has {}", self.chunks.len(), chunks.len()));
         }
 
-        let init = rows.inits.get(place);
+        let init = rows.inits.get(id);
         let is = |content: &Content| init.is_some_and(|data| *data == content.bytes());
-        let next_init = matches!(next, Some(Deed::Began { content, .. }) if is(content));
+        let next_init = matches!(next, Some(Write::MediaBegun { content, .. }) if is(content));
         if !next_init && !self.init.as_ref().map_or(init.is_none(), is) {
-            wrong.push(format!("{place} has not the init segment that it should have"));
+            differences.push(format!("{id} has another init segment than it should"));
         }
     }
 }
@@ -248,16 +248,16 @@ impl Rows {
         )?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            let (place, state, reason): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (id, state, reason): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let stage = match state.as_str() {
                 "ringing" => Stage::Ringing,
                 "active" => Stage::Active,
-                _ => Stage::Over(state, reason),
+                _ => Stage::Finished(state, reason),
             };
             if let Some(sharer) = row.get(3)? {
-                rows.sharers.insert(place.clone(), sharer);
+                rows.sharers.insert(id.clone(), sharer);
             }
-            rows.stages.insert(place, stage);
+            rows.stages.insert(id, stage);
         }
         let mut statement = snapshot.prepare("SELECT call_id, payload FROM call_signals ORDER BY id")?;
         let mut found = statement.query([])?;
@@ -278,10 +278,10 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The finished calls and shares with their outcome, which is final.
-    pub fn settled(&self) -> HashMap<String, String> {
-        let over = self.stages.iter().filter(|(_, stage)| matches!(stage, Stage::Over(..)));
-        over.map(|(place, stage)| (place.clone(), format!("{stage:?}"))).collect()
+    /// The finished calls and shares with their final outcome.
+    pub fn finished(&self) -> HashMap<String, String> {
+        let finished = self.stages.iter().filter(|(_, stage)| matches!(stage, Stage::Finished(..)));
+        finished.map(|(id, stage)| (id.clone(), format!("{stage:?}"))).collect()
     }
 }
 

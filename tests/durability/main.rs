@@ -7,8 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-// A client that knows its port.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a part of it is for the tests of HTTP")]
 #[path = "../http/raw.rs"]
 mod raw;
 

@@ -1,5 +1,5 @@
-//! Power loss at any instant: the server's system calls are recorded once and replayed to the possible states of the
-//! disk. In each of them the file passes SQLite's checks and holds every write acknowledged until then.
+//! Power loss at any instant: the server's system calls are recorded once, and replayed to possible states of the disk. In
+//! each state the file passes SQLite's checks and holds every write acknowledged until then.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -16,10 +16,10 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
-use crate::disk::{Disk, Survival, Without};
+use crate::disk::{Disk, IgnoredSyncs, Survival};
 use crate::ledger::{History, Restart, Rows, damage};
-use crate::load::{PATIENT_SETTINGS, Pair, Progress, Work};
-use crate::recording::{Recording, Step, What, assert_can_trace, strace, wait_for_end};
+use crate::load::{LONG_TIMEOUTS, Pair, Progress, Worker};
+use crate::recording::{Recording, Step, SystemCall, assert_can_trace, strace, wait_for_end};
 use crate::support::{PROGRAM, Server, connect};
 
 const DATABASE: &str = "presence.db";
@@ -33,8 +33,8 @@ fn power_loss_loses_nothing() {
     let mut crashes = recorded.crashes(60, &mut random, |_| Survival::All);
     crashes.extend(recorded.crashes(150, &mut random, Survival::random));
     recorded.assert_nothing_is_lost(crashes, &mut random);
-    recorded.assert_missing_syncs_are_noticed(&mut random);
-    recorded.assert_early_answers_are_noticed(&mut random);
+    recorded.assert_missing_syncs_are_detected(&mut random);
+    recorded.assert_early_responses_are_detected(&mut random);
 }
 
 #[test]
@@ -42,22 +42,22 @@ fn power_loss_loses_nothing() {
 fn power_loss_at_every_instant_loses_nothing() {
     let mut random = Rng::with_seed(crate::seed());
     let mut recorded = Recorded::new(&mut random, [60, 240, 40]);
-    let mut crashes: Vec<Crash> = recorded.instants.all.iter().map(|instant| (*instant, Survival::All)).collect();
+    let mut crashes: Vec<Crash> = recorded.positions.all.iter().map(|instant| (*instant, Survival::All)).collect();
     crashes.extend(recorded.crashes(2_000, &mut random, Survival::random));
     recorded.assert_nothing_is_lost(crashes, &mut random);
-    recorded.assert_missing_syncs_are_noticed(&mut random);
-    recorded.assert_early_answers_are_noticed(&mut random);
+    recorded.assert_missing_syncs_are_detected(&mut random);
+    recorded.assert_early_responses_are_detected(&mut random);
 }
 
 /// A position in the recording, and how much of the unsynced data survives.
 type Crash = (usize, Survival);
 
 /// Positions in the recording.
-struct Instants {
+struct Positions {
     all: Vec<usize>,
-    /// A checkpoint has written to the database and not synced it.
+    /// A checkpoint has written to the database file and not synced it.
     in_checkpoints: Vec<usize>,
-    /// The log was just restarted and overwrites its earlier frames.
+    /// The log has just been restarted and overwrites its earlier frames.
     in_new_logs: Vec<usize>,
 }
 
@@ -72,22 +72,22 @@ struct Recorded {
     before: BTreeMap<String, Vec<u8>>,
     recording: Recording,
     clients: Vec<Client>,
-    instants: Instants,
+    positions: Positions,
     seconds: Duration,
 }
 
-/// The files after a power loss, and what they must hold.
-struct Found {
+/// The files after a power loss, and the writes that they must hold.
+struct Remains {
     crash: Crash,
     files: BTreeMap<String, Vec<u8>>,
     /// The number of acknowledged writes of each client, and whether a later server has started.
-    due: Vec<(usize, Restart)>,
+    required: Vec<(usize, Restart)>,
 }
 
 #[derive(Default)]
 struct Verdict {
     lost: Vec<String>,
-    broken: Vec<String>,
+    damaged: Vec<String>,
 }
 
 impl Recorded {
@@ -97,7 +97,7 @@ impl Recorded {
         assert_can_trace();
         let begun = Instant::now();
         let server = Server::start();
-        server.execute(PATIENT_SETTINGS);
+        server.execute(LONG_TIMEOUTS);
         let pairs: Vec<Pair> = (0..CONNECTIONS).map(|number| Pair::new(&server, number)).collect();
         let (mut folder, _) = server.stop(Signal::SIGTERM);
         let before = files(folder.path());
@@ -113,13 +113,13 @@ impl Recorded {
             let server = Server::start_as(program, "127.0.0.1:0", folder, &[]);
             let process = server.process();
             let progress = Arc::new(Progress::default());
-            let mut works: Vec<Work> =
-                pairs.iter().map(|pair| Work::new(&server, pair, random.u64(..), &progress)).collect();
+            let mut workers: Vec<Worker> =
+                pairs.iter().map(|pair| Worker::new(&server, pair, random.u64(..), &progress)).collect();
             if run == 1 {
-                works[0].much_media().unwrap();
+                workers[0].call_with_much_media().unwrap();
             }
-            let ports: Vec<u16> = works.iter().map(|work| work.port).collect();
-            let threads: Vec<_> = works.into_iter().map(|work| thread::spawn(|| work.run())).collect();
+            let ports: Vec<u16> = workers.iter().map(|worker| worker.port).collect();
+            let threads: Vec<_> = workers.into_iter().map(|worker| thread::spawn(|| worker.run())).collect();
             let deadline = Instant::now() + Duration::from_secs(120);
             while progress.acknowledged.load(Ordering::Relaxed) < writes {
                 assert!(Instant::now() < deadline, "not {writes} writes within two minutes");
@@ -137,26 +137,29 @@ impl Recorded {
         let seconds = begun.elapsed();
 
         // The recording is complete: its replay gives the files in the folder.
-        let mut disk = Disk::new(&recording, &before, Without::Nothing);
+        let mut disk = Disk::new(&recording, &before, IgnoredSyncs::None);
         recording.steps.iter().for_each(|step| disk.step(*step));
         let replayed = disk.after_power_loss(Survival::All, random);
         assert!(replayed == files(folder.path()), "the recording is not complete");
 
-        let instants = Instants::of(&recording, &before);
-        assert!(!instants.in_checkpoints.is_empty() && !instants.in_new_logs.is_empty(), "no checkpoint was recorded");
-        let recorded = Self { before, recording, clients, instants, seconds };
-        let answers = recorded.recording.where_begins(|what| matches!(what, What::Answered { .. })).len();
-        assert_eq!(answers, recorded.acknowledged(), "every answer is in the recording");
+        let positions = Positions::of(&recording, &before);
+        assert!(
+            !positions.in_checkpoints.is_empty() && !positions.in_new_logs.is_empty(),
+            "no checkpoint was recorded"
+        );
+        let recorded = Self { before, recording, clients, positions, seconds };
+        let responses = recorded.recording.positions_of(|call| matches!(call, SystemCall::Acknowledged { .. })).len();
+        assert_eq!(responses, recorded.acknowledged(), "a response is missing in the recording");
         recorded
     }
 
     fn acknowledged(&self) -> usize {
-        self.clients.iter().map(|client| client.history.deeds.len()).sum()
+        self.clients.iter().map(|client| client.history.writes.len()).sum()
     }
 
-    /// Power losses at random instants, more of them during checkpoints and restarts of the log.
+    /// Power losses at random positions, more of them during checkpoints and restarts of the log.
     fn crashes(&self, count: usize, random: &mut Rng, survival: impl Fn(&mut Rng) -> Survival) -> Vec<Crash> {
-        let Instants { all, in_checkpoints, in_new_logs } = &self.instants;
+        let Positions { all, in_checkpoints, in_new_logs } = &self.positions;
         let kinds = [all, in_checkpoints, in_new_logs];
         let by_chance = |number: usize| {
             let kind = kinds[number % kinds.len()];
@@ -169,121 +172,119 @@ impl Recorded {
         let states = crashes.len();
         let reordered = crashes.iter().filter(|(_, survival)| *survival != Survival::All).count();
         let (begun, served) = (Instant::now(), AtomicUsize::new(0));
-        self.replay(crashes, Without::Nothing, random, |number, found, folder, verdict| {
-            if !verdict.lost.is_empty() || !verdict.broken.is_empty() {
-                let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-loss-{}", found.crash.0));
+        self.replay(crashes, IgnoredSyncs::None, random, |number, remains, folder, verdict| {
+            if !verdict.lost.is_empty() || !verdict.damaged.is_empty() {
+                let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-loss-{}", remains.crash.0));
                 fs::create_dir_all(&kept).unwrap();
-                found.write_to(&kept);
-                let Verdict { lost, broken } = verdict;
-                panic!("{:?}: lost {lost:?}, broken {broken:?}; the files are in {kept:?}", found.crash);
+                remains.write_to(&kept);
+                let Verdict { lost, damaged } = verdict;
+                panic!("{:?}: lost {lost:?}, damaged {damaged:?}; the files are in {}", remains.crash, kept.display());
             }
             // The server starts on some of them.
             if number % 40 == 0 {
-                found.write_to(folder.path());
+                remains.write_to(folder.path());
                 let server = Server::start_in(folder, &[]);
                 server.assert_integrity();
                 assert_eq!(server.value::<i64>("SELECT count(*) FROM live_calls"), 0);
                 served.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let count = |wanted: fn(&What) -> bool| self.recording.where_begins(wanted).len();
+        let count = |wanted: fn(&SystemCall) -> bool| self.recording.positions_of(wanted).len();
         println!(
             "recorded in {:.1?}: {} acknowledged writes, {} writes to files, {} new sizes, {} syncs, {} logs begun",
             self.seconds,
             self.acknowledged(),
-            count(|what| matches!(what, What::Written { .. })),
-            count(|what| matches!(what, What::Resized { .. })),
-            count(|what| matches!(what, What::Synced { .. } | What::FolderSynced)),
-            count(|what| matches!(what, What::Written { name, offset: 0, .. } if name == LOG)),
+            count(|call| matches!(call, SystemCall::Written { .. })),
+            count(|call| matches!(call, SystemCall::Resized { .. })),
+            count(|call| matches!(call, SystemCall::Synced { .. } | SystemCall::FolderSynced)),
+            count(|call| matches!(call, SystemCall::Written { name, offset: 0, .. } if name == LOG)),
         );
         println!(
             "power lost {states} times in {:.1?}, {} at the end of a prefix and {reordered} with writes lost, torn and \
-             reordered: every file in order, acknowledged writes lost 0; the server started on {}",
+             reordered: no file damaged, acknowledged writes lost 0; the server started on {}",
             begun.elapsed(),
             states - reordered,
             served.into_inner()
         );
     }
 
-    /// Proves that the replay can fail: on a disk that ignores some syncs, it finds lost writes or a damaged file.
-    fn assert_missing_syncs_are_noticed(&self, random: &mut Rng) {
-        let late = self.instants.all.len() * 2 / 3;
-        for without in [Without::AllSyncs, Without::SyncsOf(LOG), Without::SyncsOf(DATABASE), Without::FolderSyncs] {
-            let (lost, broken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    /// Proves that the replay can fail: on a disk that ignores some syncs, it finds lost writes or damaged files.
+    fn assert_missing_syncs_are_detected(&self, random: &mut Rng) {
+        let late = self.positions.all.len() * 2 / 3;
+        for ignored in [IgnoredSyncs::All, IgnoredSyncs::Of(LOG), IgnoredSyncs::Of(DATABASE), IgnoredSyncs::OfFolder] {
+            let (lost, damaged) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let crashes: Vec<Crash> = (0..12)
                 .map(|number| {
                     let survival = if number % 2 == 0 { Survival::None } else { Survival::random(random) };
-                    (self.instants.all[random.usize(late..self.instants.all.len())], survival)
+                    (self.positions.all[random.usize(late..self.positions.all.len())], survival)
                 })
                 .collect();
             let states = crashes.len();
-            self.replay(crashes, without, random, |_, _, _, verdict| {
+            self.replay(crashes, ignored, random, |_, _, _, verdict| {
                 lost.fetch_add(usize::from(!verdict.lost.is_empty()), Ordering::Relaxed);
-                broken.fetch_add(usize::from(!verdict.broken.is_empty()), Ordering::Relaxed);
+                damaged.fetch_add(usize::from(!verdict.damaged.is_empty()), Ordering::Relaxed);
             });
-            let (lost, broken) = (lost.into_inner(), broken.into_inner());
+            let (lost, damaged) = (lost.into_inner(), damaged.into_inner());
             println!(
-                "without {without:?}: of {states} states {lost} have lost acknowledged writes and {broken} are broken, as it \
-                 should be"
+                "ignored syncs: {ignored:?}. Of {states} states {lost} have lost acknowledged writes and {damaged} are damaged, as \
+                 expected"
             );
-            let noticed = if without == Without::SyncsOf(DATABASE) { lost + broken } else { lost };
-            assert!(noticed > 0, "the replay does not notice that syncs are missing: {without:?}");
+            let detected = if ignored == IgnoredSyncs::Of(DATABASE) { lost + damaged } else { lost };
+            assert!(detected > 0, "the replay does not detect missing syncs: {ignored:?}");
         }
     }
 
-    /// Proves that the replay notices a response that is sent before the sync.
-    fn assert_early_answers_are_noticed(&mut self, random: &mut Rng) {
-        self.recording.answer_before_syncs_of(LOG);
-        let mut answers = self.recording.where_begins(|what| matches!(what, What::Answered { .. }));
-        random.shuffle(&mut answers);
-        let crashes: Vec<Crash> = answers.into_iter().take(12).map(|answer| (answer, Survival::None)).collect();
+    /// Proves that the replay detects a response that is sent before the sync.
+    fn assert_early_responses_are_detected(&mut self, random: &mut Rng) {
+        self.recording.respond_before_syncs_of(LOG);
+        let mut responses = self.recording.positions_of(|call| matches!(call, SystemCall::Acknowledged { .. }));
+        random.shuffle(&mut responses);
+        let crashes: Vec<Crash> = responses.into_iter().take(12).map(|response| (response, Survival::None)).collect();
         let (states, lost) = (crashes.len(), AtomicUsize::new(0));
-        self.replay(crashes, Without::Nothing, random, |_, _, _, verdict| {
-            assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+        self.replay(crashes, IgnoredSyncs::None, random, |_, _, _, verdict| {
+            assert!(verdict.damaged.is_empty(), "{:?}", verdict.damaged);
             lost.fetch_add(usize::from(!verdict.lost.is_empty()), Ordering::Relaxed);
         });
         let lost = lost.into_inner();
-        println!(
-            "had it answered before the sync: of {states} states {lost} have lost acknowledged writes, as it should be"
-        );
-        assert!(lost > 0, "the replay does not notice that answers come too early");
+        println!("responses before syncs: of {states} states {lost} have lost acknowledged writes, as expected");
+        assert!(lost > 0, "the replay does not detect early responses");
     }
 
-    /// Replays to each crash and calls `judge` with the files, a work folder, and the verdict.
+    /// Replays to each crash, and calls `judge` with its number, its files, an empty folder, and the verdict.
     fn replay(
         &self,
         mut crashes: Vec<Crash>,
-        without: Without,
+        ignored: IgnoredSyncs,
         random: &mut Rng,
-        judge: impl Fn(usize, &Found, TempDir, &Verdict) + Sync,
+        judge: impl Fn(usize, &Remains, TempDir, &Verdict) + Sync,
     ) {
         crashes.sort_by_key(|(position, _)| *position);
-        let (sender, receiver) = sync_channel::<(usize, Found)>(4);
+        let (sender, receiver) = sync_channel::<(usize, Remains)>(4);
         let receiver = Mutex::new(receiver);
-        let work = |receiver: &Mutex<Receiver<(usize, Found)>>| {
+        let work = |receiver: &Mutex<Receiver<(usize, Remains)>>| {
             loop {
                 // The lock is released before the work.
                 let next = receiver.lock().unwrap().recv();
-                let Ok((number, found)) = next else { return };
+                let Ok((number, remains)) = next else { return };
                 let folder = TempDir::new().unwrap();
-                let verdict = self.examine(&found, folder.path());
-                judge(number, &found, TempDir::new().unwrap(), &verdict);
+                let verdict = self.examine(&remains, folder.path());
+                judge(number, &remains, TempDir::new().unwrap(), &verdict);
             }
         };
         thread::scope(|scope| {
             let workers = thread::available_parallelism().map_or(2, Into::into);
             let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&receiver))).collect();
-            let mut disk = Disk::new(&self.recording, &self.before, without);
-            let mut due = Due::default();
+            let mut disk = Disk::new(&self.recording, &self.before, ignored);
+            let mut acknowledged = Acknowledged::default();
             let mut crashes = crashes.into_iter().enumerate().peekable();
             for (position, step) in self.recording.steps.iter().enumerate() {
                 disk.step(*step);
-                due.step(&self.recording, *step);
+                acknowledged.step(&self.recording, *step);
                 while let Some((number, crash)) = crashes.next_if(|(_, crash)| crash.0 == position) {
                     let files = disk.after_power_loss(crash.1, random);
-                    let due = self.clients.iter().map(|client| due.of(client)).collect();
+                    let required = self.clients.iter().map(|client| acknowledged.of(client)).collect();
                     // Fails when all workers have failed.
-                    if sender.send((number, Found { crash, files, due })).is_err()
+                    if sender.send((number, Remains { crash, files, required })).is_err()
                         || workers.iter().any(thread::ScopedJoinHandle::is_finished)
                     {
                         break;
@@ -294,26 +295,26 @@ impl Recorded {
         });
     }
 
-    fn examine(&self, found: &Found, folder: &Path) -> Verdict {
-        found.write_to(folder);
+    fn examine(&self, remains: &Remains, folder: &Path) -> Verdict {
+        remains.write_to(folder);
         let mut verdict = Verdict::default();
-        let looked = open(&folder.join(DATABASE)).and_then(|mut connection| {
-            verdict.broken = damage(&connection)?;
+        let rows = open(&folder.join(DATABASE)).and_then(|mut connection| {
+            verdict.damaged = damage(&connection)?;
             Rows::of(&mut connection)
         });
-        match looked {
+        match rows {
             Ok(rows) => {
-                for (client, (acknowledged, restart)) in self.clients.iter().zip(&found.due) {
+                for (client, (acknowledged, restart)) in self.clients.iter().zip(&remains.required) {
                     verdict.lost.extend(client.history.check(*acknowledged, *restart, &rows));
                 }
             }
-            Err(error) => verdict.broken.push(error.to_string()),
+            Err(error) => verdict.damaged.push(error.to_string()),
         }
         verdict
     }
 }
 
-/// A connection that recovers the log. It is closed without a checkpoint, which would be slow.
+/// A connection that recovers the log. It closes without a checkpoint, which would be slow.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -321,7 +322,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-impl Found {
+impl Remains {
     fn write_to(&self, folder: &Path) {
         for (name, bytes) in &self.files {
             fs::write(folder.join(name), bytes).unwrap();
@@ -329,59 +330,59 @@ impl Found {
     }
 }
 
-impl Instants {
+impl Positions {
     fn of(recording: &Recording, before: &BTreeMap<String, Vec<u8>>) -> Self {
-        /// Steps in about two transactions.
+        /// About the steps of two transactions.
         const NEW: usize = 100;
-        let mut instants = Self { all: Vec::new(), in_checkpoints: Vec::new(), in_new_logs: Vec::new() };
-        let mut disk = Disk::new(recording, before, Without::Nothing);
+        let mut positions = Self { all: Vec::new(), in_checkpoints: Vec::new(), in_new_logs: Vec::new() };
+        let mut disk = Disk::new(recording, before, IgnoredSyncs::None);
         let mut new_log = None;
         for (position, step) in recording.steps.iter().enumerate() {
             disk.step(*step);
-            let (Step::Begins(call) | Step::Ends(call)) = *step;
-            if matches!(&recording.calls[call], What::Written { name, offset: 0, .. } if name == LOG) {
+            let (Step::Begin(call) | Step::End(call)) = *step;
+            if matches!(&recording.calls[call], SystemCall::Written { name, offset: 0, .. } if name == LOG) {
                 new_log = Some(position);
             }
-            // A call that has started may have had its effect. Only for a sync does its return matter.
-            let returned = matches!(step, Step::Ends(_));
-            let makes_certain = matches!(recording.calls[call], What::Synced { .. } | What::FolderSynced);
-            if returned && !makes_certain {
+            // A write may take effect from its start, so its end is no new state. A sync takes effect at its end.
+            let is_end = matches!(step, Step::End(_));
+            let is_sync = matches!(recording.calls[call], SystemCall::Synced { .. } | SystemCall::FolderSynced);
+            if is_end && !is_sync {
                 continue;
             }
-            instants.all.push(position);
-            if disk.is_uncertain(DATABASE) {
-                instants.in_checkpoints.push(position);
+            positions.all.push(position);
+            if disk.has_unsynced(DATABASE) {
+                positions.in_checkpoints.push(position);
             }
             if new_log.is_some_and(|begun| position - begun < NEW) {
-                instants.in_new_logs.push(position);
+                positions.in_new_logs.push(position);
             }
         }
-        instants
+        positions
     }
 }
 
-/// The acknowledged writes up to a position.
+/// The acknowledged writes up to a position of the recording.
 #[derive(Default)]
-struct Due {
+struct Acknowledged {
     started: usize,
     serving: HashSet<usize>,
-    answers: HashMap<(usize, u16), usize>,
+    responses: HashMap<(usize, u16), usize>,
 }
 
-impl Due {
+impl Acknowledged {
     /// A response counts from the start of its transmission.
     fn step(&mut self, recording: &Recording, step: Step) {
-        let Step::Begins(call) = step else { return };
+        let Step::Begin(call) = step else { return };
         match &recording.calls[call] {
-            What::Started => self.started += 1,
-            What::Said => drop(self.serving.insert(self.started)),
-            What::Answered { port } => *self.answers.entry((self.started - 1, *port)).or_default() += 1,
+            SystemCall::Started => self.started += 1,
+            SystemCall::Printed => drop(self.serving.insert(self.started)),
+            SystemCall::Acknowledged { port } => *self.responses.entry((self.started - 1, *port)).or_default() += 1,
             _ => {}
         }
     }
 
     fn of(&self, client: &Client) -> (usize, Restart) {
-        let acknowledged = self.answers.get(&(client.run, client.port)).copied().unwrap_or_default();
+        let acknowledged = self.responses.get(&(client.run, client.port)).copied().unwrap_or_default();
         let later = client.run + 2;
         let restart = if self.serving.contains(&later) {
             Restart::Done

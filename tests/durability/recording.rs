@@ -1,7 +1,7 @@
-//! The recording: a process's system calls with every byte, as logged by `strace`.
+//! A recording of a process's system calls with every byte, made by `strace`.
 //!
-//! Why `strace` and not a VFS: the tested program is unchanged, and files and sockets are in one log. Causally related
-//! lines are in order, because `strace` stops a thread until its line is written.
+//! `strace` needs no change of the program, unlike a VFS, and has files and sockets in one log. Causally related lines are in
+//! order, because `strace` stops a thread until its line is written.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,7 +26,7 @@ pub fn strace(log: &Path) -> Command {
     command
 }
 
-/// Panics if processes cannot be traced here, so that the test does not pass without a proof.
+/// Panics if processes cannot be traced here: a skipped test would prove nothing.
 pub fn assert_can_trace() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("log");
@@ -70,8 +70,8 @@ fn tail(path: &Path, count: u64) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A system call, or the start or end of a process.
-pub enum What {
+/// A recorded system call, or the start or end of a process.
+pub enum SystemCall {
     /// A run of the program begins.
     Started,
     /// A file of the folder was opened, and created if missing.
@@ -95,26 +95,26 @@ pub enum What {
     },
     FolderSynced,
     /// A line on standard output.
-    Said,
-    /// 200 to the client with this port.
-    Answered {
+    Printed,
+    /// A response with status 200 to the client with this port.
+    Acknowledged {
         port: u16,
     },
     /// The program ended with this status.
     Exited(i32),
 }
 
-/// The start of a call, from which it may have its effect, and its end, from which it has. Both are indexes of `calls`.
+/// The start and the end of a call, by its index in `calls`. The call takes effect between the two.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    Begins(usize),
-    Ends(usize),
+    Begin(usize),
+    End(usize),
 }
 
 /// The changes that one or more runs of the program made to the files of one folder.
 pub struct Recording {
     folder: PathBuf,
-    pub calls: Vec<What>,
+    pub calls: Vec<SystemCall>,
     pub steps: Vec<Step>,
 }
 
@@ -126,7 +126,7 @@ impl Recording {
     /// Adds the log of another run.
     pub fn add(&mut self, log: &Path) {
         let text = fs::read(log).unwrap();
-        self.both(What::Started);
+        self.add_at_once(SystemCall::Started);
         let mut begun: HashMap<&str, (String, Option<usize>)> = HashMap::new();
         let mut ports: HashMap<String, u16> = HashMap::new();
         for line in std::str::from_utf8(&text).unwrap().lines() {
@@ -136,8 +136,8 @@ impl Recording {
                 continue;
             }
             if let Some(start) = line.strip_suffix(" <unfinished ...>") {
-                let what = self.understand(start, &ports);
-                let number = what.map(|what| self.begins(what));
+                let call = self.parse(start, &ports);
+                let number = call.map(|call| self.begin(call));
                 begun.insert(thread, (start.to_owned(), number));
                 continue;
             }
@@ -154,72 +154,75 @@ impl Recording {
                 ports.insert(whole[whole.rfind(" = ").unwrap() + 3..].to_owned(), port);
                 continue;
             }
-            let Some(number) = number.or_else(|| self.understand(&whole, &ports).map(|what| self.begins(what))) else {
+            let Some(number) = number.or_else(|| self.parse(&whole, &ports).map(|call| self.begin(call))) else {
                 continue;
             };
             self.assert_succeeded(number, result, &whole);
-            self.steps.push(Step::Ends(number));
+            self.steps.push(Step::End(number));
         }
     }
 
-    fn begins(&mut self, what: What) -> usize {
-        self.calls.push(what);
-        self.steps.push(Step::Begins(self.calls.len() - 1));
+    fn begin(&mut self, call: SystemCall) -> usize {
+        self.calls.push(call);
+        self.steps.push(Step::Begin(self.calls.len() - 1));
         self.calls.len() - 1
     }
 
-    fn both(&mut self, what: What) {
-        let number = self.begins(what);
-        self.steps.push(Step::Ends(number));
+    fn add_at_once(&mut self, call: SystemCall) {
+        let number = self.begin(call);
+        self.steps.push(Step::End(number));
     }
 
-    /// Panics on a call that failed or was partial: the replay does not support it.
+    /// Panics on a failed or partial call, which the replay does not support.
     fn assert_succeeded(&self, number: usize, result: &str, whole: &str) {
-        let fine = match &self.calls[number] {
-            What::Written { data, .. } => result == data.len().to_string(),
-            What::Opened { .. } => result.as_bytes()[0].is_ascii_digit(),
-            What::Resized { .. } | What::Synced { .. } | What::FolderSynced | What::Removed { .. } => result == "0",
-            What::Started | What::Said | What::Answered { .. } | What::Exited(_) => true,
+        let succeeded = match &self.calls[number] {
+            SystemCall::Written { data, .. } => result == data.len().to_string(),
+            SystemCall::Opened { .. } => result.as_bytes()[0].is_ascii_digit(),
+            SystemCall::Resized { .. }
+            | SystemCall::Synced { .. }
+            | SystemCall::FolderSynced
+            | SystemCall::Removed { .. } => result == "0",
+            SystemCall::Started | SystemCall::Printed | SystemCall::Acknowledged { .. } | SystemCall::Exited(_) => true,
         };
-        assert!(fine, "{}", &whole[..whole.len().min(300)]);
+        assert!(succeeded, "{}", &whole[..whole.len().min(300)]);
     }
 
-    /// Parses a line with a call's arguments; `None` if it is of no interest.
-    fn understand(&self, line: &str, ports: &HashMap<String, u16>) -> Option<What> {
+    /// Parses a line with a call's arguments. `None` if the replay does not need the call.
+    fn parse(&self, line: &str, ports: &HashMap<String, u16>) -> Option<SystemCall> {
         let (call, arguments) = line.split_once('(')?;
         let data = |line: &str| unescaped(quoted(line).unwrap_or_default());
         match call {
-            "exit_group" => return Some(What::Exited(between(line, "(", ")").parse().unwrap())),
+            "exit_group" => return Some(SystemCall::Exited(between(line, "(", ")").parse().unwrap())),
             "accept4" => return None,
             "unlink" => {
                 let path = PathBuf::from(String::from_utf8(data(arguments)).unwrap());
                 let name = self.name_of(&path)?;
-                return Some(What::Removed { name });
+                return Some(SystemCall::Removed { name });
             }
             "openat" => {
                 let path = PathBuf::from(String::from_utf8(data(arguments)).unwrap());
                 let name = self.name_of(&path)?;
                 assert!(!arguments.contains("O_TRUNC"), "{line}");
-                return arguments.contains("O_CREAT").then_some(What::Opened { name });
+                return arguments.contains("O_CREAT").then_some(SystemCall::Opened { name });
             }
             _ => {}
         }
-        // The first argument of all the others is an open file: 12</path>.
-        let file = &arguments[..arguments.find(['>', ')', ','])? + 1];
+        // The first argument of the other calls is an open file: 12</path>.
+        let file = &arguments[..=arguments.find(['>', ')', ','])?];
         let Some(path) = file.split_once('<').map(|(_, path)| unescaped(path.trim_end_matches('>'))) else {
-            panic!("a call that the replay does not know: {}", &line[..line.len().min(300)]);
+            panic!("a call that the replay does not support: {}", &line[..line.len().min(300)]);
         };
         let path = PathBuf::from(String::from_utf8(path).unwrap());
         let rest = &arguments[file.len()..];
         if let Some(port) = ports.get(&arguments[..file.len()]) {
-            return data(rest).starts_with(b"HTTP/1.1 200 ").then_some(What::Answered { port: *port });
+            return data(rest).starts_with(b"HTTP/1.1 200 ").then_some(SystemCall::Acknowledged { port: *port });
         }
         if path == self.folder {
             assert_eq!(call, "fsync", "{line}");
-            return Some(What::FolderSynced);
+            return Some(SystemCall::FolderSynced);
         }
         if call == "write" && file.starts_with("1<") {
-            return Some(What::Said);
+            return Some(SystemCall::Printed);
         }
         let name = self.name_of(&path)?;
         if rest.starts_with("(deleted)") {
@@ -228,10 +231,10 @@ impl Recording {
         let rest = rest.rsplit_once(") = ").map_or(rest, |(rest, _)| rest);
         let last = || rest.trim_end_matches(')').rsplit(", ").next().unwrap().parse().unwrap();
         Some(match call {
-            "pwrite64" => What::Written { name, offset: last(), data: data(rest) },
-            "ftruncate" => What::Resized { name, size: last() },
-            "fsync" | "fdatasync" => What::Synced { name },
-            _ => panic!("a call that the replay does not know: {}", &line[..line.len().min(300)]),
+            "pwrite64" => SystemCall::Written { name, offset: last(), data: data(rest) },
+            "ftruncate" => SystemCall::Resized { name, size: last() },
+            "fsync" | "fdatasync" => SystemCall::Synced { name },
+            _ => panic!("a call that the replay does not support: {}", &line[..line.len().min(300)]),
         })
     }
 
@@ -240,19 +243,19 @@ impl Recording {
         (path.parent() == Some(&self.folder)).then(|| path.file_name().unwrap().to_str().unwrap().to_owned())
     }
 
-    /// Moves each response before the last sync.
-    pub fn answer_before_syncs_of(&mut self, name: &str) {
+    /// Moves each response to before the last sync of a file.
+    pub fn respond_before_syncs_of(&mut self, name: &str) {
         let mut steps: Vec<Step> = Vec::new();
         let mut sync = 0;
         for step in &self.steps {
-            let (Step::Begins(call) | Step::Ends(call)) = *step;
+            let (Step::Begin(call) | Step::End(call)) = *step;
             match (&self.calls[call], step) {
-                (What::Answered { .. }, _) => {
+                (SystemCall::Acknowledged { .. }, _) => {
                     steps.insert(sync, *step);
                     sync += 1;
                     continue;
                 }
-                (What::Synced { name: synced }, Step::Begins(_)) if synced == name => sync = steps.len(),
+                (SystemCall::Synced { name: synced }, Step::Begin(_)) if synced == name => sync = steps.len(),
                 _ => {}
             }
             steps.push(*step);
@@ -260,10 +263,10 @@ impl Recording {
         self.steps = steps;
     }
 
-    /// The positions in `steps` at which calls of a kind start.
-    pub fn where_begins(&self, wanted: impl Fn(&What) -> bool) -> Vec<usize> {
+    /// The positions in `steps` at which the wanted calls start.
+    pub fn positions_of(&self, wanted: impl Fn(&SystemCall) -> bool) -> Vec<usize> {
         let steps = self.steps.iter().enumerate();
-        let found = steps.filter(|(_, step)| matches!(step, Step::Begins(call) if wanted(&self.calls[*call])));
+        let found = steps.filter(|(_, step)| matches!(step, Step::Begin(call) if wanted(&self.calls[*call])));
         found.map(|(position, _)| position).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! A disk that is full: a small file system in memory, in a mount namespace of the test's own.
+//! A full disk: a small file system in memory, in a separate mount namespace.
 
 use std::fs;
 use std::io::Write;
@@ -11,50 +11,50 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::scenes::{Stream, Talk, answered};
-use crate::support::{PROGRAM, Server, connect};
-use crate::{alone, skipped};
+use crate::active_call::{ActiveCall, outcome};
+use crate::support::{EventStream, PROGRAM, Server, connect};
+use crate::{lock_machine, skipped};
 
-/// Set where the test runs in a namespace of its own.
-const INSIDE: &str = "FAULTS_TEST_IN_A_NAMESPACE";
+/// Set in the process that runs in the namespace.
+const IN_NAMESPACE: &str = "FAULTS_TEST_IN_A_NAMESPACE";
 
 /// The size of the disk. A new database has about 1 MiB.
 const DISK: u64 = 24 << 20;
 
-/// Runs this test again in a mount namespace; false where none is allowed.
+/// Runs this test again in a mount namespace. False if the system allows none.
 fn runs_in_a_namespace(test: &str) -> bool {
     // Root needs no user namespace and may have none. Other users need one.
     let namespaces = [&["--mount"][..], &["--user", "--map-root-user", "--mount"]];
     let probe = "mount -t tmpfs -o size=64k none /mnt";
     let may_mount = |options: &&&[&str]| {
-        let probing = Command::new("unshare").args(**options).args(["sh", "-c", probe]).output();
-        probing.is_ok_and(|output| output.status.success())
+        let mounted = Command::new("unshare").args(**options).args(["sh", "-c", probe]).output();
+        mounted.is_ok_and(|output| output.status.success())
     };
     let Some(options) = namespaces.iter().find(may_mount) else { return false };
     let status = Command::new("unshare")
         .args(*options)
         .arg(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
+        .env(IN_NAMESPACE, "1")
         .status()
         .unwrap();
-    assert!(status.success(), "see above");
+    assert!(status.success(), "the test failed in its namespace");
     true
 }
 
 /// Fills the disk except for `free` bytes.
 fn fill(disk: &Path, free: u64) {
     let mut filler = fs::File::options().create(true).append(true).open(disk.join("filler")).unwrap();
-    while filler.write(&[0; 64 * 1024]).is_ok_and(|count| count > 0) {}
+    while filler.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
     filler.set_len(filler.metadata().unwrap().len() - free).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_refuses_writes_with_507_until_there_is_space() {
-    let _alone = alone().await;
-    if std::env::var_os(INSIDE).is_none() {
+    let _machine = lock_machine().await;
+    if std::env::var_os(IN_NAMESPACE).is_none() {
         if !runs_in_a_namespace("full_disk::full_disk_refuses_writes_with_507_until_there_is_space") {
-            skipped("this user may not mount here, and has no user namespace, so no disk can be filled");
+            skipped("this user may neither mount file systems nor create user namespaces");
         }
         return;
     }
@@ -65,27 +65,27 @@ async fn full_disk_refuses_writes_with_507_until_there_is_space() {
         .status()
         .unwrap();
     assert!(mount.success());
-    on(disk.path()).await;
+    assert_refuses_only_writes(disk.path()).await;
     assert!(Command::new("umount").arg(disk.path()).status().unwrap().success());
 }
 
-async fn on(disk: &Path) {
-    let talk = Talk::on(Server::start_in(TempDir::new_in(disk).unwrap(), &[])).await;
-    talk.server.person("carol");
-    let mut stream = Stream::open(&talk.bob).await;
-    let sender = talk.sender();
+async fn assert_refuses_only_writes(disk: &Path) {
+    let call = ActiveCall::start(Server::start_in(TempDir::new_in(disk).unwrap(), &[])).await;
+    call.server.person("carol");
+    let (mut stream, _) = EventStream::open_with_snapshot(&call.bob).await;
+    let sender = call.sender();
 
     fill(disk, 2 << 20);
     let mut uploads = JoinSet::new();
     for client in 0..8_u8 {
-        let (alice, path) = (talk.alice.clone(), talk.path("media"));
+        let (alice, path) = (call.alice.clone(), call.path("media"));
         uploads.spawn(async move {
             let (mut done, mut refused) = (0, Vec::new());
             while refused.len() < 10 {
-                let answer = answered(alice.posting_bytes(&path, vec![client; 32 * 1024])).await.unwrap();
+                let answer = outcome(alice.posting_bytes(&path, vec![client; 32 * 1024])).await.unwrap();
                 match answer.status {
                     200 => done += 1,
-                    // The log's index is a file, too; SQLite reports an I/O error when it cannot grow.
+                    // SQLite reports an I/O error when the file of the log's index cannot grow.
                     507 | 503 => refused.push((answer.status, answer.code)),
                     _ => panic!("{answer:?}"),
                 }
@@ -95,52 +95,52 @@ async fn on(disk: &Path) {
     }
     let (mut done, mut refused) = (0, Vec::new());
     for (client, count, refusals) in uploads.join_all().await {
-        let stored: i64 = talk.server.value(&format!(
+        let stored: i64 = call.server.value(&format!(
             "SELECT count(*) FROM call_media WHERE substr(data, 1, 1) = x'{client:02x}' AND length(data) = 32768"
         ));
         assert_eq!(stored, count, "client {client}: uploads stored and acknowledged differ");
         done += count;
         refused.extend(refusals);
     }
-    let full = refused.iter().filter(|refusal| **refusal == (507, "disk_full".to_owned())).count();
-    let broken = refused.iter().filter(|refusal| **refusal == (503, "database_broken".to_owned())).count();
-    assert!(full > 0 && full + broken == refused.len(), "{refused:?}");
+    let disk_full = refused.iter().filter(|refusal| **refusal == (507, "disk_full".to_owned())).count();
+    let io_errors = refused.iter().filter(|refusal| **refusal == (503, "database_broken".to_owned())).count();
+    assert!(disk_full > 0 && disk_full + io_errors == refused.len(), "{refused:?}");
 
-    // Now not even a write of a few rows fits.
+    // Not even a write of a few rows fits.
     fill(disk, 0);
-    let before = talk.server.rows();
-    let mut little = 0;
+    let before = call.server.rows();
+    let mut small = 0;
     for _ in 0..5 {
         for request in [
-            talk.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })),
-            talk.alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })),
-            talk.alice.posting(&talk.path("end")),
+            call.alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })),
+            call.alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })),
+            call.alice.posting(&call.path("end")),
         ] {
-            let answer = answered(request).await.unwrap();
+            let answer = outcome(request).await.unwrap();
             assert!(matches!(answer.status, 503 | 507), "{answer:?}");
-            little += 1;
+            small += 1;
         }
-        talk.assert_reads().await;
+        call.assert_reads().await;
     }
-    assert_eq!(talk.server.rows(), before, "a refused write changed rows");
-    talk.server.assert_integrity();
+    assert_eq!(call.server.rows(), before, "a refused write changed rows");
+    call.server.assert_integrity();
     assert_another_file_is_refused(disk);
 
     fs::remove_file(disk.join("filler")).unwrap();
-    let room = Instant::now();
+    let freed_at = Instant::now();
     for number in 0..20 {
         assert_eq!(sender.send(number).await.unwrap().status, 200);
     }
-    let took = room.elapsed();
-    stream.reads_until(r#""number":19"#).await;
-    talk.server.assert_integrity();
-    assert_eq!(talk.stored(), (0..20).collect::<Vec<_>>());
+    let took = freed_at.elapsed();
+    stream.expect_data(r#""number":19"#).await;
+    call.server.assert_integrity();
+    assert_eq!(call.stored_numbers(), (0..20).collect::<Vec<_>>());
     println!(
-        "{done} uploads of 32 KiB done and stored, then {full} refused with 507 and {broken} with 503, then {little} of little, \
-         and none half done; with room again 20 writes in {took:.1?}, on the same stream"
+        "{done} uploads of 32 KiB stored, then {disk_full} refused with 507 and {io_errors} with 503, then {small} small writes \
+         refused; with free space again 20 writes in {took:.1?}, with the same event stream"
     );
 
-    let (folder, status) = talk.server.stop(Signal::SIGTERM);
+    let (folder, status) = call.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
     let sql = connect(&folder.path().join("presence.db"));
     let media: i64 = sql.query_row("SELECT count(*) FROM call_media", [], |row| row.get(0)).unwrap();
@@ -155,7 +155,7 @@ fn assert_another_file_is_refused(disk: &Path) {
         .args(["--db", disk.join("another.db").to_str().unwrap(), "serve", "--listen", "127.0.0.1:0"])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(said.contains("another.db") && said.trim_end().lines().count() == 1, "{said}");
+    assert!(stderr.contains("another.db") && stderr.trim_end().lines().count() == 1, "{stderr}");
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scenes::{Talk, answered, measure_reads};
+use crate::active_call::{ActiveCall, measure_reads, outcome};
 use crate::shell::Shell;
 use crate::support::Server;
-use crate::{TIMEOUT, alone};
+use crate::{TIMEOUT, lock_machine};
 
 const UPLOAD: usize = 2 << 20;
 const UPLOADS: usize = 60;
@@ -16,26 +16,26 @@ const LIMIT: u64 = 64 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_snapshot_grows_the_log_only_while_it_lasts() {
-    let _alone = alone().await;
-    let talk = Talk::on(Server::start()).await;
-    let log = talk.server.folder.path().join("presence.db-wal");
+    let _machine = lock_machine().await;
+    let call = ActiveCall::start(Server::start()).await;
+    let log = call.server.folder.path().join("presence.db-wal");
     let log_size = || std::fs::metadata(&log).unwrap().len();
     let upload = async || {
-        let answer = answered(talk.alice.posting_bytes(&talk.path("media"), vec![7; UPLOAD])).await.unwrap();
+        let answer = outcome(call.alice.posting_bytes(&call.path("media"), vec![7; UPLOAD])).await.unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
     };
 
-    // Without a reader it stays short.
+    // Without a reader the log stays short.
     for _ in 0..UPLOADS / 2 {
         upload().await;
     }
-    let ordinary = log_size();
+    let without_reader = log_size();
 
-    let mut admin = Shell::open(&talk.server.db());
+    let mut admin = Shell::open(&call.server.db());
     admin.run("BEGIN; SELECT count(*) FROM calls");
     let begun = Instant::now();
     let (reads, ()) =
-        futures_util::future::join(measure_reads(&talk.bob, "/calls/incoming", Duration::from_secs(2)), async {
+        futures_util::future::join(measure_reads(&call.bob, "/calls/incoming", Duration::from_secs(2)), async {
             for _ in 0..UPLOADS {
                 upload().await;
             }
@@ -43,14 +43,14 @@ async fn open_snapshot_grows_the_log_only_while_it_lasts() {
         .await;
     let took = begun.elapsed();
     let written = (UPLOAD * UPLOADS) as u64;
-    let held = log_size();
-    talk.assert_reads().await;
+    let with_reader = log_size();
+    call.assert_reads().await;
 
     admin.run("COMMIT");
     drop(admin);
     let released = Instant::now();
     // The first write after a complete checkpoint restarts the log.
-    let sender = talk.sender();
+    let sender = call.sender();
     let mut writes = 0;
     while log_size() > LIMIT {
         assert!(released.elapsed() < TIMEOUT, "the log does not shrink");
@@ -60,16 +60,16 @@ async fn open_snapshot_grows_the_log_only_while_it_lasts() {
     }
     println!(
         "log without a reader: {} MiB; with one, after {} MiB more were written in {took:.1?}: {} MiB; {:.1?} and {writes} writes \
-         after it was gone: {} MiB",
-        ordinary / MIB,
+         after it ended: {} MiB",
+        without_reader / MIB,
         written / MIB,
-        held / MIB,
+        with_reader / MIB,
         released.elapsed(),
         log_size() / MIB
     );
-    println!("reads meanwhile: {}", reads.summary());
-    assert!(ordinary < 16 * MIB);
-    // A chunk is written twice: on insert, and with its place in the stream.
-    assert!(held > written && held < ordinary + written * 5 / 2);
-    talk.server.assert_integrity();
+    println!("reads during that: {}", reads.summary());
+    assert!(without_reader < 16 * MIB);
+    // A chunk is written twice: on insert, and with its position in the stream.
+    assert!(with_reader > written && with_reader < without_reader + written * 5 / 2);
+    call.server.assert_integrity();
 }

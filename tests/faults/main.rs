@@ -1,16 +1,16 @@
-//! The server with failing disks, other programs' locks and slow clients. Every test prints its figures with
-//! `--nocapture`.
+//! The server with failing disks, other programs' locks and slow clients. With `--nocapture`, the tests print their
+//! measurements.
 
 #[path = "../bench/measure.rs"]
 mod measure;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod active_call;
 mod broken_disk;
 mod full_disk;
 mod long_reader;
 mod outside_writer;
-mod scenes;
 mod shell;
 mod slow_clients;
 mod stopping;
@@ -21,13 +21,13 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// The longest that a test waits for an event.
+/// The timeout for a response, the end of a process, and what a test polls for.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The tests measure, so they run one at a time.
+/// Tests that run at the same time would disturb each other's measurements.
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
-async fn alone() -> MutexGuard<'static, ()> {
+async fn lock_machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
 }
 

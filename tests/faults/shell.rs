@@ -1,4 +1,4 @@
-//! Debian's sqlite3 on the file: an admin's shell that stays open.
+//! An admin's open shell: Debian's sqlite3 on the file.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

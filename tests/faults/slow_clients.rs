@@ -1,30 +1,30 @@
-//! Clients that send a byte a second, in headers, bodies and handshakes, or nothing at all.
+//! Slow clients: they send a byte a second in headers, bodies and handshakes, or nothing.
 
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::alone;
+use crate::active_call::{ActiveCall, Numbers, outcome};
+use crate::lock_machine;
 use crate::measure::{Durations, processor_time};
-use crate::scenes::{Numbers, Talk, answered};
 use crate::support::{Person, Server};
 
-/// What of a connection a client never finishes.
+/// The part of a connection that a slow client never completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SlowIn {
-    /// It says nothing at all.
-    Everything,
+enum Incomplete {
+    /// The client sends nothing.
+    Connection,
     Headers,
     Body,
     Handshake,
 }
 
-impl SlowIn {
-    /// What it sends at once; then a byte a second follows, but for the silent.
-    fn begins(self, person: &Person, path: &str) -> Vec<u8> {
+impl Incomplete {
+    /// The bytes that the client sends at once.
+    fn first_bytes(self, person: &Person, path: &str) -> Vec<u8> {
         match self {
-            Self::Everything => Vec::new(),
+            Self::Connection => Vec::new(),
             Self::Headers => b"GET /calls/incoming HTTP/1.1\r\nHost: test\r\nX-Slow: ".to_vec(),
             Self::Body => {
                 let token = &person.token;
@@ -39,13 +39,14 @@ impl SlowIn {
     }
 }
 
-/// What became of one.
-struct Cut {
+/// A connection that the server has closed.
+struct Closed {
     after: Duration,
     received: Vec<u8>,
 }
 
-async fn dawdle(address: String, dawdles: SlowIn, first: Vec<u8>) -> Cut {
+/// Connects, sends `first`, and then a byte a second unless the client is silent. Returns when the server closes.
+async fn be_slow(address: String, kind: Incomplete, first: Vec<u8>) -> Closed {
     let stream = TcpStream::connect(address).await.unwrap();
     let begun = Instant::now();
     let mut received = Vec::new();
@@ -59,42 +60,42 @@ async fn dawdle(address: String, dawdles: SlowIn, first: Vec<u8>) -> Cut {
                 ready.unwrap();
                 let mut buffer = [0; 1024];
                 match stream.try_read(&mut buffer) {
-                    Ok(0) => return Cut { after: begun.elapsed(), received },
+                    Ok(0) => return Closed { after: begun.elapsed(), received },
                     Ok(count) => received.extend_from_slice(&buffer[..count]),
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Cut { after: begun.elapsed(), received },
+                    Err(_) => return Closed { after: begun.elapsed(), received },
                 }
             }
-            _ = ticks.tick() => if dawdles != SlowIn::Everything {
-                // It may be cut off by now, which reading tells.
+            _ = ticks.tick() => if kind != Incomplete::Connection {
+                // An error shows when the client reads.
                 let _ = stream.try_write(b"x");
             },
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{dawdles:?}: never cut off");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{kind:?}: never closed");
     }
 }
 
-/// How soon others are answered.
-struct Others {
+/// The response times of other clients.
+struct OtherClients {
     reads: Durations,
     writes: Durations,
 }
 
-impl Others {
-    /// A hundred requests a second of four people, for so long.
-    async fn measure(talk: &Talk, how_long: Duration) -> Self {
+impl OtherClients {
+    /// Sends a hundred requests a second from four clients.
+    async fn measure(call: &ActiveCall, duration: Duration) -> Self {
         let begun = Instant::now();
         let numbers = Numbers::default();
-        let mut people = JoinSet::new();
+        let mut clients = JoinSet::new();
         for _ in 0..4 {
-            let (bob, sender, numbers) = (talk.bob.clone(), talk.sender(), numbers.clone());
-            people.spawn(async move {
+            let (bob, sender, numbers) = (call.bob.clone(), call.sender(), numbers.clone());
+            clients.spawn(async move {
                 let (mut reads, mut writes) = (Vec::new(), Vec::new());
                 let mut ticks = tokio::time::interval(Duration::from_millis(80));
-                while begun.elapsed() < how_long {
+                while begun.elapsed() < duration {
                     ticks.tick().await;
                     let sent = Instant::now();
-                    assert_eq!(answered(bob.getting("/calls/incoming")).await.unwrap().status, 200);
+                    assert_eq!(outcome(bob.getting("/calls/incoming")).await.unwrap().status, 200);
                     reads.push(sent.elapsed());
                     let sent = Instant::now();
                     assert_eq!(sender.send(numbers.next()).await.unwrap().status, 200);
@@ -103,21 +104,21 @@ impl Others {
                 (reads, writes)
             });
         }
-        let (reads, writes): (Vec<_>, Vec<_>) = people.join_all().await.into_iter().unzip();
+        let (reads, writes): (Vec<_>, Vec<_>) = clients.join_all().await.into_iter().unzip();
         Self { reads: reads.into_iter().flatten().collect(), writes: writes.into_iter().flatten().collect() }
     }
 
     fn print(&self, when: &str) {
-        println!("others' reads {when}: {}", self.reads.summary());
-        println!("others' writes {when}: {}", self.writes.summary());
+        println!("reads of other clients {when}: {}", self.reads.summary());
+        println!("writes of other clients {when}: {}", self.writes.summary());
     }
 }
 
-/// How late this test itself is woken up: what the machine adds to every measurement, at either end of a connection.
-async fn measure_machine(how_long: Duration) -> Durations {
+/// How late the machine wakes this test: a delay in every measurement, at either end of a connection.
+async fn measure_wakeups(duration: Duration) -> Durations {
     let begun = Instant::now();
     let mut measured = Durations::new();
-    while begun.elapsed() < how_long {
+    while begun.elapsed() < duration {
         let due = Instant::now() + Duration::from_millis(5);
         tokio::time::sleep_until(due.into()).await;
         measured.add(due.elapsed());
@@ -125,87 +126,93 @@ async fn measure_machine(how_long: Duration) -> Durations {
     measured
 }
 
-/// So many clients of each kind at once.
-async fn dawdling(server: Server, kinds: &[SlowIn], count: usize) {
-    // Both ends of a connection are open files, this one and the server's, which raises its own limit.
+/// Fails unless the server closes `count` connections of each kind, and serves others as fast as before.
+async fn assert_closes_slow_connections(server: Server, kinds: &[Incomplete], count: usize) {
+    // Each connection is an open file of this process, and one of the server, which raises its own limit.
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(limit > (count * kinds.len()) as u64 + 200, "{limit} open files are too few");
     let address = server.url.rsplit('/').next().unwrap().to_owned();
-    let talk = Talk::on(server).await;
-    let before = Others::measure(&talk, Duration::from_secs(2)).await;
+    let call = ActiveCall::start(server).await;
+    let before = OtherClients::measure(&call, Duration::from_secs(2)).await;
 
     let begun = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..count {
         for kind in kinds.iter().copied() {
-            let (address, first) = (address.clone(), kind.begins(&talk.alice, &talk.path("signal")));
-            // They come within two seconds, so that they do not all send at the same instant later on.
-            let comes = begun + Duration::from_secs(2).mul_f64(number as f64 / count as f64);
+            let (address, first) = (address.clone(), kind.first_bytes(&call.alice, &call.path("signal")));
+            // The clients start within two seconds, so that they do not all send at the same instant.
+            let start = begun + Duration::from_secs(2).mul_f64(number as f64 / count as f64);
             clients.spawn(async move {
-                tokio::time::sleep_until(comes.into()).await;
-                (kind, dawdle(address, kind, first).await)
+                tokio::time::sleep_until(start.into()).await;
+                (kind, be_slow(address, kind, first).await)
             });
         }
     }
-    // The first is cut off after ten seconds.
-    let used = processor_time(talk.server.process());
+    // The first connection is closed after ten seconds.
+    let used = processor_time(call.server.process());
     let ten = Duration::from_secs(10);
-    let (meanwhile, machine) = futures_util::future::join(Others::measure(&talk, ten), measure_machine(ten)).await;
-    let used = processor_time(talk.server.process()) - used;
-    let cuts = clients.join_all().await;
-    let afterwards = begun.elapsed();
+    let (during, wakeups) = futures_util::future::join(OtherClients::measure(&call, ten), measure_wakeups(ten)).await;
+    let used = processor_time(call.server.process()) - used;
+    let closed = clients.join_all().await;
+    let all_closed_after = begun.elapsed();
 
     before.print("before");
-    meanwhile.print(&format!("among {} slow clients", cuts.len()));
-    println!(
-        "this test was woken up late by {}; the server used {used:.1?} of a processor in those ten seconds",
-        machine.summary()
-    );
+    during.print(&format!("among {} slow clients", closed.len()));
+    println!("delay of wake-ups: {}; processor time of the server in ten seconds: {used:.1?}", wakeups.summary());
     for kind in kinds.iter().copied() {
-        let of_kind: Vec<&Cut> = cuts.iter().filter(|(cut, _)| *cut == kind).map(|(_, cut)| cut).collect();
-        let told = of_kind.iter().filter(|cut| cut.received.starts_with(b"HTTP/1.1 408")).count();
-        let (first, last) = (of_kind.iter().map(|cut| cut.after).min(), of_kind.iter().map(|cut| cut.after).max());
+        let of_kind: Vec<&Closed> = closed.iter().filter(|(of, _)| *of == kind).map(|(_, closed)| closed).collect();
+        let with_408 = of_kind.iter().filter(|closed| closed.received.starts_with(b"HTTP/1.1 408")).count();
+        let (first, last) = (of_kind.iter().map(|one| one.after).min(), of_kind.iter().map(|one| one.after).max());
         let (first, last) = (first.unwrap(), last.unwrap());
-        println!("{kind:?}: {} cut off after {first:.1?} to {last:.1?}, {told} of them with 408", of_kind.len());
+        println!("{kind:?}: {} closed after {first:.1?} to {last:.1?}, {with_408} of them with 408", of_kind.len());
         assert_eq!(of_kind.len(), count);
-        assert!(first > Duration::from_secs(8), "nobody is cut off before their time");
+        assert!(first > Duration::from_secs(8), "a connection is closed too early");
         match kind {
-            // The answer waits for a client that goes on sending, for five seconds.
-            SlowIn::Body => {
+            // The server drains the body for up to five seconds before it closes.
+            Incomplete::Body => {
                 assert!(last < Duration::from_secs(30));
-                assert_eq!(told, count);
+                assert_eq!(with_408, count);
             }
             _ => assert!(last < Duration::from_secs(25)),
         }
     }
-    println!("all were gone after {afterwards:.1?}");
-    // What the machine has to do besides is no matter of the server's: a request needs several wakings-up, and a write
-    // a disk.
-    let allowed = f64::max(100.0, 5.0 * machine.percentile(100.0));
-    assert!(meanwhile.reads.percentile(99.0) < allowed);
-    assert!(meanwhile.writes.percentile(99.0) < allowed + before.writes.percentile(99.0));
-    assert_eq!(talk.sender().send(1_000_000).await.unwrap().status, 200);
-    talk.server.assert_integrity();
+    println!("all were closed after {all_closed_after:.1?}");
+    // A request needs several wake-ups, and a write the disk. Their delay is not the server's.
+    let allowed = f64::max(100.0, 5.0 * wakeups.percentile(100.0));
+    assert!(during.reads.percentile(99.0) < allowed);
+    assert!(during.writes.percentile(99.0) < allowed + before.writes.percentile(99.0));
+    assert_eq!(call.sender().send(1_000_000).await.unwrap().status, 200);
+    call.server.assert_integrity();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn slow_clients_are_cut_off_and_others_are_served() {
-    let _alone = alone().await;
-    dawdling(Server::start(), &[SlowIn::Everything, SlowIn::Headers, SlowIn::Body], 170).await;
+async fn slow_clients_are_disconnected_and_others_are_served() {
+    let _machine = lock_machine().await;
+    assert_closes_slow_connections(
+        Server::start(),
+        &[Incomplete::Connection, Incomplete::Headers, Incomplete::Body],
+        170,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn slow_handshakes_are_cut_off_and_others_are_served() {
-    let _alone = alone().await;
+async fn slow_handshakes_are_disconnected_and_others_are_served() {
+    let _machine = lock_machine().await;
     let server = Server::start_in(tempfile::TempDir::new().unwrap(), &["--tls-self-signed"]);
-    dawdling(server, &[SlowIn::Everything, SlowIn::Handshake], 250).await;
+    assert_closes_slow_connections(server, &[Incomplete::Connection, Incomplete::Handshake], 250).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "4,000 connections for half a minute, and figures that want a machine with nothing else to do"]
-async fn four_thousand_slow_clients_are_cut_off_and_others_are_served() {
-    let _alone = alone().await;
-    dawdling(Server::start(), &[SlowIn::Everything, SlowIn::Headers, SlowIn::Body], 1334).await;
+#[ignore = "takes half a minute, and measures: the machine must be idle"]
+async fn four_thousand_slow_clients_are_disconnected_and_others_are_served() {
+    let _machine = lock_machine().await;
+    assert_closes_slow_connections(
+        Server::start(),
+        &[Incomplete::Connection, Incomplete::Headers, Incomplete::Body],
+        1334,
+    )
+    .await;
     let server = Server::start_in(tempfile::TempDir::new().unwrap(), &["--tls-self-signed"]);
-    dawdling(server, &[SlowIn::Everything, SlowIn::Handshake], 2000).await;
+    assert_closes_slow_connections(server, &[Incomplete::Connection, Incomplete::Handshake], 2000).await;
 }

@@ -1,4 +1,4 @@
-//! A failing disk: strace(1) injects errors into system calls, which then never reach the kernel.
+//! A failing disk: strace(1) injects errors into system calls, which the kernel then does not execute.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::{TIMEOUT, skipped};
 pub const WRITE: &str = "write,pwrite64";
 pub const SYNC: &str = "fsync,fdatasync";
 
-/// A fault that lasts until this is dropped.
-pub struct Broken {
+/// Faults that last until this is dropped.
+pub struct InjectedFaults {
     strace: Child,
     _log: NamedTempFile,
 }
 
-impl Broken {
+impl InjectedFaults {
     /// Injects faults into a server's system calls on one file. Each of `faults` is `(CALLS, WHAT)` as in strace's
-    /// `-e inject=CALLS:WHAT`. `None` where the system allows no tracing.
-    pub fn on(server: &Server, file: &Path, faults: &[(&str, &str)]) -> Option<Self> {
+    /// `-e inject=CALLS:WHAT`. `None` if the system does not allow tracing.
+    pub fn start(server: &Server, file: &Path, faults: &[(&str, &str)]) -> Option<Self> {
         let calls: Vec<&str> = faults.iter().map(|(calls, _)| *calls).collect();
         let log = NamedTempFile::new().unwrap();
         let mut command = Command::new("strace");
@@ -34,16 +34,16 @@ impl Broken {
             command.args(["-e", &format!("inject={calls}:{what}")]);
         }
         let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("Debian's strace is there");
-        let mut said = BufReader::new(strace.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let first = said.find(|line| !line.contains("Requested path")).unwrap_or_default();
+        let mut stderr = BufReader::new(strace.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let first = stderr.find(|line| !line.contains("Requested path")).unwrap_or_default();
         if first.contains(" attached") {
-            // It prints more as threads start and end, and would block on a full pipe.
-            std::thread::spawn(move || said.for_each(drop));
+            // strace prints a line for each thread that starts or ends, and would block on a full pipe.
+            std::thread::spawn(move || stderr.for_each(drop));
             return Some(Self { strace, _log: log });
         }
         wait(&mut strace, TIMEOUT);
-        assert!(first.contains("not permitted"), "strace said {first:?}");
-        skipped(&format!("no disk can be made to fail here: {first}"));
+        assert!(first.contains("not permitted"), "strace printed {first:?}");
+        skipped(&format!("strace may not trace processes here: {first}"));
         None
     }
 
@@ -55,7 +55,7 @@ impl Broken {
     }
 }
 
-impl Drop for Broken {
+impl Drop for InjectedFaults {
     fn drop(&mut self) {
         self.end();
     }

@@ -158,7 +158,7 @@ async fn invite_rings_another_person_who_need_not_be_a_member() {
     assert_eq!(scene.carol.post(&scene.path("leave")).await.0, 200);
     assert_eq!(scene.alice.post_json(&invite, carol).await.0, 200);
     assert_eq!(participants(&scene.state().await), "alice accepted, bob accepted, carol pending");
-    // The invitation has a timeout of its own.
+    // The invitation has a separate timeout.
     scene.server.age_invitations(31.0);
     assert_eq!(scene.carol.read("/calls/incoming").await, json!([]));
     assert_eq!(scene.state().await["state"], "active");

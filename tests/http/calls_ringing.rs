@@ -82,7 +82,7 @@ async fn a_channel_has_one_live_call_and_a_dm_one_name() {
             assert_eq!(body["call_id"], scene.call.as_str());
         }
     }
-    // These are other channels, whoever their members are.
+    // Other channels, one of them with the same members.
     scene.alice.call("dm:carol:alice").await;
     scene.alice.call("dm:carol:alice:bob").await;
     scene.alice.call(&scene.server.private_channel(&["alice", "bob"])).await;

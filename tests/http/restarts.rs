@@ -63,16 +63,21 @@ async fn a_timeout_while_no_server_ran_is_a_timeout() {
     server.assert_integrity();
 }
 
-#[tokio::test]
-async fn sigterm_finishes_running_requests_and_exits_0() {
-    let scene = Scene::active().await;
+/// Starts an upload of ten bytes. The server has read the headers, and waits for the body.
+fn upload_without_body(scene: &Scene) -> Raw {
     let mut raw = Raw::connect(&scene.server);
     raw.send(format!(
         "{}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
         head(&scene.alice, &format!("POST {}", scene.path("media")))
     ));
-    // The server waits for the body.
     assert_eq!(raw.response().unwrap().status, 100);
+    raw
+}
+
+#[tokio::test]
+async fn sigterm_finishes_running_requests_and_exits_0() {
+    let scene = Scene::active().await;
+    let mut raw = upload_without_body(&scene);
     raw.send("12345");
     let mut idle = Raw::connect(&scene.server);
     assert_eq!(idle.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").response().unwrap().status, 200);
@@ -97,12 +102,7 @@ async fn sigterm_finishes_running_requests_and_exits_0() {
 #[tokio::test]
 async fn a_stalled_request_does_not_prevent_the_stop() {
     let scene = Scene::active().await;
-    let mut raw = Raw::connect(&scene.server);
-    raw.send(format!(
-        "{}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
-        head(&scene.alice, &format!("POST {}", scene.path("media")))
-    ));
-    assert_eq!(raw.response().unwrap().status, 100);
+    let _raw = upload_without_body(&scene);
     let begin = Instant::now();
     let (_folder, status) = scene.server.stop(Signal::SIGINT);
     assert_eq!(status.code(), Some(0));

@@ -11,7 +11,7 @@ struct Share {
     server: Server,
     people: [Person; 4],
     channel: String,
-    share: String,
+    id: String,
 }
 
 impl Share {
@@ -19,12 +19,12 @@ impl Share {
         let server = Server::start();
         let people = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
         let channel = server.private_channel(&["alice", "bob", "carol"]);
-        let share = start(&people[0], &channel).await;
-        Self { server, people, channel, share }
+        let id = start(&people[0], &channel).await;
+        Self { server, people, channel, id }
     }
 
     fn path(&self, what: &str) -> String {
-        format!("/screenshare/{}/{what}", self.share)
+        format!("/screenshare/{}/{what}", self.id)
     }
 
     async fn stop(&self) {
@@ -50,7 +50,7 @@ async fn members_see_a_share_until_it_is_stopped() {
     let active = format!("/screenshare/active?channel={}", share.channel);
     let started: f64 = share.server.value("SELECT started_ts FROM screenshares");
     let expected =
-        json!([{ "share_id": share.share, "channel": share.channel, "sharer": "alice", "started_ts": started }]);
+        json!([{ "share_id": share.id, "channel": share.channel, "sharer": "alice", "started_ts": started }]);
     assert_eq!(alice.read(&active).await, expected);
     assert_eq!(bob.read(&active).await, expected);
     share.stop().await;
@@ -225,7 +225,7 @@ async fn the_sharer_uploads_media_and_members_read_it() {
         ("media", b"".as_slice(), 400, "chunk_empty"),
         ("media?init=1", chunk, 400, "mime_missing"),
         ("media?init=1&mime=%00", chunk, 400, "share_media_mime_type_length"),
-        ("media", &[0; (4 << 20) + 1], 413, "media_chunk_too_large"),
+        ("media", &vec![0; (4 << 20) + 1], 413, "media_chunk_too_large"),
     ] {
         server.assert_refuses(alice.posting_bytes(&share.path(path), data), status, code).await;
     }

@@ -171,7 +171,7 @@ async fn a_cookie_does_not_authenticate_requests_of_other_sites() {
         server.assert_refuses(browser.initiate(&[json, header]), 403, "cross_site").await;
         let logout = browser.request(Method::POST, "/logout", &[json, header]);
         server.assert_refuses(logout, 403, "cross_site").await;
-        // Browsers never add a bearer token by themselves.
+        // Browsers add cookies to a request, and never a bearer token.
         let with_token = browser.initiate(&[header]).bearer_auth(&browser.token);
         let (status, body) = answer(with_token).await;
         assert_eq!(status, 200, "{header:?}: {body}");

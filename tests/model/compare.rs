@@ -44,7 +44,7 @@ impl World<'_> {
         self.compare_by_sql(&queries)?;
         if self.http.is_some() {
             // Over HTTP, each step compares one person's live calls, and skips queries that would note presence. Other
-            // requests are steps of their own.
+            // requests are separate steps.
             let is_live = |call: usize| self.model.calls[call].is_live();
             queries.retain(|query| {
                 query.actor() == turn

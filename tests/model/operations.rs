@@ -71,22 +71,15 @@ impl UploadKind {
 }
 
 impl World<'_> {
-    /// An action on a call: the route `what`, or a statement.
+    /// An action on a call.
     fn call_operation(
         &self,
         actor: Person,
         nth: Nth,
-        (what, body): (&str, Body),
+        route: (&str, Body),
         make: impl Fn(&str) -> BoundStatement,
     ) -> Operation {
-        let (number, id) = self.resolve_call(nth);
-        Operation {
-            actor: Some(actor),
-            request: Some((format!("/calls/{id}/{what}"), body)),
-            statement: Some(make(&id)),
-            context: ReplyContext { number, ..ReplyContext::default() },
-            ..Operation::default()
-        }
+        Self::operation_on("calls", self.resolve_call(nth), actor, route, make)
     }
 
     /// An action on a share.
@@ -94,13 +87,23 @@ impl World<'_> {
         &self,
         actor: Person,
         nth: Nth,
-        (what, body): (&str, Body),
+        route: (&str, Body),
         make: impl Fn(&str) -> BoundStatement,
     ) -> Operation {
-        let (number, id) = self.resolve_share(nth);
+        Self::operation_on("screenshare", self.resolve_share(nth), actor, route, make)
+    }
+
+    /// A POST to `/root/ID/action`, or the statement that `make` returns for the id.
+    fn operation_on(
+        root: &str,
+        (number, id): (Option<usize>, String),
+        actor: Person,
+        (action, body): (&str, Body),
+        make: impl Fn(&str) -> BoundStatement,
+    ) -> Operation {
         Operation {
             actor: Some(actor),
-            request: Some((format!("/screenshare/{id}/{what}"), body)),
+            request: Some((format!("/{root}/{id}/{action}"), body)),
             statement: Some(make(&id)),
             context: ReplyContext { number, ..ReplyContext::default() },
             ..Operation::default()

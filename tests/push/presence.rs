@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::{Server, assert_refused};
-use crate::{Stream, eventually};
+use crate::SOON;
+use crate::support::{EventStream, Person, Server, assert_refused, eventually};
 
 /// An active call of alice, bob and carol.
-async fn three_on_a_call(server: &Server) -> (Vec<crate::support::Person>, String) {
+async fn three_on_a_call(server: &Server) -> (Vec<Person>, String) {
     let people: Vec<_> = ["alice", "bob", "carol"].into_iter().map(|name| server.person(name)).collect();
     let call = people[0].call("dm:alice:bob:carol").await;
     for callee in &people[1..] {
@@ -31,10 +31,10 @@ async fn unseen_participants_leave() {
     let server = Server::start();
     let (_people, _) = three_on_a_call(&server).await;
     unseen(&server, 61, "'carol'");
-    eventually("accepted,accepted,left".to_owned(), || states(&server)).await;
+    eventually(SOON, "the state of the participants", "accepted,accepted,left".to_owned(), || states(&server)).await;
     assert_eq!(server.value::<String>("SELECT state FROM calls"), "active");
     unseen(&server, 61, "'bob'");
-    eventually("ended hangup".to_owned(), || {
+    eventually(SOON, "the state of the call", "ended hangup".to_owned(), || {
         server.value("SELECT state || ' ' || coalesce(ended_reason, '') FROM calls")
     })
     .await;
@@ -46,7 +46,10 @@ async fn a_call_that_nobody_is_seen_on_is_abandoned() {
     let server = Server::start();
     let (people, call) = three_on_a_call(&server).await;
     unseen(&server, 61, "'alice', 'bob', 'carol'");
-    eventually(Some("abandoned".to_owned()), || server.value("SELECT max(ended_reason) FROM calls")).await;
+    eventually(SOON, "the reason", Some("abandoned".to_owned()), || {
+        server.value("SELECT max(ended_reason) FROM calls")
+    })
+    .await;
     let (_, state) = people[0].get(&format!("/calls/{call}/state")).await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("abandoned")));
 }
@@ -58,12 +61,12 @@ async fn reading_the_state_and_an_open_stream_prove_presence() {
     let seen = |name: &str| -> f64 {
         server.value(&format!("SELECT round(ts - last_seen_ts) FROM call_participants, now WHERE username = '{name}'"))
     };
-    let (_stream, _) = Stream::open_with_snapshot(&people[1]).await;
+    let (_stream, _) = EventStream::open_with_snapshot(&people[1]).await;
     unseen(&server, 30, "'alice', 'bob', 'carol'");
     people[0].get(&format!("/calls/{call}/state")).await;
     // Reading signals does not prove presence.
     people[2].get(&format!("/calls/{call}/signals")).await;
-    eventually(true, || seen("alice") < 10.0 && seen("bob") < 10.0).await;
+    eventually(SOON, "the presence of alice and bob", true, || seen("alice") < 10.0 && seen("bob") < 10.0).await;
     assert!(seen("carol") >= 30.0);
 }
 
@@ -127,5 +130,8 @@ async fn a_call_ends_at_its_maximum_duration() {
     let (_people, _) = three_on_a_call(&server).await;
     // The time of the first answer is final, so the test lowers the limit.
     server.sql().execute("UPDATE settings SET value = 0.001 WHERE name = 'call_max_seconds'", []).unwrap();
-    eventually(Some("max_duration".to_owned()), || server.value("SELECT max(ended_reason) FROM calls")).await;
+    eventually(SOON, "the reason", Some("max_duration".to_owned()), || {
+        server.value("SELECT max(ended_reason) FROM calls")
+    })
+    .await;
 }

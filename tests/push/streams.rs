@@ -5,15 +5,15 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Server, assert_refused};
-use crate::{SOON, Stream};
+use crate::SOON;
+use crate::support::{EventStream, Server, assert_refused};
 
 #[tokio::test]
 async fn participants_get_the_events_of_a_call_in_order() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
-    let (mut to_alice, _) = Stream::open_with_snapshot(&alice).await;
-    let (mut to_bob, snapshot) = Stream::open_with_snapshot(&bob).await;
+    let (mut to_alice, _) = EventStream::open_with_snapshot(&alice).await;
+    let (mut to_bob, snapshot) = EventStream::open_with_snapshot(&bob).await;
     assert_eq!(snapshot.data, json!({ "incoming": [], "calls": [], "shares": [], "lost": false }));
 
     let call = alice.call("dm:alice:bob").await;
@@ -61,7 +61,7 @@ async fn the_snapshot_has_ringing_and_live_calls_and_shares() {
     carol.post(&format!("/calls/{call}/accept")).await;
     let (_, share) = alice.post_json("/screenshare/start", json!({ "channel": team })).await;
 
-    let (_, snapshot) = Stream::open_with_snapshot(&bob).await;
+    let (_, snapshot) = EventStream::open_with_snapshot(&bob).await;
     assert_eq!(snapshot.data["incoming"], bob.get("/calls/incoming").await.1);
     assert_eq!(snapshot.data["calls"][0], bob.get(&format!("/calls/{call}/state")).await.1);
     assert_eq!(snapshot.data["shares"][0]["share_id"], share["share_id"]);
@@ -74,8 +74,8 @@ async fn every_device_rings_and_stops_ringing() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let bobs_tablet = server.person("bob");
-    let (mut phone, _) = Stream::open_with_snapshot(&bob).await;
-    let (mut tablet, _) = Stream::open_with_snapshot(&bobs_tablet).await;
+    let (mut phone, _) = EventStream::open_with_snapshot(&bob).await;
+    let (mut tablet, _) = EventStream::open_with_snapshot(&bobs_tablet).await;
     let call = alice.call("dm:alice:bob").await;
     for device in [&mut phone, &mut tablet] {
         device.expect_call("ringing").await;
@@ -94,14 +94,14 @@ async fn every_device_rings_and_stops_ringing() {
 async fn a_resumed_stream_has_the_missed_events_even_after_a_restart() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
-    let (mut stream, _) = Stream::open_with_snapshot(&bob).await;
+    let (mut stream, _) = EventStream::open_with_snapshot(&bob).await;
     let first = alice.call("dm:alice:bob").await;
     let last = stream.expect_call("ringing").await.id;
     drop(stream);
 
     alice.post(&format!("/calls/{first}/end")).await;
     let second = alice.call("dm:alice:bob").await;
-    let mut stream = Stream::open(&bob, Some(last)).await;
+    let mut stream = EventStream::open(&bob, Some(last)).await;
     // The first call no longer rings, so there is no `incoming`. Its events have its current state.
     assert_eq!(stream.expect_call("ended").await.data["call_id"], first.as_str());
     assert_eq!(stream.expect_call("ringing").await.data["call_id"], second.as_str());
@@ -111,7 +111,7 @@ async fn a_resumed_stream_has_the_missed_events_even_after_a_restart() {
     while stream.next().await.is_some() {}
     let server = Server::start_in(folder, &[]);
     let bob = server.moved(&bob);
-    let mut stream = Stream::open(&bob, Some(last)).await;
+    let mut stream = EventStream::open(&bob, Some(last)).await;
     let ended = stream.expect_call("ended").await;
     assert_eq!((&ended.data["call_id"], &ended.data["ended_reason"]), (&json!(second), &json!("restart")));
     assert_eq!(ended.id, last + 1);
@@ -128,11 +128,11 @@ async fn an_unknown_event_id_gets_a_snapshot_marked_as_lost() {
     }
     server.sql().execute("DELETE FROM events WHERE id <= 4", []).unwrap();
     for after in [0, 3, 1_000_000] {
-        let snapshot = Stream::open(&bob, Some(after)).await.expect("snapshot").await;
+        let snapshot = EventStream::open(&bob, Some(after)).await.expect("snapshot").await;
         assert_eq!(snapshot.data["lost"], true, "{after}");
     }
     // The event before the oldest one is enough to resume.
-    Stream::open(&bob, Some(4)).await.expect("call").await;
+    EventStream::open(&bob, Some(4)).await.expect("call").await;
     assert_refused(&bob.get("/events?after=x").await, 400, "bad_cursor");
 }
 
@@ -140,8 +140,8 @@ async fn an_unknown_event_id_gets_a_snapshot_marked_as_lost() {
 async fn strangers_get_no_events_and_guests_those_since_their_invitation() {
     let server = Server::start();
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
-    let (mut to_carol, _) = Stream::open_with_snapshot(&carol).await;
-    let (mut to_dave, before) = Stream::open_with_snapshot(&dave).await;
+    let (mut to_carol, _) = EventStream::open_with_snapshot(&carol).await;
+    let (mut to_dave, before) = EventStream::open_with_snapshot(&dave).await;
     let call = alice.call("dm:alice:bob").await;
     bob.post(&format!("/calls/{call}/accept")).await;
     bob.post_json(&format!("/calls/{call}/invite"), json!({ "username": "carol" })).await;
@@ -151,12 +151,12 @@ async fn strangers_get_no_events_and_guests_those_since_their_invitation() {
     assert_eq!(incoming.data["call_id"], call.as_str());
     to_carol.expect_call("active").await;
     // Resuming does not reveal earlier events.
-    let mut again = Stream::open(&carol, Some(before.id)).await;
+    let mut again = EventStream::open(&carol, Some(before.id)).await;
     assert_eq!(again.expect("incoming").await.id, incoming.id);
 
     alice.post(&format!("/calls/{call}/end")).await;
     to_carol.expect_call("ended").await;
-    // dave gets the events of his own call, and no earlier ones.
+    // dave only gets the events of the call that he is in.
     let own = dave.call("dm:carol:dave").await;
     assert_eq!(to_dave.expect_call("ringing").await.data["call_id"], own.as_str());
 }
@@ -167,8 +167,8 @@ async fn changes_from_a_shell_reach_clients_at_once() {
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
     bob.post(&format!("/calls/{call}/accept")).await;
-    let (mut to_alice, _) = Stream::open_with_snapshot(&alice).await;
-    let (mut to_bob, _) = Stream::open_with_snapshot(&bob).await;
+    let (mut to_alice, _) = EventStream::open_with_snapshot(&alice).await;
+    let (mut to_bob, _) = EventStream::open_with_snapshot(&bob).await;
     server.sql().execute("UPDATE calls SET state = 'ended' WHERE call_id = ?1", [&call]).unwrap();
     for stream in [&mut to_alice, &mut to_bob] {
         assert_eq!(stream.expect_call("ended").await.data["ended_reason"], "admin");
@@ -179,8 +179,8 @@ async fn changes_from_a_shell_reach_clients_at_once() {
 async fn the_end_of_a_session_closes_only_its_streams() {
     let server = Server::start();
     let (phone, tablet, alice) = (server.person("bob"), server.person("bob"), server.person("alice"));
-    let (mut to_phone, _) = Stream::open_with_snapshot(&phone).await;
-    let (mut to_tablet, _) = Stream::open_with_snapshot(&tablet).await;
+    let (mut to_phone, _) = EventStream::open_with_snapshot(&phone).await;
+    let (mut to_tablet, _) = EventStream::open_with_snapshot(&tablet).await;
     assert_eq!(phone.post("/logout").await.0, 200);
     assert!(to_phone.next().await.is_none());
     alice.call("dm:alice:bob").await;
@@ -201,13 +201,13 @@ async fn a_removed_member_gets_no_more_events() {
     let call = alice.call(&team).await;
     bob.post(&format!("/calls/{call}/accept")).await;
     carol.post(&format!("/calls/{call}/accept")).await;
-    let (mut to_carol, _) = Stream::open_with_snapshot(&carol).await;
-    let (mut to_alice, _) = Stream::open_with_snapshot(&alice).await;
+    let (mut to_carol, _) = EventStream::open_with_snapshot(&carol).await;
+    let (mut to_alice, _) = EventStream::open_with_snapshot(&alice).await;
     server.sql().execute("DELETE FROM private_channel_members WHERE username = 'carol'", []).unwrap();
     to_alice.expect_call("active").await;
     alice.post(&format!("/calls/{call}/end")).await;
     let ended = to_alice.expect_call("ended").await;
-    // carol's next event is of her own call.
+    // carol's next event is of the call that she starts.
     let own = carol.call("dm:carol:bob").await;
     let next = to_carol.expect_call("ringing").await;
     assert_eq!(next.data["call_id"], own.as_str());
@@ -218,7 +218,7 @@ async fn a_removed_member_gets_no_more_events() {
 async fn members_get_the_events_of_shares() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
-    let (mut to_bob, _) = Stream::open_with_snapshot(&bob).await;
+    let (mut to_bob, _) = EventStream::open_with_snapshot(&bob).await;
     let (_, share) = alice.post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })).await;
     let share = share["share_id"].as_str().unwrap();
     let started = to_bob.expect("share").await;
@@ -237,8 +237,8 @@ async fn a_slow_reader_is_disconnected_and_resumes() {
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
     bob.post(&format!("/calls/{call}/accept")).await;
-    let (mut slow, snapshot) = Stream::open_with_snapshot(&bob).await;
-    let (mut quick, _) = Stream::open_with_snapshot(&server.person("bob")).await;
+    let (mut slow, snapshot) = EventStream::open_with_snapshot(&bob).await;
+    let (mut quick, _) = EventStream::open_with_snapshot(&server.person("bob")).await;
 
     // More than the socket buffers and the server's queue hold together.
     let payload = "x".repeat(60_000);
@@ -256,7 +256,7 @@ async fn a_slow_reader_is_disconnected_and_resumes() {
         (last, received) = (event.id, received + 1);
     }
     assert!(received < rounds, "the slow reader was not disconnected");
-    let mut resumed = Stream::open(&bob, Some(last)).await;
+    let mut resumed = EventStream::open(&bob, Some(last)).await;
     for expected in received..rounds {
         assert_eq!(resumed.expect("signal").await.data["payload"][0], expected);
     }
@@ -266,7 +266,7 @@ async fn a_slow_reader_is_disconnected_and_resumes() {
 async fn a_stopping_server_ends_its_streams_and_exits() {
     let server = Server::start();
     let bob = server.person("bob");
-    let (mut stream, _) = Stream::open_with_snapshot(&bob).await;
+    let (mut stream, _) = EventStream::open_with_snapshot(&bob).await;
     let begun = std::time::Instant::now();
     let (_folder, status) = tokio::task::spawn_blocking(move || server.stop(Signal::SIGTERM)).await.unwrap();
     assert!(status.success());
@@ -277,11 +277,8 @@ async fn a_stopping_server_ends_its_streams_and_exits() {
 #[tokio::test]
 async fn an_idle_stream_gets_a_comment_every_fifteen_seconds() {
     let server = Server::start();
-    let (mut stream, _) = Stream::open_with_snapshot(&server.person("alice")).await;
+    let (mut stream, _) = EventStream::open_with_snapshot(&server.person("alice")).await;
     for _ in 0..2 {
-        let begun = std::time::Instant::now();
-        let limit = std::time::Duration::from_secs(20);
-        let chunk = tokio::time::timeout(limit, stream.response.chunk()).await.expect("a comment in time");
-        assert_eq!(chunk.unwrap().unwrap(), ":\n\n", "after {:?}", begun.elapsed());
+        stream.expect_keepalive(Duration::from_secs(20)).await;
     }
 }

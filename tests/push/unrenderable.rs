@@ -6,14 +6,13 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::Stream;
-use crate::support::{PROGRAM, Server};
+use crate::support::{EventStream, PROGRAM, Server};
 
 #[tokio::test]
 async fn a_call_without_participants_is_shown_and_delivered() {
     let server = Server::start();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
-    let (mut stream, _) = Stream::open_with_snapshot(&bob).await;
+    let (mut stream, _) = EventStream::open_with_snapshot(&bob).await;
     server.execute(
         "INSERT INTO calls (call_id, channel, initiator, state, started_ts) \
          SELECT 'by_hand', 'dm:alice:bob', 'alice', 'ringing', ts FROM now",
@@ -24,10 +23,10 @@ async fn a_call_without_participants_is_shown_and_delivered() {
     for path in ["/me", "/calls/incoming", "/calls/active?channel=dm:alice:bob"] {
         alice.read(path).await;
     }
-    Stream::open_with_snapshot(&alice).await;
+    EventStream::open_with_snapshot(&alice).await;
     alice.post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })).await;
     // The call ends soon, because nobody answers it.
-    while stream.next().await.expect("push goes on").name != "share" {}
+    while stream.next().await.expect("push continues").name != "share" {}
 }
 
 #[tokio::test]
@@ -40,7 +39,7 @@ async fn an_event_that_cannot_be_rendered_is_logged_and_skipped() {
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
     assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
-    let (mut stream, snapshot) = Stream::open_with_snapshot(&bob).await;
+    let (mut stream, snapshot) = EventStream::open_with_snapshot(&bob).await;
 
     // A payload that is not JSON.
     let sql = server.sql();
@@ -64,6 +63,6 @@ async fn an_event_that_cannot_be_rendered_is_logged_and_skipped() {
     assert!(!log.contains("cannot read the event log"), "{log}");
 
     // A client that resumes skips the event, too.
-    let resumed = Stream::open(&bob, Some(snapshot.id)).await.expect("signal").await;
+    let resumed = EventStream::open(&bob, Some(snapshot.id)).await.expect("signal").await;
     assert_eq!(resumed.id, delivered.id);
 }

@@ -67,7 +67,7 @@ async fn the_end_of_a_session_ends_the_wait() {
     let server = Server::start();
     let (bob, other) = (server.person("bob"), server.person("bob"));
     let asked = Instant::now();
-    let ((status, body), _) = tokio::join!(bob.get("/calls/incoming?wait=30"), async {
+    let ((status, body), ()) = tokio::join!(bob.get("/calls/incoming?wait=30"), async {
         server.sql().execute("DELETE FROM sessions", []).unwrap();
     });
     assert!(asked.elapsed() < Duration::from_secs(10));

@@ -79,6 +79,12 @@ impl EventStream {
         event
     }
 
+    /// Fails unless the next bytes are a comment, which keeps the connection open, and come within `limit`.
+    pub async fn expect_keepalive(&mut self, limit: Duration) {
+        let chunk = tokio::time::timeout(limit, self.response.chunk()).await.expect("a comment in time");
+        assert_eq!(chunk.unwrap().unwrap(), ":\n\n");
+    }
+
     /// Reads events up to one whose data contains this text.
     pub async fn expect_data(&mut self, text: &str) -> Event {
         loop {

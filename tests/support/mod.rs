@@ -29,7 +29,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_minimost-calls");
 pub const NO_PASSWORD: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A server process with a database file of its own, stopped on drop.
+/// A server process on a new database file. It stops on drop.
 pub struct Server {
     pub url: String,
     pub folder: TempDir,

@@ -1,4 +1,4 @@
-//! What a server can answer at most: warp's own server, with one handler that does nothing.
+//! The upper limit for a server: warp with one handler that does nothing.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,16 +7,16 @@ use bytes::Bytes;
 use nix::unistd::Pid;
 use warp::Filter;
 
-/// Serves any request with so many bytes, until the process is ended; says where on standard output.
+/// Responds to each request with this number of bytes. Prints its URL, and runs until the process is killed.
 pub async fn serve(bytes: usize) {
     let body = Bytes::from(vec![b'x'; bytes]);
-    let answer = warp::any().and(warp::body::bytes()).map(move |_| warp::reply::Response::new(body.clone().into()));
+    let handler = warp::any().and(warp::body::bytes()).map(move |_| warp::reply::Response::new(body.clone().into()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());
-    warp::serve(answer).incoming(listener).run().await;
+    warp::serve(handler).incoming(listener).run().await;
 }
 
-/// A process that serves so.
+/// A process that serves the bare handler.
 pub struct Bare {
     url: String,
     child: Child,
@@ -36,7 +36,7 @@ impl Bare {
 }
 
 impl Bare {
-    /// Its process and its address.
+    /// Its process and URL.
     pub fn server(&self) -> (Pid, &str) {
         (Pid::from_raw(self.child.id().try_into().unwrap()), &self.url)
     }

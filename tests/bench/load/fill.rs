@@ -1,4 +1,4 @@
-//! A file as it is after years: a million finished calls, and ten thousand that go on.
+//! A file after years of use: a million finished calls, and ten thousand live ones.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::support::connect;
 /// Finished calls belong to so many channels of three people each, as many of them to each as to every other.
 const CHANNELS: u32 = 50_000;
 
-/// Puts finished calls of three people each into the file at `path`. Years of triggers are left out; what they would
-/// have stored is stored.
+/// Adds finished calls of three people each to the file at `path`: the rows that the triggers would store, without the time
+/// that they take.
 pub fn finished_calls(path: &Path, count: u32) {
     Database::open(path).unwrap().close();
     let connection = connect(path);
@@ -41,7 +41,7 @@ pub fn finished_calls(path: &Path, count: u32) {
                UNION SELECT name, c FROM channels;"
         ))
         .unwrap();
-    // Ids are in no order, like UUIDs: 2654435761 has no factor in common with two to the power of 32.
+    // Ids in random order, as UUIDs are. 2654435761 is odd, so no two numbers modulo 2^32 are the same.
     connection
         .execute_batch(&format!(
             "CREATE TEMP TABLE finished AS
@@ -78,7 +78,7 @@ fn people(connection: &Connection, count: u32) {
         .unwrap();
 }
 
-/// Begins calls of three people each, who are all on it: by the rules, like any client.
+/// Adds active calls of three people each, through the rules.
 pub fn live_calls(path: &Path, count: u32) {
     let mut connection = connect(path);
     let mut begun = 0;

@@ -1,20 +1,20 @@
-//! How many requests a second the server answers, and how fast, next to what could be had at most: a warp handler that
-//! does nothing but answer as many bytes, and the same statements by rusqlite without HTTP, all in the same run.
+//! The server's throughput and latency, beside two upper limits measured in the same run: a bare warp handler with a response
+//! of the same size, and the same statements by rusqlite without HTTP.
 //!
 //!     cargo bench --bench load                     on an empty file
 //!     cargo bench --bench load -- --large          also on one with a million finished calls
 //!     cargo bench --bench load -- --only state     one row
 //!     cargo bench --bench load -- --only beside    the polls beside 200 commits a second
 //!
-//! The load generator is wrk, of Debian's package of that name. Server, handler and generator share the machine's
-//! processors. Every figure is the median of some rounds; those of the server and of what it is compared to take turns.
+//! The load generator is wrk, from Debian's package wrk. Server, bare handler and generator share the processors. Each figure
+//! is the median of several rounds, which alternate between the server and the bare handler.
 
 mod bare;
 mod fill;
 #[path = "../measure.rs"]
 mod measure;
 mod raw;
-mod scenes;
+mod rows;
 #[path = "../../support/mod.rs"]
 mod support;
 mod table;
@@ -26,28 +26,28 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// Also on a file with a million finished calls, and compare
+    /// Measure on a file with a million finished calls as well, and compare
     #[arg(long)]
     large: bool,
-    /// How many finished calls a large file has
+    /// Number of finished calls in the large file
     #[arg(long, default_value_t = 1_000_000)]
     finished: u32,
-    /// How many calls go on in it
+    /// Number of live calls in the large file
     #[arg(long, default_value_t = 10_000)]
     live: u32,
-    /// How often each row is measured
+    /// Number of rounds of each row
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// How long a round takes, in seconds
+    /// Duration of a round in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Only the rows whose names contain this
+    /// Measure only the rows whose names contain this
     #[arg(long)]
     only: Option<String>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to each benchmark
     #[arg(long, hide = true)]
     bench: bool,
-    /// Serve as the handler that does nothing but answer so many bytes
+    /// Serve the bare handler, with a response of this size in bytes
     #[arg(long, hide = true)]
     bare: Option<usize>,
 }
@@ -69,13 +69,13 @@ async fn main() {
         return bare::serve(bytes).await;
     }
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    table::machine();
-    table::program();
-    let empty = scenes::measure(&options, None).await;
-    table::print("an empty file", &empty, None);
+    table::print_machine();
+    table::print_program();
+    let empty = rows::measure(&options, None).await;
+    table::print_rows("an empty file", &empty, None);
     if options.large {
-        let large = scenes::measure(&options, Some((options.finished, options.live))).await;
+        let large = rows::measure(&options, Some((options.finished, options.live))).await;
         let title = format!("a file with {} finished calls and {} live ones", options.finished, options.live);
-        table::print(&title, &large, Some(&empty));
+        table::print_rows(&title, &large, Some(&empty));
     }
 }

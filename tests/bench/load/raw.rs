@@ -1,4 +1,5 @@
-//! The same statements by rusqlite, without HTTP: one thread on a file of its own, with the same settings and triggers.
+//! The upper limit for the database: the same statements by rusqlite, without HTTP. One thread, another file, the same
+//! settings and triggers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A new file with a call between two people, open to write.
+/// A new file with an active call of two people.
 pub struct Raw {
     connection: Connection,
     _folder: TempDir,
@@ -24,7 +25,7 @@ impl Raw {
         let path = folder.path().join("raw.db");
         Database::open(&path).unwrap().close();
         let connection = open_connection(&path).unwrap();
-        // As much as the server's writer has.
+        // The cache of the server's writer.
         connection.pragma_update(None, "cache_size", -4 * 1024).unwrap();
         connection
             .execute_batch(
@@ -42,7 +43,7 @@ impl Raw {
         while rows.next().unwrap().is_some() {}
     }
 
-    /// `writes` in one durable commit, with the clock pinned as the server does it; how long that took.
+    /// Runs `writes` in one durable commit with a pinned clock, as the server does. Returns the time that it took.
     fn commit(&self, writes: impl FnOnce()) -> Duration {
         let begun = Instant::now();
         self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -53,23 +54,23 @@ impl Raw {
         begun.elapsed()
     }
 
-    /// Signals a second, so many to a durable commit; and how long the middle commit took.
+    /// Signals a second with `batch` signals in each durable commit, and the median time of a commit.
     pub fn signals(&self, batch: usize, duration: Duration) -> (f64, Duration) {
         let payload = format!("{{\"candidate\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES));
-        self.repeated(batch, duration, || {
+        self.repeat(batch, duration, || {
             self.execute(&statements::SEND_CALL_SIGNAL, params![&"call", &"alice", &"bob", &"ice_candidate", &payload]);
         })
     }
 
-    /// The same for chunks of media.
+    /// Chunks of media a second with `batch` chunks in each durable commit.
     pub fn media(&self, batch: usize, chunk: &[u8], duration: Duration) -> f64 {
         self.connection.execute("UPDATE settings SET value = highest WHERE name = 'media_buffer_seconds'", []).unwrap();
         let upload =
             || self.execute(&statements::UPLOAD_CALL_MEDIA, params![&"call", &"alice", &0, &None::<&str>, &chunk]);
-        self.repeated(batch, duration, upload).0
+        self.repeat(batch, duration, upload).0
     }
 
-    fn repeated(&self, batch: usize, duration: Duration, write: impl Fn()) -> (f64, Duration) {
+    fn repeat(&self, batch: usize, duration: Duration, write: impl Fn()) -> (f64, Duration) {
         let (begun, mut commits) = (Instant::now(), Vec::new());
         while begun.elapsed() < duration {
             commits.push(self.commit(|| (0..batch).for_each(|_| write())));
@@ -80,8 +81,8 @@ impl Raw {
         (rate, commits[commits.len() / 2])
     }
 
-    /// Whole calls a second, so many side by side, each step of all of them in one durable commit: more than any server
-    /// with so many workers, who wait for each answer, can put into one.
+    /// Whole calls a second. `workers` calls run in step, each step in one durable commit. A server cannot have larger commits:
+    /// its clients wait for each response.
     pub fn whole_calls(&self, workers: usize, duration: Duration) -> f64 {
         let people: Vec<_> = (0..workers).map(|worker| [format!("one{worker}"), format!("other{worker}")]).collect();
         for name in people.iter().flatten() {
@@ -118,13 +119,13 @@ impl Raw {
     }
 }
 
-/// How often a second one thread asks the file at `path` these questions, in a snapshot, and reads what they answer.
-pub fn reads(path: &Path, questions: &[(&Statement, Vec<String>)], duration: Duration) -> f64 {
+/// The rate at which one thread runs these queries in a read transaction, in transactions a second.
+pub fn reads(path: &Path, queries: &[(&Statement, Vec<String>)], duration: Duration) -> f64 {
     let connection = open_connection(path).unwrap();
     let (begun, mut count) = (Instant::now(), 0);
     while begun.elapsed() < duration {
         connection.prepare_cached("BEGIN").unwrap().execute([]).unwrap();
-        for (statement, parameters) in questions {
+        for (statement, parameters) in queries {
             let mut prepared = connection.prepare_cached(statement.sql()).unwrap();
             let mut rows = prepared.query(rusqlite::params_from_iter(parameters)).unwrap();
             while rows.next().unwrap().is_some() {}

@@ -1,4 +1,4 @@
-//! What is printed.
+//! The printed tables.
 
 use std::fs;
 use std::process::Command;
@@ -10,18 +10,18 @@ use crate::measure::median;
 use crate::support::{PROGRAM, Server};
 use crate::wrk::Round;
 
-/// One row: what the server does, and what it is compared to.
+/// A row: the figures of the server, and those that it is compared with.
 pub struct Row {
     pub name: String,
     pub connections: usize,
     pub server: Round,
-    /// The handler that does nothing, on as many connections.
+    /// The bare handler with the same number of connections.
     pub bare: Option<Round>,
-    /// The same statements without HTTP, times a second.
+    /// The rate of the same statements without HTTP, in requests a second.
     pub raw: Option<f64>,
 }
 
-/// The medians of some rounds, figure by figure.
+/// The median of each figure over several rounds.
 pub fn medians(rounds: &[Round]) -> Round {
     let of = |figure: fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
     Round {
@@ -32,16 +32,16 @@ pub fn medians(rounds: &[Round]) -> Round {
     }
 }
 
-/// What all this runs on.
-pub fn machine() {
+/// Prints the processors.
+pub fn print_machine() {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let cores = std::thread::available_parallelism().unwrap();
     println!("{cores} cores of {}, load generator on them too", model.trim_start_matches([' ', '\t', ':']));
 }
 
-/// The size of the program, and how soon it serves an empty file.
-pub fn program() {
+/// Prints the size of the program, its time from start to serving, and its commit.
+pub fn print_program() {
     let starts = (0..9).map(|_| {
         let folder = TempDir::new().unwrap();
         let begun = Instant::now();
@@ -61,16 +61,16 @@ pub fn program() {
     }
 }
 
-/// The rows of one file; with `before`, also as a part of what they are on another.
-pub fn print(title: &str, rows: &[Row], before: Option<&[Row]>) {
+/// Prints the rows of one file. With `baseline`, also their ratio to the rows of another file.
+pub fn print_rows(title: &str, rows: &[Row], baseline: Option<&[Row]>) {
     println!("\non {title}:\n");
-    let more = if before.is_some() { " of the empty file's |" } else { "" };
+    let more = if baseline.is_some() { " / empty file |" } else { "" };
     println!(
-        "| request | connections | requests/s | p50 ms | p99 ms | µs of CPU | of bare's | of bare warp | p99, of its | of raw SQLite |{more}"
+        "| request | connections | requests/s | p50 ms | p99 ms | µs of CPU | CPU / bare | requests / bare | p99 / bare | requests / SQLite |{more}"
     );
     println!(
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |{}",
-        if before.is_some() { " ---: |" } else { "" }
+        if baseline.is_some() { " ---: |" } else { "" }
     );
     for row in rows {
         let ratio = |of: Option<f64>| of.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
@@ -88,8 +88,8 @@ pub fn print(title: &str, rows: &[Row], before: Option<&[Row]>) {
             ratio(row.bare.map(|bare| row.server.p99 / bare.p99)),
             ratio(row.raw.map(|raw| rate / raw)),
         );
-        if let Some(before) = before {
-            let same = before.iter().find(|other| other.name == row.name && other.connections == row.connections);
+        if let Some(baseline) = baseline {
+            let same = baseline.iter().find(|other| other.name == row.name && other.connections == row.connections);
             print!(" {} |", ratio(same.map(|other| rate / other.server.per_second)));
         }
         println!();

@@ -1,4 +1,4 @@
-//! wrk, the load generator.
+//! The load generator wrk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,49 +14,48 @@ const REQUESTS: &str = include_str!("../wrk/requests.lua");
 const CALLS: &str = include_str!("../wrk/calls.lua");
 const COMMON: &str = include_str!("../wrk/common.lua");
 
-/// What a round measured.
+/// The figures of a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     pub per_second: f64,
     /// Milliseconds.
     pub p50: f64,
     pub p99: f64,
-    /// What the server spent on each request, in microseconds of a processor.
+    /// Processor time of the server for each request, in microseconds.
     pub processor: f64,
 }
 
-/// Somebody's request.
+/// A request, as a line for the script.
 pub struct Line<'a> {
     pub method: &'a str,
     pub path: String,
     pub token: &'a str,
-    /// The type of the body and the file that it is in.
+    /// The content type and the file of the body.
     pub body: Option<(&'a str, &'a Path)>,
 }
 
-/// Work for wrk: a script and its lines.
-pub struct Work {
+/// A workload for wrk: a script and its lines.
+pub struct Workload {
     folder: TempDir,
     threads: usize,
 }
 
-impl Work {
-    /// Requests that are sent over and over.
+impl Workload {
+    /// Requests that wrk repeats.
     pub fn requests<'a>(lines: impl IntoIterator<Item = Line<'a>>) -> Self {
         let lines = lines.into_iter().map(|Line { method, path, token, body }| {
             let (content_type, file) = body.map_or(("", String::new()), |(of, file)| (of, file.display().to_string()));
             format!("{method}\t{path}\t{token}\t{content_type}\t{file}\n")
         });
-        Self::of(REQUESTS, lines.collect(), 2)
+        Self::new(REQUESTS, lines.collect(), 2)
     }
 
-    /// Whole calls, by so many workers with a connection each; a line is a channel and the tokens and names of its two
-    /// people.
+    /// Whole calls. Each line is a worker with one connection: a channel, and the tokens and names of its two people.
     pub fn calls(lines: &[[&str; 5]]) -> Self {
-        Self::of(CALLS, lines.iter().map(|line| line.join("\t") + "\n").collect(), lines.len())
+        Self::new(CALLS, lines.iter().map(|line| line.join("\t") + "\n").collect(), lines.len())
     }
 
-    fn of(script: &str, lines: String, threads: usize) -> Self {
+    fn new(script: &str, lines: String, threads: usize) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("script.lua"), format!("{COMMON}\n{script}")).unwrap();
         fs::write(folder.path().join("lines"), lines).unwrap();
@@ -67,7 +66,7 @@ impl Work {
         self.folder.path().join(name)
     }
 
-    /// Starts a round with the server of this process.
+    /// Starts a round against a server, given by its process and URL.
     pub fn start(&self, (server, url): (Pid, &str), connections: usize, duration: Duration) -> Running {
         let before = processor_time(server);
         let child = Command::new("wrk")
@@ -82,17 +81,17 @@ impl Work {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("wrk, of Debian's package of that name");
+            .expect("Debian's package wrk is installed");
         Running { child, server, before }
     }
 
-    /// A round, to its end.
+    /// Runs a round.
     pub fn round(&self, server: (Pid, &str), connections: usize, duration: Duration) -> Round {
-        self.start(server, connections, duration).result()
+        self.start(server, connections, duration).finish()
     }
 }
 
-/// A round that goes on.
+/// A round in progress.
 pub struct Running {
     child: Child,
     server: Pid,
@@ -100,15 +99,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its end. A request that was not answered with success makes all figures worthless.
-    pub fn result(self) -> Round {
+    /// Waits for the end. Fails if a request failed: the figures would be wrong.
+    pub fn finish(self) -> Round {
         let output = self.child.wait_with_output().unwrap();
         let used = processor_time(self.server) - self.before;
         let text = String::from_utf8(output.stdout).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("RESULT ")).unwrap_or_else(|| panic!("{text}"));
         let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
         let [requests, duration, refused, broken, p50, p99, _longest] = numbers[..] else { panic!("{line}") };
-        assert!(refused == 0.0 && broken == 0.0, "{refused} requests were refused and {broken} broke off: {text}");
+        assert!(
+            refused == 0.0 && broken == 0.0,
+            "{refused} requests were refused and {broken} had no response: {text}"
+        );
         Round {
             per_second: requests / (duration / 1e6),
             p50: p50 / 1e3,

@@ -1,5 +1,5 @@
-//! Reads and writes of `Database`: a write is carried out whole or not at all, returns after its commit is on the disk,
-//! and waits no longer than its deadline; a read sees one instant.
+//! Reads and writes of `Database`. A write is atomic, returns when its commit is on the disk, and fails at its deadline. A
+//! read sees one snapshot.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ fn writes_in_one_commit_succeed_and_fail_independently() {
             std::thread::spawn(move || database.write_blocking(add(&format!("user{}", number / 2))).is_ok())
         })
         .collect();
-    let done = threads.into_iter().map(|thread| thread.join().unwrap()).filter(|done| *done).count();
-    assert_eq!(done, 20);
+    let succeeded = threads.into_iter().map(|thread| thread.join().unwrap()).filter(|is_ok| *is_ok).count();
+    assert_eq!(succeeded, 20);
     assert_eq!(names(&database).len(), 20);
 }
 
@@ -72,8 +72,8 @@ fn clock_is_pinned_inside_a_write_and_free_outside() {
     assert_eq!(pinned, None);
 }
 
-/// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is not
-/// carried out later.
+/// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is never
+/// executed.
 #[test]
 fn held_lock_delays_writes_until_their_deadline_and_reads_not_at_all() {
     let (_folder, path, other) = new_file();
@@ -89,8 +89,8 @@ fn held_lock_delays_writes_until_their_deadline_and_reads_not_at_all() {
         assert_eq!(names(&database).len(), 0);
         assert!(asked.elapsed() < Duration::from_millis(250));
     }
-    let answer = writer.join().unwrap();
-    assert!(matches!(answer, Err(WriteError::Busy)), "{answer:?}");
+    let result = writer.join().unwrap();
+    assert!(matches!(result, Err(WriteError::Busy)), "{result:?}");
     let waited = begun.elapsed();
     assert!(waited >= WRITE_DEADLINE && waited < WRITE_DEADLINE + Duration::from_secs(2), "{waited:?}");
     other.execute_batch("COMMIT").unwrap();
@@ -99,7 +99,7 @@ fn held_lock_delays_writes_until_their_deadline_and_reads_not_at_all() {
 }
 
 #[test]
-fn closed_database_finishes_queued_writes_and_takes_no_more() {
+fn closed_database_finishes_queued_writes_and_refuses_new_ones() {
     let (_folder, path, _) = new_file();
     let database = Database::open(&path).unwrap();
     let threads: Vec<_> = (0..20)
@@ -109,13 +109,13 @@ fn closed_database_finishes_queued_writes_and_takes_no_more() {
         })
         .collect();
     database.close();
-    let done = threads
+    let succeeded = threads
         .into_iter()
         .map(|thread| thread.join().unwrap())
-        .inspect(|answer| assert!(matches!(answer, Ok(_) | Err(WriteError::Closed)), "{answer:?}"))
-        .filter(Result::is_ok)
+        .inspect(|result| assert!(matches!(result, Ok(_) | Err(WriteError::Closed)), "{result:?}"))
+        .flatten()
         .count();
-    assert_eq!(names(&database).len(), done);
+    assert_eq!(names(&database).len(), succeeded);
     assert!(matches!(database.write_blocking(add("more")), Err(WriteError::Closed)));
 }
 
@@ -147,21 +147,21 @@ fn read_sees_every_earlier_commit_of_any_program() {
 }
 
 #[test]
-fn all_questions_of_a_read_see_one_instant() {
+fn queries_of_a_read_see_one_snapshot() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
     let count = |snapshot: &Snapshot| snapshot.rows(&statements::LIST_USERS, [], |_| Ok(())).unwrap().len();
     let counts = database.read(|snapshot| {
         let before = count(snapshot);
         other.execute(statements::ADD_USER.sql(), ["alice", "x"]).unwrap();
-        // A read inside a read has a snapshot of its own.
+        // A nested read has another snapshot.
         Ok::<_, ReadError>((before, count(snapshot), names(&database).len()))
     });
     assert_eq!(counts.unwrap(), (0, 0, 1));
     assert_eq!(names(&database), ["alice"]);
 }
 
-/// Another program's checkpoint never waits for an idle reader.
+/// An idle reader does not delay another program's checkpoint.
 #[test]
 fn idle_reader_holds_no_snapshot() {
     let (_folder, path, other) = new_file();
@@ -189,27 +189,27 @@ fn start_empties_the_log() {
     database.write_blocking(add("bob")).unwrap();
     other.execute_batch("BEGIN; SELECT * FROM users").unwrap();
     database.empty_log().unwrap();
-    assert!(log_bytes() > 0, "a reader of another program keeps the log, and the start goes on");
+    assert!(log_bytes() > 0, "a reader of another program keeps the log from being emptied, and the start continues");
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(names(&database), ["alice", "bob"]);
 }
 
-/// A large read runs in a thread of the pool, which is bounded, and sees one instant as any read.
+/// A large read runs on a thread of a bounded pool.
 #[test]
-fn large_reads_are_bounded_and_leave_the_async_threads_alone() {
+fn large_reads_run_on_a_bounded_pool() {
     let (_folder, path, _) = new_file();
     let database = Database::open(&path).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let async_thread = std::thread::current().id();
     runtime.block_on(async {
         let reads: Vec<_> = (0..20)
             .map(|_| {
-                let (database, running, most) = (database.clone(), Arc::clone(&running), Arc::clone(&most));
+                let (database, running, peak) = (database.clone(), Arc::clone(&running), Arc::clone(&peak));
                 tokio::spawn(async move {
                     let read = database.read_on_pool(move |snapshot| {
                         assert_ne!(std::thread::current().id(), async_thread);
-                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(20));
                         running.fetch_sub(1, Ordering::SeqCst);
                         snapshot.rows(&statements::LIST_USERS, [], |row| row.get::<_, String>(0))
@@ -222,11 +222,11 @@ fn large_reads_are_bounded_and_leave_the_async_threads_alone() {
             read.await.unwrap();
         }
     });
-    let most = most.load(Ordering::SeqCst);
-    assert!((2..=4).contains(&most), "{most} at a time");
+    let peak = peak.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&peak), "{peak} at a time");
 }
 
-/// Busy readers do not keep the log from being restarted.
+/// Readers that read all the time do not keep the log from being restarted.
 #[test]
 fn log_stays_small_under_reads_and_writes() {
     let (_folder, path, _other) = new_file();
@@ -253,7 +253,7 @@ fn log_stays_small_under_reads_and_writes() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    println!("the log had at most {} KiB", largest / 1024);
+    println!("largest log: {} KiB", largest / 1024);
     assert!(largest < 16 * 1024 * 1024, "{largest}");
 }
 
@@ -272,6 +272,7 @@ fn every_statement_is_used() {
         }
     }
     let words: HashSet<&str> = sources.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    let unused: Vec<&str> = statements::ALL.iter().map(|one| one.name()).filter(|name| !words.contains(name)).collect();
+    let unused: Vec<&str> =
+        statements::ALL.iter().map(|statement| statement.name()).filter(|name| !words.contains(name)).collect();
     assert_eq!(unused, [""; 0]);
 }

@@ -19,7 +19,7 @@ use crate::measure::{median, peak_kib, resident_kib};
 use crate::raw::{self, Raw};
 use crate::support::{Person, Server};
 use crate::table::{Row, medians};
-use crate::wrk::{Line, Round, Work};
+use crate::wrk::{Line, Round, Workload};
 
 /// The pace of the writes beside the polls.
 const COMMITS_PER_SECOND: f64 = 200.0;
@@ -36,16 +36,15 @@ struct Group {
     last_signal: i64,
 }
 
-/// A request that clients repeat, and the statements that it comes to.
+/// A request that clients repeat, and its statements.
 struct Poll {
     name: &'static str,
-    work: Work,
+    work: Workload,
     path: String,
-    questions: Vec<(&'static Statement, Vec<String>)>,
+    queries: Vec<(&'static Statement, Vec<String>)>,
 }
 
-/// Signals to the third person of each group, whom nobody polls for: at a steady pace, so that each is a commit of its
-/// own.
+/// Signals at a steady rate, each in a separate commit. Their recipient is the third person of a group, who does not poll.
 struct Commits {
     task: JoinHandle<()>,
     acknowledged: Arc<AtomicU32>,
@@ -79,7 +78,7 @@ impl Commits {
         Self { task, acknowledged, started: Instant::now() }
     }
 
-    /// Stops, and returns how many were acknowledged a second.
+    /// Stops, and returns the rate of acknowledged commits, in commits a second.
     async fn stop(self) -> f64 {
         self.task.abort();
         let _ = self.task.await;
@@ -87,7 +86,7 @@ impl Commits {
     }
 }
 
-struct Stage<'a> {
+struct Scene<'a> {
     options: &'a Options,
     server: Server,
     groups: Vec<Group>,
@@ -97,7 +96,7 @@ struct Stage<'a> {
     _bodies: TempDir,
 }
 
-/// Every row on one file: an empty one, or one with so many finished calls and live ones.
+/// Measures every row on an empty file, or on one with these numbers of finished and live calls.
 pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
     let folder = TempDir::new().unwrap();
     if let Some((finished, _)) = large {
@@ -111,27 +110,27 @@ pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
     if let Some((_, live)) = large {
         let size = fs::metadata(server.db()).unwrap().len() as f64 / 1e6;
         println!("\na file of {size:.0} MB: start to serving {} ms", started.as_millis());
-        // Nobody is there to be seen.
+        // The participants send no requests.
         server.execute("UPDATE settings SET value = highest WHERE name = 'presence_timeout'");
         fill::live_calls(&server.db(), live);
         tokio::time::sleep(Duration::from_secs(3)).await;
         println!("memory at rest {:.0} MB", resident_kib(server.process()) as f64 / 1e3);
     }
-    let stage = Stage::set(options, server).await;
+    let scene = Scene::new(options, server).await;
     let mut rows = Vec::new();
-    stage.polls(&mut rows).await;
-    stage.polls_beside_commits(&mut rows).await;
-    stage.signals(&mut rows);
-    stage.whole_calls(&mut rows);
-    stage.media(&mut rows).await;
-    stage.readers_among_writers(&mut rows);
-    println!("most memory in all of this {:.0} MB", peak_kib(stage.server.process()) as f64 / 1e3);
-    stage.server.assert_integrity();
+    scene.polls(&mut rows).await;
+    scene.polls_beside_commits(&mut rows).await;
+    scene.signals(&mut rows);
+    scene.whole_calls(&mut rows);
+    scene.media(&mut rows).await;
+    scene.readers_among_writers(&mut rows);
+    println!("peak memory {:.0} MB", peak_kib(scene.server.process()) as f64 / 1e3);
+    scene.server.assert_integrity();
     rows
 }
 
-impl<'a> Stage<'a> {
-    async fn set(options: &'a Options, server: Server) -> Self {
+impl<'a> Scene<'a> {
+    async fn new(options: &'a Options, server: Server) -> Self {
         for setting in ["presence_timeout", "media_buffer_seconds"] {
             server.execute(&format!("UPDATE settings SET value = highest WHERE name = '{setting}'"));
         }
@@ -167,7 +166,7 @@ impl<'a> Stage<'a> {
         });
         let signals = signals.collect();
         let chunk = bodies.path().join("chunk");
-        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|at| (at * 7919 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..CHUNK_BYTES).map(|at| u8::try_from(at * 7919 % 251).unwrap()).collect();
         fs::write(&chunk, bytes).unwrap();
         Self { options, server, groups, workers, signals, chunk, _bodies: bodies }
     }
@@ -176,8 +175,15 @@ impl<'a> Stage<'a> {
         (self.server.process(), &self.server.url)
     }
 
-    /// Rounds of `work`, in turns with a handler that does nothing but answer as much as `path` does.
-    async fn compared(&self, name: &str, work: &Work, connections: usize, path: &str, raw: Option<f64>) -> Row {
+    /// Rounds of `work` that alternate with rounds of a bare handler, whose response has the size of that to `path`.
+    async fn compare_with_bare(
+        &self,
+        name: &str,
+        work: &Workload,
+        connections: usize,
+        path: &str,
+        raw: Option<f64>,
+    ) -> Row {
         let bytes = self.groups[0].people[1].getting(path).send().await.unwrap().bytes().await.unwrap().len();
         let bare = Bare::start(bytes);
         let (mut ours, mut bares) = (Vec::new(), Vec::new());
@@ -190,7 +196,7 @@ impl<'a> Stage<'a> {
         row
     }
 
-    fn alone(&self, name: &str, work: &Work, connections: usize, raw: Option<f64>) -> Row {
+    fn measure_alone(&self, name: &str, work: &Workload, connections: usize, raw: Option<f64>) -> Row {
         let rounds: Vec<Round> =
             (0..self.options.rounds).map(|_| work.round(self.server(), connections, self.options.round())).collect();
         let row = Row { name: name.to_owned(), connections, server: medians(&rounds), bare: None, raw };
@@ -198,9 +204,9 @@ impl<'a> Stage<'a> {
         row
     }
 
-    /// A request of the second person of each group.
-    fn gets(&self, path: impl Fn(&Group) -> String) -> Work {
-        Work::requests(self.groups.iter().map(|group| Line {
+    /// GET requests of the second person of each group.
+    fn gets(&self, path: impl Fn(&Group) -> String) -> Workload {
+        Workload::requests(self.groups.iter().map(|group| Line {
             method: "GET",
             path: path(group),
             token: &group.people[1].token,
@@ -209,17 +215,17 @@ impl<'a> Stage<'a> {
     }
 
     async fn polls(&self, rows: &mut Vec<Row>) {
-        for Poll { name, work, path, questions } in self.every_poll() {
+        for Poll { name, work, path, queries } in self.every_poll() {
             if self.options.wants(name) {
-                let raw = raw::reads(&self.server.db(), &questions, Duration::from_secs(1));
+                let raw = raw::reads(&self.server.db(), &queries, Duration::from_secs(1));
                 for connections in [16, 64] {
-                    rows.push(self.compared(name, &work, connections, &path, Some(raw)).await);
+                    rows.push(self.compare_with_bare(name, &work, connections, &path, Some(raw)).await);
                 }
             }
         }
     }
 
-    /// The same polls beside [`COMMITS_PER_SECOND`] signals a second, which every read has to notice.
+    /// The same polls beside [`COMMITS_PER_SECOND`] signals a second. Each commit makes the readers' caches stale.
     async fn polls_beside_commits(&self, rows: &mut Vec<Row>) {
         for Poll { name, work, path, .. } in self.every_poll() {
             let name = format!("{name}, beside commits");
@@ -227,9 +233,9 @@ impl<'a> Stage<'a> {
                 continue;
             }
             let commits = Commits::start(&self.groups);
-            rows.push(self.compared(&name, &work, 16, &path, None).await);
+            rows.push(self.compare_with_bare(&name, &work, 16, &path, None).await);
             let per_second = commits.stop().await;
-            eprintln!("{per_second:.0} commits a second beside it");
+            eprintln!("{per_second:.0} commits a second");
             assert!(per_second > COMMITS_PER_SECOND * 0.8, "the server did not keep up");
         }
     }
@@ -247,25 +253,25 @@ impl<'a> Stage<'a> {
                 name: "GET /calls/incoming, nothing",
                 work: self.gets(|_| "/calls/incoming".to_owned()),
                 path: "/calls/incoming".to_owned(),
-                questions: vec![session.clone(), (&statements::INCOMING_CALLS, vec![name.clone()])],
+                queries: vec![session.clone(), (&statements::INCOMING_CALLS, vec![name.clone()])],
             },
             Poll {
                 name: "GET /calls/ID/signals, nothing new",
                 work: self.gets(signals),
                 path: signals(first),
-                questions: vec![session.clone(), (&statements::POLL_CALL_SIGNALS, after)],
+                queries: vec![session.clone(), (&statements::POLL_CALL_SIGNALS, after)],
             },
             Poll {
                 name: "GET /calls/ID/state, three people",
                 work: self.gets(state),
                 path: state(first),
-                questions: vec![session, of_call(&statements::CALL_STATE_AND_ACCESS)],
+                queries: vec![session, of_call(&statements::CALL_STATE_AND_ACCESS)],
             },
         ]
     }
 
-    fn signal_work(&self) -> Work {
-        Work::requests(self.groups.iter().zip(&self.signals).map(|(group, body)| Line {
+    fn signal_work(&self) -> Workload {
+        Workload::requests(self.groups.iter().zip(&self.signals).map(|(group, body)| Line {
             method: "POST",
             path: format!("/calls/{}/signal", group.call),
             token: &group.people[0].token,
@@ -286,7 +292,7 @@ impl<'a> Stage<'a> {
                 let commit = median(raws.iter().map(|(_, commit)| commit.as_secs_f64() * 1000.0).collect());
                 eprintln!("one signal by raw SQLite, with its fsync: {commit:.2} ms");
             }
-            rows.push(self.alone(name, &self.signal_work(), connections, Some(rate)));
+            rows.push(self.measure_alone(name, &self.signal_work(), connections, Some(rate)));
         }
     }
 
@@ -296,8 +302,8 @@ impl<'a> Stage<'a> {
             return;
         }
         let raw = median((0..3).map(|_| Raw::new().whole_calls(WORKERS, Duration::from_secs(1))).collect());
-        // Each round leaves calls in the middle of which its time was up.
-        let work = Work::calls(
+        // The end of a round interrupts calls, which the statement below ends.
+        let work = Workload::calls(
             &self
                 .workers
                 .iter()
@@ -324,7 +330,7 @@ impl<'a> Stage<'a> {
     async fn media(&self, rows: &mut Vec<Row>) {
         let name = "POST /calls/ID/media, 32 KiB";
         if self.options.wants(name) {
-            let upload = Work::requests(self.groups[1..].iter().map(|group| Line {
+            let upload = Workload::requests(self.groups[1..].iter().map(|group| Line {
                 method: "POST",
                 path: format!("/calls/{}/media", group.call),
                 token: &group.people[0].token,
@@ -332,7 +338,7 @@ impl<'a> Stage<'a> {
             }));
             let chunk = fs::read(&self.chunk).unwrap();
             let raw = median((0..3).map(|_| Raw::new().media(16, &chunk, Duration::from_secs(1))).collect());
-            rows.push(self.alone(name, &upload, 16, Some(raw)));
+            rows.push(self.measure_alone(name, &upload, 16, Some(raw)));
         }
         let name = "GET /calls/ID/media, thirty chunks";
         if self.options.wants(name) {
@@ -345,11 +351,11 @@ impl<'a> Stage<'a> {
             }
             let path = format!("{path}?sender={}", group.people[0].name);
             let line = Line { method: "GET", path: path.clone(), token: &group.people[1].token, body: None };
-            rows.push(self.compared(name, &Work::requests([line]), 16, &path, None).await);
+            rows.push(self.compare_with_bare(name, &Workload::requests([line]), 16, &path, None).await);
         }
     }
 
-    /// Readers beside as many writes as the server can do.
+    /// Reads beside the maximum rate of writes.
     fn readers_among_writers(&self, rows: &mut Vec<Row>) {
         let name = "GET /calls/incoming, while 64 write";
         if !self.options.wants(name) {
@@ -361,10 +367,10 @@ impl<'a> Stage<'a> {
             quiet.push(reads.round(self.server(), 16, self.options.round()));
             let writing = writes.start(self.server(), 64, self.options.round() + Duration::from_secs(1));
             busy.push(reads.round(self.server(), 16, self.options.round()));
-            writing.result();
+            writing.finish();
         }
         let (quiet, busy) = (medians(&quiet), medians(&busy));
-        eprintln!("readers' p99 while 64 write is {:.2} times that without", busy.p99 / quiet.p99);
+        eprintln!("p99 of reads while 64 write: {:.2} times that without writes", busy.p99 / quiet.p99);
         let row = Row { name: name.to_owned(), connections: 16, server: busy, bare: None, raw: None };
         progress(&row);
         rows.push(row);
