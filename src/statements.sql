@@ -134,9 +134,9 @@ FROM private_channels ORDER BY id;
 -- The channels of user ?1 as JSON, with title and members.
 SELECT json FROM channel_json WHERE username = ?1 ORDER BY channel;
 
--- name: CHANNEL_REFUSAL
--- The refusal code if user ?2 may not read channel ?1, NULL if they may.
-SELECT refusal FROM channel_access WHERE spelling = json_quote(?1) AND username = ?2;
+-- name: CHANNEL_ACCESS
+-- 'granted' if user ?2 may read channel ?1, else the code of the refusal.
+SELECT coalesce((SELECT access FROM channel_access WHERE spelling = json_quote(?1) AND username = ?2), 'not_a_member');
 
 -- name: CANONICAL_CHANNEL
 -- The canonical name of channel ?1.
@@ -193,10 +193,10 @@ SELECT json FROM incoming_call_json WHERE username = ?1 ORDER BY started_ts, cal
 SELECT json FROM incoming_call_json WHERE username = ?2 AND call_id = ?1;
 
 -- name: CALL_STATE_AND_ACCESS
--- The state of call ?1 as JSON and its version; the refusal code if user ?2 may not see it, NULL if they may; whether
+-- The state of call ?1 as JSON and its version; 'granted' if user ?2 may see it, else the code of the refusal; and whether
 -- the presence of user ?2 is due to be recorded.
 SELECT json, version,
-  (SELECT state_refusal FROM call_access WHERE call_id = ?1 AND username = ?2),
+  coalesce((SELECT state_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'not_a_member'),
   EXISTS (SELECT 1 FROM presence_due WHERE call_id = ?1 AND username = ?2)
 FROM call_state_json WHERE call_id = ?1;
 
@@ -235,11 +235,9 @@ SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username =
 -- The id of the newest signal to user ?2 in call ?1, 0 without one.
 SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
 
--- name: CALL_SIGNALS_REFUSAL
--- The refusal code if user ?2 may not read signals and media of call ?1, NULL if they may.
-SELECT CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1)
-  THEN (SELECT signals_refusal FROM call_access WHERE call_id = ?1 AND username = ?2)
-  ELSE 'call_not_found' END;
+-- name: CALL_SIGNALS_ACCESS
+-- 'granted' if user ?2 may read the signals and media of call ?1, else the code of the refusal.
+SELECT coalesce((SELECT signals_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'call_not_found');
 
 
 -- ==== presence
@@ -264,20 +262,14 @@ INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload)
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
 -- name: POLL_CALL_SIGNALS
--- One row: the refusal code if user ?2 may not read the signals of call ?1, NULL if they may; and whether the call has
--- a signal to them after id ?3.
-SELECT
-  CASE WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = ?1)
-    THEN (SELECT signals_refusal FROM call_access WHERE call_id = ?1 AND username = ?2)
-    ELSE 'call_not_found' END,
+-- One row: 'granted' if user ?2 may read the signals of call ?1, else the code of the refusal; and whether the call has a
+-- signal to them after id ?3.
+SELECT coalesce((SELECT signals_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'call_not_found'),
   EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
 
 -- name: POLL_SHARE_SIGNALS
 -- The same columns as `POLL_CALL_SIGNALS`, for share ?1.
-SELECT
-  CASE WHEN EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1)
-    THEN (SELECT refusal FROM share_access WHERE share_id = ?1 AND username = ?2)
-    ELSE 'share_not_found' END,
+SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND username = ?2), 'share_not_found'),
   EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
 
 -- name: SIGNALS_AFTER
@@ -341,11 +333,9 @@ SELECT json FROM share_json WHERE share_id = ?1;
 -- Whether share ?1 is active.
 SELECT state = 'active' FROM screenshares WHERE share_id = ?1;
 
--- name: SHARE_REFUSAL
--- The refusal code if user ?2 may not read signals and media of share ?1, NULL if they may.
-SELECT CASE WHEN EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?1)
-  THEN (SELECT refusal FROM share_access WHERE share_id = ?1 AND username = ?2)
-  ELSE 'share_not_found' END;
+-- name: SHARE_ACCESS
+-- 'granted' if user ?2 may read the signals and media of share ?1, else the code of the refusal.
+SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND username = ?2), 'share_not_found');
 
 -- name: UPLOAD_SHARE_MEDIA
 -- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.

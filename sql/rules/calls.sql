@@ -257,26 +257,29 @@ CREATE VIEW current_calls AS
          screenshare_user,
          CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version,
          is_live AND NOT timed_out AS is_live
-  FROM (SELECT *, state = 'ringing' AND started_ts <= (SELECT ts FROM ring_cutoff)
-               AND NOT EXISTS (SELECT 1 FROM call_participants
-                               WHERE call_id = calls.call_id AND role = 'participant'
-                                 AND (state = 'accepted'
-                                      OR (state = 'pending'
-                                          AND invited_ts > (SELECT ts FROM ring_cutoff)))) AS timed_out
+  FROM (SELECT *,
+               -- CASE stops at the first test that decides; AND would evaluate all of them.
+               CASE WHEN state <> 'ringing' THEN 0
+                    WHEN started_ts > (SELECT ts FROM ring_cutoff) THEN 0
+                    ELSE NOT EXISTS (SELECT 1 FROM call_participants
+                                     WHERE call_id = calls.call_id AND role = 'participant'
+                                       AND (state = 'accepted'
+                                            OR (state = 'pending' AND invited_ts > (SELECT ts FROM ring_cutoff))))
+               END AS timed_out
         FROM calls) AS stored;
 
-CREATE VIEW call_access (call_id, username, state_refusal, signals_refusal) AS
--- Who may read what of a call: NULL, or the code of the refusal. Members of the channel see its state. Participants
+CREATE VIEW call_access (call_id, username, state_access, signals_access) AS
+-- Who may read what of a call: 'granted', or the code of the refusal. Members of the channel see its state. Participants
 -- also read their signals and the media. No row: there is no such call.
   SELECT call.call_id, person.username,
          CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
                                WHERE call_id = call.call_id AND username = person.username)
                AND NOT EXISTS (SELECT 1 FROM channel_members
                                WHERE channel = call.channel AND username = person.username)
-              THEN 'not_a_member' END,
+              THEN 'not_a_member' ELSE 'granted' END,
          CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
                                WHERE call_id = call.call_id AND username = person.username)
-              THEN 'not_a_participant' END
+              THEN 'not_a_participant' ELSE 'granted' END
   FROM calls AS call CROSS JOIN users AS person;
 
 CREATE VIEW user_live_calls AS

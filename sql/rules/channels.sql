@@ -21,18 +21,18 @@ CREATE VIEW canonical_channels (spelling, channel) AS
               ELSE given.value END
   FROM json_each AS given;
 
-CREATE VIEW channel_access (spelling, channel, username, refusal) AS
--- A function: who may read and use a channel. `refusal` is NULL, or the code of the refusal. The members of a DM are in
+CREATE VIEW channel_access (spelling, channel, username, access) AS
+-- A function: who may read and use a channel. `access` is 'granted' or the code of the refusal. The members of a DM are in
 -- its name, used or not. Public channels have no members to ring.
---   SELECT refusal FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
+--   SELECT access FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
   SELECT named.spelling, named.channel, person.username,
          CASE WHEN named.channel GLOB 'dm:*'
               THEN CASE WHEN instr(':' || substr(named.channel, 4) || ':', ':' || person.username || ':') = 0
-                        THEN 'not_a_member' END
+                        THEN 'not_a_member' ELSE 'granted' END
               WHEN named.channel GLOB 'private:*'
               THEN CASE WHEN NOT EXISTS (SELECT 1 FROM private_channel_members
                                          WHERE channel = named.channel AND username = person.username)
-                        THEN 'not_a_member' END
+                        THEN 'not_a_member' ELSE 'granted' END
               ELSE 'channel_not_callable' END
   FROM canonical_channels AS named CROSS JOIN users AS person;
 
@@ -50,7 +50,7 @@ BEGIN
 
   SELECT RAISE(ABORT, 'not_a_member')
   WHERE NOT EXISTS (SELECT 1 FROM channel_access
-                    WHERE spelling = json_quote(NEW.channel) AND username = NEW.username AND refusal IS NULL);
+                    WHERE spelling = json_quote(NEW.channel) AND username = NEW.username AND access = 'granted');
 
   SELECT RAISE(ABORT, 'channel_name_not_canonical')
   WHERE NEW.channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel));

@@ -27,7 +27,7 @@ CREATE VIEW personal_history AS
   WHERE NOT call.is_live
     AND EXISTS (SELECT 1 FROM call_access AS access
                 WHERE access.call_id = call.call_id AND access.username = person.username
-                  AND access.state_refusal IS NULL);
+                  AND access.state_access = 'granted');
 
 CREATE VIEW history_json AS
 -- A finished call as GET /calls/history gives it to a person.

@@ -155,12 +155,12 @@ BEGIN
   SELECT RAISE(ABORT, 'share_is_active');
 END;
 
-CREATE VIEW share_access (share_id, username, refusal) AS
--- Who may read the signals and media of a share: NULL, or the code of the refusal. No row: there is no such share.
+CREATE VIEW share_access (share_id, username, access) AS
+-- Who may read the signals and media of a share: 'granted', or the code of the refusal. No row: there is no such share.
   SELECT share.share_id, person.username,
          CASE WHEN NOT EXISTS (SELECT 1 FROM channel_members
                                WHERE channel = share.channel AND username = person.username)
-              THEN 'not_a_member' END
+              THEN 'not_a_member' ELSE 'granted' END
   FROM screenshares AS share CROSS JOIN users AS person;
 
 CREATE VIEW active_share_json AS

@@ -21,9 +21,9 @@ use super::open::open_connection;
 /// The pages in the log from which on a checkpoint runs: SQLite's own default.
 const CHECKPOINT_PAGES: i64 = 1000;
 
-/// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds; an admin's shell may
-/// read for hours, and then the log grows until it ends.
-const READER_TIMEOUT: Duration = Duration::from_millis(5);
+/// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds, or for some time slices on
+/// a loaded machine. An admin's shell may read for hours, and then the log grows until it ends.
+const READER_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// How long a start tries to empty the log.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,12 +41,13 @@ impl Checkpoints {
         Ok(Self { pages_at_last: 0 })
     }
 
-    /// Runs a checkpoint after each [`CHECKPOINT_PAGES`] that commits add to the log.
+    /// Runs a checkpoint once the log has [`CHECKPOINT_PAGES`]. One that a reader cuts short is retried each time the log
+    /// has grown by a tenth: soon if the reader was a request, rarely if it is an admin's shell.
     ///
     /// # Errors
     /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.checkpoint_after(connection, CHECKPOINT_PAGES)
+        self.checkpoint_after(connection, self.pages_at_last / 10)
     }
 
     /// Retries a checkpoint that a reader cut short. The writer calls this twice a second.

@@ -10,7 +10,7 @@ use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
 use super::events::long_poll;
 use super::{
-    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_access, route,
+    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_granted, route,
     signals, status,
 };
 use crate::database::{Snapshot, Value, Write, WriteResult, text};
@@ -205,10 +205,10 @@ async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Rep
 fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
     let row = snapshot.row(&statements::CALL_STATE_AND_ACCESS, [&call_id, &caller], |row| {
         let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
-        Ok((state, row.get(1)?, row.get(2)?, row.get(3)?))
+        Ok((state, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
     })?;
-    let (state, version, refusal, is_presence_due) = row.ok_or_else(|| Error::refused(app, "call_not_found"))?;
-    require_access(app, refusal)?;
+    let (state, version, access, is_presence_due) = row.ok_or_else(|| Error::refused(app, "call_not_found"))?;
+    require_granted(app, &access)?;
     if is_presence_due {
         app.database.write_and_forget(Write::new(&statements::NOTE_PRESENCE, [text(caller), text(call_id)]));
     }
@@ -218,7 +218,7 @@ fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Res
 fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
-        require(&request.app, snapshot, &statements::CHANNEL_REFUSAL, [&channel, name])?;
+        require(&request.app, snapshot, &statements::CHANNEL_ACCESS, [&channel, name])?;
         Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
     })?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))

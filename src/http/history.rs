@@ -41,7 +41,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         if let Some(channel) = &channel {
-            require(&app, snapshot, &statements::CHANNEL_REFUSAL, [channel, name])?;
+            require(&app, snapshot, &statements::CHANNEL_ACCESS, [channel, name])?;
         }
         let (before_ts, before_id) = match before.as_deref() {
             None => (f64::INFINITY, ""),

@@ -148,7 +148,7 @@ pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> Hand
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         let (sender, after) = (sender?, after?);
-        require(&app, snapshot, &statements::CALL_SIGNALS_REFUSAL, [&call_id, name])?;
+        require(&app, snapshot, &statements::CALL_SIGNALS_ACCESS, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
         Ok(MediaJson::read(snapshot, init, chunks)?.end())
@@ -161,7 +161,7 @@ pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> Ha
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
         let after = after?;
-        require(&app, snapshot, &statements::SHARE_REFUSAL, [&share_id, name])?;
+        require(&app, snapshot, &statements::SHARE_ACCESS, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);
         let mut json = MediaJson::read(snapshot, init, chunks)?;

@@ -120,20 +120,20 @@ macro_rules! route {
 }
 use route;
 
-/// Refuses the caller if `statement` selects a refusal code in its first column.
+/// Refuses the caller unless `statement` selects `granted` in its first column.
 fn require<const N: usize>(
     app: &App,
     snapshot: &Snapshot,
     statement: &'static Statement,
     parameters: [&dyn ToSql; N],
 ) -> Result<(), Error> {
-    let refusal: Option<Option<String>> = snapshot.row(statement, parameters, |row| row.get(0))?;
-    require_access(app, refusal.flatten())
+    let access: Option<String> = snapshot.row(statement, parameters, |row| row.get(0))?;
+    require_granted(app, &access.unwrap_or_default())
 }
 
-/// Refuses the caller if there is a refusal code.
-fn require_access(app: &App, refusal: Option<String>) -> Result<(), Error> {
-    refusal.map_or(Ok(()), |code| Err(Error::refused(app, &code)))
+/// Refuses the caller with the code in `access`, unless it is `granted`.
+fn require_granted(app: &App, access: &str) -> Result<(), Error> {
+    if access == "granted" { Ok(()) } else { Err(Error::refused(app, access)) }
 }
 
 /// The status of a server that is stopping, or whose database cannot be used now.

@@ -9,7 +9,7 @@ use warp::reply::Response;
 use super::authentication::Caller;
 use super::body::SIGNAL_BODY_MAX_BYTES;
 use super::events::long_poll;
-use super::{App, Error, HandlerResult, Request, json_list, require, require_access, status};
+use super::{App, Error, HandlerResult, Request, json_list, require, require_granted, status};
 use crate::database::{Snapshot, Write, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
@@ -40,13 +40,13 @@ pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> Ha
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 
-/// Answers a poll for the signals after `?after=`. `poll` selects the caller's refusal and whether there is a signal.
+/// Answers a poll for the signals after `?after=`. `poll` selects the caller's access and whether there is a signal.
 async fn read(request: &mut Request, id: String, poll: &'static Statement) -> HandlerResult<Response> {
     let after = request.after(0)?;
     let has_signals = |app: &App, snapshot: &Snapshot, caller: &Caller| {
         let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (refusal, has_signals): (_, bool) = row.unwrap_or_default();
-        require_access(app, refusal)?;
+        let (access, has_signals): (String, bool) = row.unwrap_or_default();
+        require_granted(app, &access)?;
         Ok(has_signals.then(|| caller.name.clone()))
     };
     let Some(name) = long_poll(request, Presence::Unproven, has_signals, Option::is_some).await? else {

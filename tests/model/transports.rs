@@ -90,11 +90,11 @@ fn text(value: &str) -> SqlValue {
 pub struct SqlQueries<'a>(pub &'a Connection);
 
 impl SqlQueries<'_> {
-    fn refusal(&self, why_not: &Statement, parameters: &[SqlValue]) -> Result<(), (Option<u16>, String)> {
-        let mut prepared = self.0.prepare_cached(why_not.sql()).unwrap();
-        let code: Option<Option<String>> =
-            prepared.query_row(params_from_iter(parameters), |row| row.get(0)).optional().unwrap();
-        code.flatten().map_or(Ok(()), |code| Err((None, code)))
+    /// The refusal that `access` selects, if it is not `granted`.
+    fn access(&self, access: &Statement, parameters: &[SqlValue]) -> Result<(), (Option<u16>, String)> {
+        let mut prepared = self.0.prepare_cached(access.sql()).unwrap();
+        let access: String = prepared.query_row(params_from_iter(parameters), |row| row.get(0)).unwrap();
+        if access == "granted" { Ok(()) } else { Err((None, access)) }
     }
 
     fn jsons(&self, statement: &Statement, parameters: &[SqlValue]) -> Value {
@@ -136,30 +136,30 @@ impl SqlQueries<'_> {
 
     pub fn state(&self, actor: &str, call: &str) -> Outcome {
         let mut prepared = self.0.prepare_cached(statements::CALL_STATE_AND_ACCESS.sql()).unwrap();
-        let found: Option<(String, Option<String>)> =
+        let found: Option<(String, String)> =
             prepared.query_row([call, actor], |row| Ok((row.get(0)?, row.get(2)?))).optional().unwrap();
         match found {
-            Some((state, None)) => Ok(json_of(&state)),
-            Some((_, Some(code))) => Err((None, code)),
+            Some((state, access)) if access == "granted" => Ok(json_of(&state)),
+            Some((_, code)) => Err((None, code)),
             None => Err((None, "call_not_found".to_owned())),
         }
     }
 
     pub fn active(&self, actor: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::CHANNEL_REFUSAL, &[text(channel), text(actor)])?;
+        self.access(&statements::CHANNEL_ACCESS, &[text(channel), text(actor)])?;
         let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(actor)]);
         Ok(json!({ "call": call.get(0) }))
     }
 
-    /// The signals of a call or a share; `why_not` is the statement for its access.
-    pub fn signals(&self, actor: &str, id: &str, after: i64, why_not: &Statement) -> Outcome {
-        self.refusal(why_not, &[text(id), text(actor)])?;
+    /// The signals of a call or a share; `access` is the statement for it.
+    pub fn signals(&self, actor: &str, id: &str, after: i64, access: &Statement) -> Outcome {
+        self.access(access, &[text(id), text(actor)])?;
         let parameters = [text(id), text(actor), SqlValue::Integer(after)];
         Ok(self.jsons(&statements::SIGNALS_AFTER, &parameters))
     }
 
     pub fn call_media(&self, actor: &str, call: &str, sender: &str, after: i64) -> Outcome {
-        self.refusal(&statements::CALL_SIGNALS_REFUSAL, &[text(call), text(actor)])?;
+        self.access(&statements::CALL_SIGNALS_ACCESS, &[text(call), text(actor)])?;
         let init = self.objects(&statements::CALL_INIT_SEGMENT, &[text(call), text(sender)], &["mime_type", "init"]);
         let parameters = [text(call), text(sender), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::CALL_CHUNKS_AFTER, &parameters, &["seq", "data"]);
@@ -167,12 +167,12 @@ impl SqlQueries<'_> {
     }
 
     pub fn shares(&self, actor: &str, channel: &str) -> Outcome {
-        self.refusal(&statements::CHANNEL_REFUSAL, &[text(channel), text(actor)])?;
+        self.access(&statements::CHANNEL_ACCESS, &[text(channel), text(actor)])?;
         Ok(self.jsons(&statements::CHANNEL_ACTIVE_SHARES, &[text(channel)]))
     }
 
     pub fn share_media(&self, actor: &str, share: &str, after: i64) -> Outcome {
-        self.refusal(&statements::SHARE_REFUSAL, &[text(share), text(actor)])?;
+        self.access(&statements::SHARE_ACCESS, &[text(share), text(actor)])?;
         let init = self.objects(&statements::SHARE_INIT_SEGMENT, &[text(share)], &["mime_type", "init"]);
         let parameters = [text(share), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::SHARE_CHUNKS_AFTER, &parameters, &["seq", "data"]);

@@ -86,3 +86,28 @@ async fn a_wait_is_seconds_from_0_to_60() {
     let (alice, call) = (server.person("alice"), bob.call("dm:alice:bob").await);
     assert_refused(&alice.get(&format!("/calls/{call}/state?seen=x")).await, 400, "bad_cursor");
 }
+
+/// The poll reads once more when its session ends. A removed user must not get the state then.
+#[tokio::test]
+async fn a_user_who_is_removed_during_a_wait_gets_no_state() {
+    let server = Server::start();
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    server.execute(
+        "INSERT INTO private_channels (id, name, created_by, created_ts) SELECT 1, 'Team', 'alice', ts FROM now;
+         INSERT INTO private_channel_members (channel_id, username, joined_ts)
+         SELECT 1, username, ts FROM users CROSS JOIN now;",
+    );
+    let call = alice.call("private:1").await;
+    bob.post(&format!("/calls/{call}/accept")).await;
+    let carol = server.person("carol");
+    server.execute(
+        "INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, 'carol', ts FROM now",
+    );
+    let version = carol.get(&format!("/calls/{call}/state")).await.1["version"].as_i64().unwrap();
+    let wait = format!("/calls/{call}/state?wait=30&seen={version}");
+    let ((status, body), ()) = tokio::join!(carol.get(&wait), async {
+        server.execute("DELETE FROM users WHERE username = 'carol'");
+    });
+    // The user may be removed before the poll or during it.
+    assert!(status == 401 || (status == 403 && body["code"] == "not_a_member"), "{status} {body}");
+}
