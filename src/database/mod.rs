@@ -9,6 +9,7 @@ mod execute;
 mod fatal;
 mod job;
 mod open;
+mod reader_pool;
 mod readers;
 mod schema;
 mod watcher;
@@ -19,9 +20,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
@@ -35,12 +33,10 @@ pub use rusqlite::types::Value;
 
 use self::job::{Job, Pending};
 use self::open::{Opened, ServerLock};
+use self::reader_pool::ReaderPool;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::statements;
-
-/// The most large reads at a time. They leave the async threads, and the other cores, to small requests.
-const LARGE_READS_MAX: usize = 4;
 
 /// The meaning of a refusal code.
 #[derive(Clone, Debug)]
@@ -57,7 +53,7 @@ pub struct Database {
     path: Arc<PathBuf>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
-    large_reads: Arc<Semaphore>,
+    pool: Arc<ReaderPool>,
     refusals: Arc<HashMap<String, Refusal>>,
     failures: Failures,
     /// Last, because fields are dropped in order and the lock must outlive all connections.
@@ -85,7 +81,7 @@ impl Database {
     }
 
     fn start(path: &Path, opened: Opened) -> Result<Self, OpenProblem> {
-        let readers = Readers::new(path);
+        let readers = Arc::new(Readers::new(path));
         let refusals = readers.read(|snapshot| {
             snapshot.rows(&statements::REFUSALS, [], |row| {
                 let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
@@ -94,11 +90,12 @@ impl Database {
         })?;
         let failures = Failures::default();
         let writer = Writer::start(opened.connection, failures.clone())?;
+        let pool = ReaderPool::start(&readers, &failures)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             writer: Arc::new(writer),
-            readers: Arc::new(readers),
-            large_reads: Arc::new(Semaphore::new(LARGE_READS_MAX)),
+            readers,
+            pool: Arc::new(pool),
             refusals: Arc::new(refusals.into_iter().collect()),
             failures,
             _lock: opened.lock.map(Arc::new),
@@ -170,11 +167,11 @@ impl Database {
         self.readers.read(query)
     }
 
-    /// Runs `query` as [`Database::read`] does, but on one of a few threads for large reads. It waits
-    /// while all of them are busy.
+    /// Runs `query` as [`Database::read`] does, but on one of two threads for large reads, after those that were queued
+    /// before.
     ///
     /// # Errors
-    /// As [`Database::read`], and [`ReadError::Closed`] when the runtime shuts down.
+    /// As [`Database::read`], and [`ReadError::Closed`] when the database is closed.
     pub async fn read_on_pool<T, E>(
         &self,
         query: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
@@ -183,19 +180,7 @@ impl Database {
         T: Send + 'static,
         E: From<ReadError> + Send + 'static,
     {
-        let permit = Arc::clone(&self.large_reads).acquire_owned().await.map_err(|_| ReadError::Closed)?;
-        let readers = Arc::clone(&self.readers);
-        let read = spawn_blocking(move || {
-            let _permit = permit;
-            readers.read(query)
-        });
-        match read.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(ReadError::Closed.into()),
-            },
-        }
+        self.pool.read(query).await
     }
 
     /// The fatal failures of background threads. A server ends when there is one.
@@ -216,8 +201,10 @@ impl Database {
         self.writer.stop_waiting_for_locks();
     }
 
-    /// Finishes the queued writes and returns. Later writes fail with [`WriteError::Closed`].
+    /// Finishes the queued writes and large reads, and returns. Later ones fail with [`WriteError::Closed`] and
+    /// [`ReadError::Closed`].
     pub fn close(&self) {
         self.writer.close();
+        self.pool.close();
     }
 }
