@@ -110,7 +110,7 @@ fn https() {
             .fold(code(&row[0]), |shown, placeholder| shown.split(placeholder).next().unwrap());
         assert!(line.starts_with(first_words), "{line:?} begins with {first_words:?} in the page");
     }
-    assert!(lines[0].ends_with("/ca.crt") && lines[2].contains("https://"), "{lines:?}");
+    assert!(lines[1].ends_with("/ca.crt") && lines[3].contains("https://"), "{lines:?}");
     drop(server);
     let files = ["checkout/presence.db-authority.pem", "checkout/presence.db-tls.pem"];
     assert!(files.iter().all(|file| sandbox.path(file).exists()));
