@@ -36,10 +36,14 @@ fn its_commands_print_what_it_says() {
     let (_server, lines) = sandbox.serve(&format!("bash -c '{go_there}; exec \"$@\"' - {serve}"));
     let url = lines.last().unwrap().rsplit(' ').next().unwrap();
 
-    // The second shell. A marker line separates the outputs of the blocks.
+    // The second shell. A marker line separates the outputs of the blocks. A person types the call after the stream has
+    // begun, so the script waits for its first event.
+    let stream_has_begun = "timeout 10 bash -c 'until grep -q event:snapshot events.txt; do sleep 0.02; done'";
     let script: String = second_shell
         .iter()
-        .map(|block| format!("{}\necho '=== block'\n", block.replace("http://127.0.0.1:6767", url)))
+        .map(|block| block.replace("http://127.0.0.1:6767", url))
+        .map(|block| if block.trim_end().ends_with('&') { format!("{block}\n{stream_has_begun}") } else { block })
+        .map(|block| format!("{block}\necho '=== block'\n"))
         .collect();
     let output = run(&mut sandbox.bash(&format!("set -e\n{go_there}\n{script}")), "");
     let (out, err) = texts(&output);
