@@ -1,7 +1,7 @@
 //! The threads for reads that return much, such as media: the async threads stay free for small requests.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
@@ -31,7 +31,7 @@ impl ReaderPool {
         let (queue, tasks) = channel::<Task>();
         let tasks = Arc::new(Mutex::new(tasks));
         let start = |_| {
-            let (readers, tasks, failures) = (Arc::clone(readers), Arc::clone(&tasks), failures.clone());
+            let (readers, tasks, failures) = (Arc::downgrade(readers), Arc::clone(&tasks), failures.clone());
             thread::Builder::new()
                 .name("reader".to_owned())
                 .spawn(move || failures.watch("reader", || run(&readers, &tasks)))
@@ -74,13 +74,15 @@ impl ReaderPool {
     }
 }
 
-/// Runs tasks until the queue is closed. The lock is held only while a thread waits for its next task.
-fn run(readers: &Readers, tasks: &Mutex<Receiver<Task>>) {
+/// Runs tasks until the queue or the database is closed. The lock is held only while a thread waits for its next task.
+///
+/// A waiting thread must not keep the connections: the last one to close empties the log, before the process ends.
+fn run(readers: &Weak<Readers>, tasks: &Mutex<Receiver<Task>>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match task {
-            Ok(task) => task(readers),
-            Err(_) => return,
+        match (task, readers.upgrade()) {
+            (Ok(task), Some(readers)) => task(&readers),
+            _ => return,
         }
     }
 }

@@ -323,6 +323,13 @@ fn a_file_that_may_not_be_read_is_named() {
 }
 
 #[test]
+fn a_command_leaves_one_file() {
+    let (folder, _db) = file_with_users();
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["presence.db"], "the write-ahead log was not emptied");
+}
+
+#[test]
 fn a_file_of_another_version_is_refused_and_unchanged() {
     let (folder, db) = file_with_users();
     let tampered = |name: &str, sql: &str| {
