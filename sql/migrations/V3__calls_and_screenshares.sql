@@ -34,10 +34,8 @@ CREATE TABLE calls (
 CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
 CREATE INDEX calls_active_by_answer ON calls (answered_ts) WHERE state = 'active';
 CREATE INDEX calls_by_channel ON calls (channel, started_ts);
-
-CREATE INDEX calls_live_by_channel
-  -- It comes after calls_by_channel: of two indexes that suit a search equally well, SQLite takes the later one.
-  ON calls (channel) WHERE is_live;
+-- It comes after calls_by_channel: of two indexes that suit a search equally well, SQLite takes the later one.
+CREATE INDEX calls_live_by_channel ON calls (channel) WHERE is_live;
 
 CREATE TABLE call_participants (
   -- One row a person who was ever invited to a call, or joined it. In a finished call nobody is pending or accepted.
@@ -173,8 +171,8 @@ CREATE TABLE events (
   username TEXT,                                           -- the person concerned; a personal event's recipient
   detail   TEXT                                            -- more, as JSON: a signal's id, an inviter, a reason
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
-  -- 1: for its user only
-  is_personal INTEGER GENERATED ALWAYS AS (kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL
+  is_personal INTEGER GENERATED ALWAYS AS (                -- 1: for its user only
+                kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;

@@ -103,7 +103,7 @@ fn the_schema_explains_itself() {
     let schema = shell(&server.db(), &[".schema"]);
     for comment in [
         "-- ringing, active, ended or rejected",
-        "-- pending (it rings), accepted (on the call), rejected or left",
+        "-- pending (it rings), accepted (on the call), rejected, left",
         "-- Argon2id, as a PHC string",
         "-- the cursor of GET .../signals?after=",
     ] {
