@@ -192,7 +192,11 @@ impl Recording {
         let (call, arguments) = line.split_once('(')?;
         let data = |line: &str| unescaped(quoted(line).unwrap_or_default());
         match call {
-            "exit_group" => return Some(SystemCall::Exited(between(line, "(", ")").parse().unwrap())),
+            "exit_group" => {
+                // There is no `)` yet if another thread ends meanwhile.
+                let status = arguments.split(')').next().unwrap();
+                return Some(SystemCall::Exited(status.parse().unwrap()));
+            }
             "accept4" => return None,
             "unlink" => {
                 let path = PathBuf::from(String::from_utf8(data(arguments)).unwrap());
