@@ -217,6 +217,9 @@ impl Model {
     /// `INSERT OR REPLACE INTO calls`, by the first person in the first channel, with a final state.
     pub fn replace_call(&mut self, call: Option<usize>) -> Verdict {
         let mut reasons = self.channel_use_refusals(0, 0);
+        if !self.exists[0] {
+            reasons.push((403, "not_a_member"));
+        }
         reasons.push((409, "call_move_illegal"));
         if self.call(call).is_some() {
             reasons.push((409, "call_exists"));
