@@ -82,10 +82,10 @@ const UNCHECKED: &str = "5726dca";
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
-            files_below(&path, files);
-        } else {
+        if !path.is_dir() {
             files.push(path);
+        } else if !path.ends_with("node_modules") {
+            files_below(&path, files);
         }
     }
 }
