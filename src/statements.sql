@@ -400,8 +400,8 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
 SELECT min(id) FROM events;
 
 -- name: EVENTS_AFTER
--- A page of the events after id ?1.
-SELECT id, kind, call_id, username, detail FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
+-- A page of the events after id ?1, each with whether it is for its user only.
+SELECT id, kind, call_id, username, detail, is_personal FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
 
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.

@@ -211,38 +211,45 @@ impl HubLoop {
             self.last_event_id = newest_event(snapshot)?;
             return Ok(false);
         }
-        let events = snapshot.rows(&statements::EVENTS_AFTER, [&self.last_event_id], Event::from_row)?;
+        let events: Vec<(Event, bool)> = snapshot
+            .rows(&statements::EVENTS_AFTER, [&self.last_event_id], |row| Ok((Event::from_row(row)?, row.get(5)?)))?;
         if events.is_empty() {
             // A restored backup has a shorter log.
             self.last_event_id = self.last_event_id.min(newest_event(snapshot)?);
             return Ok(false);
         }
         let mut renderer = Renderer::default();
-        for event in &events {
-            self.deliver(snapshot, &mut renderer, event)?;
+        for (event, is_personal) in &events {
+            let usernames = self.recipients(snapshot, event, *is_personal)?;
+            self.deliver(snapshot, &mut renderer, event, &usernames)?;
             self.last_event_id = event.id;
         }
         Ok(true)
     }
 
-    fn deliver(&self, snapshot: &Snapshot, renderer: &mut Renderer, event: &Event) -> Result<(), ReadError> {
-        let usernames = self.recipients(snapshot, event)?;
+    fn deliver(
+        &self,
+        snapshot: &Snapshot,
+        renderer: &mut Renderer,
+        event: &Event,
+        usernames: &[String],
+    ) -> Result<(), ReadError> {
         if usernames.is_empty() {
             return Ok(());
         }
         if event.kind == "session_ended" {
-            return self.close_ended_sessions(snapshot, &usernames);
+            return self.close_ended_sessions(snapshot, usernames);
         }
         if let Some(message) = renderer.render(snapshot, event)? {
-            self.send(&usernames, &Arc::new(message));
+            self.send(usernames, &Arc::new(message));
         }
         Ok(())
     }
 
     /// The users who may see the event and have a subscription.
-    fn recipients(&self, snapshot: &Snapshot, event: &Event) -> Result<Vec<String>, ReadError> {
-        let mut usernames = match (event.kind.as_str(), &event.username) {
-            ("ringing" | "signal" | "session_ended", Some(username)) => vec![username.clone()],
+    fn recipients(&self, snapshot: &Snapshot, event: &Event, is_personal: bool) -> Result<Vec<String>, ReadError> {
+        let mut usernames = match &event.username {
+            Some(username) if is_personal => vec![username.clone()],
             _ if self.hub.subscribers().by_username.is_empty() => Vec::new(),
             _ => snapshot.rows(&statements::EVENT_RECIPIENTS, [&event.id], |row| row.get(0))?,
         };
