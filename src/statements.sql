@@ -13,13 +13,17 @@
 -- Sets the clock to ?1 seconds since the epoch. A trigger then runs the sweeps that are due.
 UPDATE clock SET pinned_ts = ?1 WHERE id = 1;
 
+-- name: PIN_CLOCK_UNSWEPT
+-- Sets the clock to ?1 without a sweep, because a rule refused it.
+UPDATE clock SET pinned_ts = ?1, sweeps = 0 WHERE id = 1;
+
 -- name: UNPIN_CLOCK
 -- Returns the clock to the machine's time.
-UPDATE clock SET pinned_ts = NULL WHERE id = 1;
+UPDATE clock SET pinned_ts = NULL, sweeps = 1 WHERE id = 1;
 
 -- name: SWEEP_DUE
--- One row: whether a sweep is due.
-SELECT is_due FROM sweep_due;
+-- One row: whether a sweep is due, or another program left the clock pinned.
+SELECT is_due OR EXISTS (SELECT 1 FROM clock WHERE pinned_ts IS NOT NULL OR NOT sweeps) FROM sweep_due;
 
 -- name: START_SERVER
 -- Ends the calls and shares that an earlier server left live.

@@ -8,7 +8,9 @@ CREATE TABLE clock (
   -- steps it.
   id        INTEGER PRIMARY KEY                            -- always 1
             CONSTRAINT clock_has_one_row CHECK (id = 1),
-  pinned_ts REAL                                           -- seconds since the epoch, or NULL for the machine's time
+  pinned_ts REAL,                                          -- seconds since the epoch, or NULL for the machine's time
+  sweeps    INTEGER NOT NULL DEFAULT 1                     -- 0: no sweep runs. The server sets it for a transaction
+            CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)) -- whose sweep a rule refused
 ) STRICT;
 
 INSERT INTO clock (id, pinned_ts) VALUES (1, NULL);
@@ -96,7 +98,8 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
 CREATE TABLE rules (
   -- The triggers and views that the program created in this file. A start compares them with its own, and a program
   -- with a smaller number refuses the file. The views and triggers of an admin are not in this list.
-  name   TEXT NOT NULL PRIMARY KEY,                        -- of the trigger or view
-  type   TEXT NOT NULL,                                    -- trigger or view
-  number INTEGER NOT NULL                                  -- the rules number of the program that created it
+  name       TEXT NOT NULL PRIMARY KEY,                    -- of the trigger or view
+  type       TEXT NOT NULL,                                -- trigger or view
+  number     INTEGER NOT NULL,                             -- the rules number of the program that created it
+  definition TEXT NOT NULL                                 -- its text, to tell a changed one
 ) STRICT, WITHOUT ROWID;

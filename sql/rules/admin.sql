@@ -25,7 +25,6 @@ CREATE VIEW help (task, statement) AS
      'DELETE FROM calls WHERE call_id IN (SELECT call_id FROM calls, now WHERE ended_ts < ts - 365 * 86400 '
      || 'ORDER BY ended_ts LIMIT 1000)'),
     ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
-    ('is a rule missing', 'SELECT type, name FROM rules WHERE name NOT IN (SELECT name FROM sqlite_schema)'),
     ('is anything wrong', 'SELECT * FROM integrity_violations'),
     ('is the file intact', 'PRAGMA integrity_check');
 
@@ -65,10 +64,12 @@ CREATE VIEW call_history AS
 
 CREATE VIEW integrity_violations (violation) AS
 -- Everything that should be impossible. Normally empty; a row says what is wrong. It reads whole tables.
-  SELECT 'the ' || type || ' ' || name || ' is missing; the next start of the server creates it'
-  FROM rules
-  WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema AS stored
-                    WHERE stored.type = rules.type AND stored.name = rules.name)
+  SELECT 'the ' || rule.type || ' ' || rule.name
+         || CASE WHEN stored.name IS NULL THEN ' is missing' ELSE ' was changed' END
+         || '; the next start of the server creates it'
+  FROM rules AS rule
+  LEFT JOIN sqlite_schema AS stored ON stored.type = rule.type AND stored.name = rule.name
+  WHERE stored.sql IS NOT rule.definition
   UNION ALL
   SELECT 'the clock has lost its row' WHERE NOT EXISTS (SELECT 1 FROM clock)
   UNION ALL

@@ -28,3 +28,31 @@ BEFORE DELETE ON clock
 BEGIN
   SELECT RAISE(ABORT, 'clock_is_needed');
 END;
+
+CREATE TRIGGER clock_row_is_not_replaced
+-- INSERT OR REPLACE would pin the clock without a sweep.
+BEFORE INSERT ON clock
+BEGIN
+  SELECT RAISE(ABORT, 'clock_is_needed');
+END;
+
+CREATE TRIGGER listed_rule_stays
+-- integrity_violations compares the rules of the file with this list.
+BEFORE DELETE ON rules
+BEGIN
+  SELECT RAISE(ABORT, 'rule_list_is_fixed');
+END;
+
+CREATE TRIGGER listed_rule_is_fixed
+-- As listed_rule_stays.
+BEFORE UPDATE ON rules
+BEGIN
+  SELECT RAISE(ABORT, 'rule_list_is_fixed');
+END;
+
+CREATE TRIGGER rule_list_is_complete
+-- As listed_rule_stays. The start of a server writes the list before it creates the rules.
+BEFORE INSERT ON rules
+BEGIN
+  SELECT RAISE(ABORT, 'rule_list_is_fixed');
+END;

@@ -75,6 +75,7 @@ CREATE VIEW do_sweep (unused) AS
 CREATE TRIGGER sweep_applies_time_limits
 -- The order decides the reason of a call for which two limits are over.
 INSTEAD OF INSERT ON do_sweep
+WHEN (SELECT sweeps FROM clock WHERE id = 1)
 BEGIN
   -- Absent participants leave. If all are absent, the call ends as abandoned first; otherwise the last departure but
   -- one would record a hang-up.
@@ -123,7 +124,7 @@ CREATE TRIGGER pinning_the_clock_sweeps
 -- A transaction that pins the clock sees no timed-out call, no expired session and no stale media. Every commit of the
 -- server pins it, so that nothing is due is the usual case.
 AFTER UPDATE OF pinned_ts ON clock
-WHEN NEW.pinned_ts IS NOT NULL AND (SELECT is_due FROM sweep_due)
+WHEN NEW.pinned_ts IS NOT NULL AND NEW.sweeps AND (SELECT is_due FROM sweep_due)
 BEGIN
   INSERT INTO do_sweep (unused) VALUES (NULL);
 END;

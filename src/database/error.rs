@@ -48,6 +48,10 @@ pub enum WriteError {
         /// The rows of the query in [`Write::on_refusal`](super::Write::on_refusal).
         rows: WriteResult,
     },
+    /// A rule refused the write while another refused the sweep before it, which is a defect. The write may be refused
+    /// because of a row that the sweep should have changed.
+    #[error("a rule refused to apply the time limits")]
+    Unswept,
     /// The write did not begin before its deadline.
     #[error("another program holds the write lock of the file")]
     Busy,
@@ -96,6 +100,11 @@ impl From<rusqlite::Error> for WriteError {
 pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
+}
+
+/// Whether a rule or a constraint of a table refused a statement.
+pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 /// The code in a constraint's message: the text that a trigger raised, or the name of a CHECK.

@@ -104,9 +104,9 @@ pub fn upgrade(connection: &mut Connection) -> Result<(), SchemaError> {
     let program = program_rules()?;
     let stored = stored_rules(&transaction)?;
     let names: BTreeSet<String> = program.iter().map(|rule| rule.name.clone()).collect();
-    let recorded = if is_new { BTreeSet::new() } else { recorded_rules(&transaction)? };
-    let is_recorded = recorded == names;
-    let names = &names | &recorded;
+    let recorded = if is_new { Vec::new() } else { recorded_rules(&transaction)? };
+    let is_recorded = is_list_of(&recorded, &program);
+    let names = &names | &recorded.into_iter().map(|rule| rule.name).collect();
     let (ours, foreign): (Vec<Rule>, Vec<Rule>) = stored.into_iter().partition(|rule| names.contains(&rule.name));
     if ours == program && is_recorded && pending_migrations(&transaction)?.is_empty() {
         return Ok(transaction.commit()?);
@@ -116,15 +116,16 @@ pub fn upgrade(connection: &mut Connection) -> Result<(), SchemaError> {
     }
     drop_rules(&transaction, &ours, &foreign)?;
     migrations().run(&mut Within(&transaction))?;
-    for (_, sql) in RULES {
-        transaction.execute_batch(sql)?;
-    }
+    // Before the rules, which protect the list.
     transaction.execute("DELETE FROM rules", [])?;
     for rule in &program {
         transaction.execute(
-            "INSERT INTO rules (name, type, number) VALUES (?1, ?2, ?3)",
-            (&rule.name, &rule.kind, RULES_NUMBER),
+            "INSERT INTO rules (name, type, number, definition) VALUES (?1, ?2, ?3, ?4)",
+            (&rule.name, &rule.kind, RULES_NUMBER, &rule.sql),
         )?;
+    }
+    for (_, sql) in RULES {
+        transaction.execute_batch(sql)?;
     }
     Ok(transaction.commit()?)
 }
@@ -206,10 +207,16 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
 }
 
-/// The names in the table `rules`.
-fn recorded_rules(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement = connection.prepare("SELECT name FROM rules")?;
-    statement.query_map([], |row| row.get(0))?.collect()
+/// The rules in the table `rules`.
+fn recorded_rules(connection: &Connection) -> rusqlite::Result<Vec<Rule>> {
+    let mut statement = connection.prepare("SELECT type, name, definition FROM rules")?;
+    let rules = statement.query_map([], |row| Ok(Rule { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? }))?;
+    rules.collect()
+}
+
+/// Whether both are the same rules, in any order.
+fn is_list_of(recorded: &[Rule], program: &[Rule]) -> bool {
+    recorded.len() == program.len() && program.iter().all(|rule| recorded.contains(rule))
 }
 
 /// Lets refinery work inside a transaction of ours. Its own implementation for a connection commits, and the rules have

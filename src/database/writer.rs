@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::WriteError;
 use super::checkpoints::{Checkpoints, leak_after_failed_sync};
-use super::error::is_failed_sync;
+use super::error::{is_constraint, is_failed_sync};
 use super::execute::run_write;
 use super::fatal::{Failures, Fatal};
 use super::job::Job;
@@ -72,6 +72,7 @@ impl Writer {
             shutting_down: Arc::clone(&shutting_down),
             has_failed_commit: false,
             last_error: None,
+            sweep_refusal: None,
         };
         let thread = thread::Builder::new()
             .name("writer".to_owned())
@@ -125,6 +126,8 @@ struct WriterLoop {
     has_failed_commit: bool,
     /// The error of the last housekeeping, if it failed.
     last_error: Option<String>,
+    /// The refusal of the last sweep, if a rule refused it.
+    sweep_refusal: Option<String>,
 }
 
 impl WriterLoop {
@@ -218,13 +221,17 @@ impl WriterLoop {
     /// # Errors
     /// If the transaction is rolled back or cannot be committed.
     fn run_batch(
-        &self,
+        &mut self,
         claimed: &mut VecDeque<Job>,
         finished: &mut Vec<(Job, Result<WriteResult, WriteError>)>,
     ) -> Result<(), WriteError> {
-        self.pin_clock()?;
+        let is_swept = self.pin_clock()?;
         while let Some(job) = claimed.pop_front() {
-            let result = run_write(&self.connection, &job.write);
+            let mut result = run_write(&self.connection, &job.write);
+            if !is_swept && matches!(result, Err(WriteError::Refused { .. })) {
+                // The reason may be a row that the sweep should have changed.
+                result = Err(WriteError::Unswept);
+            }
             let is_rolled_back = self.connection.is_autocommit();
             let error = result.as_ref().err().cloned();
             finished.push((job, result));
@@ -274,9 +281,25 @@ impl WriterLoop {
         fail_all(failing.into_iter().filter(Job::claim), error);
     }
 
-    fn pin_clock(&self) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([machine_time()])?;
-        Ok(())
+    /// Pins the clock; a trigger then runs the sweeps that are due. If a rule refuses the sweep, which is a defect, logs
+    /// it once while it lasts, and pins the clock without a sweep. Returns whether there was no such refusal.
+    fn pin_clock(&mut self) -> rusqlite::Result<bool> {
+        let ts = machine_time();
+        let refusal = match self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([ts]) {
+            Err(error) if is_constraint(&error) && !self.connection.is_autocommit() => Some(error.to_string()),
+            result => result.map(|_| None)?,
+        };
+        if let Some(error) = refusal.as_ref().filter(|_| refusal != self.sweep_refusal) {
+            tracing::error!(
+                error,
+                "a rule refused the sweep: no time limit applies; see the view integrity_violations"
+            );
+        }
+        if refusal.is_some() {
+            self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
+        }
+        self.sweep_refusal = refusal;
+        Ok(self.sweep_refusal.is_none())
     }
 
     fn unpin_clock(&self) -> rusqlite::Result<()> {
@@ -346,8 +369,11 @@ impl WriterLoop {
     /// Pins and frees the clock; a trigger then runs the sweeps that are due.
     fn sweep(&mut self) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let swept =
-            self.pin_clock().and_then(|()| self.unpin_clock()).and_then(|()| self.connection.execute_batch("COMMIT"));
+        let swept = self.pin_clock().and_then(|is_swept| {
+            self.unpin_clock()?;
+            // A refused sweep has changed nothing, so a commit would only wake the readers.
+            self.connection.execute_batch(if is_swept || self.has_failed_commit { "COMMIT" } else { "ROLLBACK" })
+        });
         if swept.is_err() {
             self.roll_back();
         }

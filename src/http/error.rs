@@ -82,6 +82,12 @@ impl Error {
                 Self::new(UNAVAILABLE, "database_busy", "Another program is writing to the database. Try again.")
                     .retry_after(1)
             }
+            WriteError::Unswept => Self::new(
+                UNAVAILABLE,
+                "sweep_refused",
+                "A defect in the database stops its time limits. Try again later.",
+            )
+            .retry_after(10),
             WriteError::Closed => {
                 Self::new(UNAVAILABLE, "stopping", "The server is stopping. Try again later.").retry_after(2)
             }

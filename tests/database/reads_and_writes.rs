@@ -72,6 +72,48 @@ fn clock_is_pinned_inside_a_write_and_free_outside() {
     assert_eq!(pinned, None);
 }
 
+/// A refusal inside the sweep is a defect, and not the answer to a write that has nothing to do with it.
+#[test]
+fn refused_sweep_is_nobody_elses_refusal() {
+    let (_folder, path, admin) = new_file();
+    let database = Database::open(&path).unwrap();
+    database.write_blocking(add("alice")).unwrap();
+    admin
+        .execute_batch(
+            "CREATE TRIGGER defect BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'call_finished'); END;
+             INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
+             VALUES (printf('%064d', 0), 'alice', 0, 1)",
+        )
+        .unwrap();
+    database.write_blocking(add("bob")).unwrap();
+    assert!(matches!(database.write_blocking(add("alice")), Err(WriteError::Unswept)));
+    assert_eq!(names(&database), ["alice", "bob"]);
+    let clock: (Option<f64>, i64) =
+        admin.query_row("SELECT pinned_ts, sweeps FROM clock", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(clock, (None, 1));
+
+    admin.execute_batch("DROP TRIGGER defect").unwrap();
+    assert!(matches!(database.write_blocking(add("alice")), Err(WriteError::Refused { .. })));
+    let sessions: i64 = admin.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
+    assert_eq!(sessions, 0, "the sweep is caught up on");
+}
+
+/// A clock that a shell leaves pinned stops no time limit.
+#[test]
+fn pinned_clock_is_freed() {
+    let (_folder, path, admin) = new_file();
+    let _database = Database::open_for_server(&path).unwrap();
+    admin.execute_batch("UPDATE clock SET pinned_ts = 1000, sweeps = 0").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let clock = || -> (Option<f64>, i64) {
+        admin.query_row("SELECT pinned_ts, sweeps FROM clock", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    while clock() != (None, 1) {
+        assert!(Instant::now() < deadline, "{:?}", clock());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// While another program holds the write lock, writes wait and reads do not. A write that fails at its deadline is never
 /// executed.
 #[test]

@@ -109,9 +109,12 @@ fn an_upgraded_file_equals_a_new_one() {
         "DROP VIEW do_depart",
         "DROP TRIGGER setting_stays; CREATE TRIGGER setting_stays BEFORE DELETE ON settings BEGIN SELECT 1; END",
         "CREATE TRIGGER obsolete AFTER INSERT ON calls BEGIN SELECT RAISE(ABORT, 'obsolete'); END;
-         INSERT INTO rules (name, type, number) VALUES ('obsolete', 'trigger', 0)",
-        "CREATE VIEW obsolete AS SELECT 1; INSERT INTO rules (name, type, number) VALUES ('obsolete', 'view', 0)",
-        "DELETE FROM rules",
+         DROP TRIGGER rule_list_is_complete;
+         INSERT INTO rules (name, type, number, definition) VALUES ('obsolete', 'trigger', 0, '')",
+        "CREATE VIEW obsolete AS SELECT 1; DROP TRIGGER rule_list_is_complete;
+         INSERT INTO rules (name, type, number, definition) VALUES ('obsolete', 'view', 0, '')",
+        "DROP TRIGGER listed_rule_stays; DELETE FROM rules",
+        "DROP TRIGGER listed_rule_is_fixed; UPDATE rules SET definition = '' WHERE name = 'now'",
     ];
     for statements in tampering {
         let (_folder, path, connection) = new_file();
@@ -184,8 +187,8 @@ fn a_command_does_not_re_create_rules() {
 #[test]
 fn a_file_with_newer_rules_is_refused_and_left_unchanged() {
     let (_folder, path, connection) = new_file();
+    connection.execute_batch("DROP TRIGGER answer_makes_call_active; DROP TRIGGER listed_rule_is_fixed").unwrap();
     connection.execute("UPDATE rules SET number = ?1 WHERE name = 'now'", [RULES_NUMBER + 1]).unwrap();
-    connection.execute_batch("DROP TRIGGER answer_makes_call_active").unwrap();
     let before = schema(&connection);
     for opened in [Database::open(&path), Database::open_for_server(&path)] {
         let error = opened.err().unwrap().to_string();

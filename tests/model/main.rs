@@ -144,11 +144,12 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
     // Media rows cannot be moved into the past, so over HTTP they never expire: 3600 is the highest value.
     let media = limits.media_buffer_seconds.min(3600.0);
     sql.execute_batch(&format!(
-        "UPDATE settings SET value = CASE name
-           WHEN 'ringing_timeout' THEN {} WHEN 'presence_timeout' THEN {} WHEN 'presence_interval' THEN {}
-           WHEN 'gone_after' THEN {} WHEN 'media_buffer_seconds' THEN {media} WHEN 'media_buffer_max_bytes' THEN {}
-           WHEN 'media_chunk_max_bytes' THEN {} WHEN 'signals_per_call_max' THEN {} WHEN 'signal_max_bytes' THEN {}
-           WHEN 'call_max_seconds' THEN {} ELSE value END",
+        "UPDATE settings SET value = {1} WHERE name = 'presence_timeout';
+         UPDATE settings SET value = {3} WHERE name = 'gone_after';
+         UPDATE settings SET value = CASE name
+           WHEN 'ringing_timeout' THEN {0} WHEN 'presence_interval' THEN {2} WHEN 'media_buffer_seconds' THEN {media} WHEN 'media_buffer_max_bytes' THEN {4}
+           WHEN 'media_chunk_max_bytes' THEN {5} WHEN 'signals_per_call_max' THEN {6} WHEN 'signal_max_bytes' THEN {7}
+           WHEN 'call_max_seconds' THEN {8} ELSE value END",
         limits.ringing_timeout,
         limits.presence_timeout,
         limits.presence_interval,
