@@ -27,7 +27,7 @@ SELECT is_due OR EXISTS (SELECT 1 FROM clock WHERE pinned_ts IS NOT NULL OR NOT 
 
 -- name: START_SERVER
 -- Ends the calls and shares that an earlier server left live.
-INSERT INTO start_server DEFAULT VALUES;
+INSERT INTO start_server (machine_ts) SELECT ts FROM now;
 
 -- name: HEALTH
 -- Reads one row, for health checks.

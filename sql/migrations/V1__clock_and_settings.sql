@@ -10,7 +10,12 @@ CREATE TABLE clock (
             CONSTRAINT clock_has_one_row CHECK (id = 1),
   pinned_ts REAL,                                          -- seconds since the epoch, or NULL for the machine's time
   sweeps    INTEGER NOT NULL DEFAULT 1                     -- 0: no sweep runs. The server sets it for a transaction
-            CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)) -- whose sweep a rule refused
+            CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)), -- whose sweep a rule refused
+  step_seconds REAL                                        -- normally NULL; the step that clock_step applies
+            CONSTRAINT clock_step_is_bounded CHECK (step_seconds BETWEEN -1e10 AND 1e10),
+  boot_id   TEXT,                                          -- the kernel's id of the boot to which booted_ts refers
+  booted_ts REAL                                           -- when the machine booted, by the wall clock of the last
+                                                           -- comparison; setting the wall clock changes it
 ) STRICT;
 
 INSERT INTO clock (id, pinned_ts) VALUES (1, NULL);

@@ -151,9 +151,10 @@ BEGIN
 END;
 
 CREATE TRIGGER first_answer_time_is_final
--- answered_ts is the first answer's.
+-- answered_ts is the first answer's. It moves only when the clock is set.
 BEFORE UPDATE OF answered_ts ON calls
 WHEN OLD.is_live AND OLD.answered_ts IS NOT NULL AND NEW.answered_ts IS NOT OLD.answered_ts
+  AND (SELECT step_seconds FROM clock) IS NULL
 BEGIN
   SELECT RAISE(ABORT, 'answered_ts_is_final');
 END;

@@ -30,7 +30,7 @@ BEGIN
 END;
 
 CREATE TRIGGER clock_row_is_not_replaced
--- INSERT OR REPLACE would pin the clock without a sweep.
+-- INSERT OR REPLACE would pin the clock without a sweep, or leave step_seconds set.
 BEFORE INSERT ON clock
 BEGIN
   SELECT RAISE(ABORT, 'clock_is_needed');

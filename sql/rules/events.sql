@@ -21,8 +21,9 @@ BEGIN
 END;
 
 CREATE TRIGGER event_is_final
--- Clients have received it.
+-- Clients have received it. Only its time moves, when the clock is set.
 BEFORE UPDATE ON events
+WHEN (SELECT step_seconds FROM clock) IS NULL
 BEGIN
   SELECT RAISE(ABORT, 'event_is_final');
 END;

@@ -23,8 +23,9 @@ BEGIN
 END;
 
 CREATE TRIGGER call_media_is_final
--- Receivers have read it.
+-- Receivers have read it. Only its time moves, when the clock is set.
 BEFORE UPDATE ON call_media
+WHEN (SELECT step_seconds FROM clock) IS NULL
 BEGIN
   SELECT RAISE(ABORT, 'media_is_final');
 END;
@@ -117,6 +118,7 @@ END;
 CREATE TRIGGER share_media_is_final
 -- As call_media_is_final.
 BEFORE UPDATE ON share_media
+WHEN (SELECT step_seconds FROM clock) IS NULL
 BEGIN
   SELECT RAISE(ABORT, 'media_is_final');
 END;

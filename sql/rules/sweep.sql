@@ -129,17 +129,24 @@ BEGIN
   INSERT INTO do_sweep (unused) VALUES (NULL);
 END;
 
-CREATE VIEW start_server (unused) AS
--- The server starts: INSERT INTO start_server DEFAULT VALUES.
+CREATE VIEW start_server (machine_ts) AS
+-- The server starts: INSERT INTO start_server (machine_ts) SELECT ts FROM now.
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER server_start_ends_what_was_live
--- The clients of an earlier run have lost their connections. What timed out in between has timed out.
+-- The clients of an earlier run have lost their connections. What timed out in between has timed out. A machine without
+-- a battery may start decades early: what was live then ends at the newest time in the file, and the times that remain
+-- move back to the machine's time. Otherwise they would stay in the future once the machine's clock is right.
 INSTEAD OF INSERT ON start_server
 BEGIN
+  UPDATE clock SET pinned_ts = (SELECT ts FROM newest_time)
+  WHERE id = 1 AND pinned_ts < (SELECT ts FROM newest_time) AND NEW.machine_ts IS NOT NULL;
+
   INSERT INTO do_sweep (unused) VALUES (NULL);
 
   UPDATE calls SET state = 'ended', ended_reason = 'restart' WHERE is_live;
 
   UPDATE screenshares SET state = 'ended' WHERE state = 'active';
+
+  UPDATE clock SET step_seconds = NEW.machine_ts - pinned_ts WHERE id = 1 AND pinned_ts > NEW.machine_ts;
 END;

@@ -26,7 +26,7 @@ const GROWING: [&str; 14] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 18] = [
+const SHORT: [&str; 19] = [
     "json_each",
     "clock",
     "settings",
@@ -44,20 +44,26 @@ const SHORT: [&str; 18] = [
     "gone_cutoff",
     "duration_cutoff",
     "sweep_due",
+    "newest_time",
     // The oldest chunks of a sender, each found by a search.
     "oldest",
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.
-const LIVE_INDEXES: [&str; 4] = [
+const LIVE_INDEXES: [&str; 5] = [
     "calls_live_by_channel",
     "calls_ringing_by_start",
+    "call_participants_accepted_by_seen",
     "screenshares_active_by_channel",
     "screenshares_active_by_sharer",
 ];
 
 /// Statements that list a whole table.
 const LISTS: [&str; 4] = ["LIST_USERS", "LIST_CHANNELS", "OTHER_USERS", "REFUSALS"];
+
+/// Statements that apply a step of the wall clock. It moves all of the tables whose age is bounded, and no history.
+const STEPS: [&str; 1] = ["START_SERVER"];
+const MOVED: [&str; 4] = ["call_media", "share_media", "login_attempts", "events"];
 
 /// The lines of a statement's query plan, with those of its triggers.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -100,7 +106,12 @@ fn every_statement_is_a_search() {
     let slow: Vec<(&str, Vec<String>)> = statements::ALL
         .iter()
         .filter(|statement| !LISTS.contains(&statement.name()))
-        .map(|statement: &&Statement| (statement.name(), scans(&connection, statement.sql())))
+        .map(|statement: &&Statement| {
+            let mut scans = scans(&connection, statement.sql());
+            let is_moved = |scan: &String| scan.split(' ').nth(1).is_some_and(|table| MOVED.contains(&table));
+            scans.retain(|scan| !(STEPS.contains(&statement.name()) && is_moved(scan)));
+            (statement.name(), scans)
+        })
         .filter(|(_, scans)| !scans.is_empty())
         .collect();
     assert!(slow.is_empty(), "{slow:#?}");

@@ -1,0 +1,58 @@
+//! A step of the wall clock: each column with a time moves with it, or is a time of the calendar.
+
+use std::collections::BTreeSet;
+
+use crate::new_file;
+
+/// The columns that do not move, and why.
+const CALENDAR: [(&str, &str, &str); 10] = [
+    ("call_signals", "ts", "shown to the recipient; no rule measures it"),
+    ("calls", "ended_ts", "only a finished call has one: history"),
+    ("clock", "booted_ts", "describes the wall clock itself"),
+    ("clock", "pinned_ts", "the present"),
+    ("private_channel_members", "joined_ts", "member since"),
+    ("private_channels", "created_ts", "shown to admins"),
+    ("screenshares", "ended_ts", "only an ended share has one: history"),
+    ("sessions", "created_ts", "shown to admins"),
+    ("sessions", "expires_ts", "a session expires at a date"),
+    ("users", "created_ts", "shown to admins"),
+];
+
+/// A new column with a time must be added to the trigger or to the list.
+#[test]
+fn every_time_moves_with_the_clock_or_is_of_the_calendar() {
+    let (_folder, _, connection) = new_file();
+    let mut statement = connection
+        .prepare(
+            "SELECT t.name, c.name FROM sqlite_schema AS t JOIN pragma_table_info(t.name) AS c \
+             WHERE t.type = 'table' AND (c.name = 'ts' OR c.name GLOB '*_ts')",
+        )
+        .unwrap();
+    let times: BTreeSet<(String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let trigger: String = connection
+        .query_row("SELECT sql FROM sqlite_schema WHERE name = 'clock_step_moves_elapsed_time'", [], |row| row.get(0))
+        .unwrap();
+    let mut moved = BTreeSet::new();
+    for update in trigger.split("UPDATE ").skip(1) {
+        let table = update.split_whitespace().next().unwrap();
+        let words: Vec<&str> = update.split(';').next().unwrap().split_whitespace().collect();
+        // Each assignment is `COLUMN = ROUND(COLUMN + NEW.step_seconds, ...`, within min() unless it is a deadline.
+        for name in
+            words.windows(3).filter(|three| three[1] == "=" && three[2].contains("round(")).map(|three| three[0])
+        {
+            moved.insert((table.to_owned(), name.to_owned()));
+        }
+    }
+    let calendar: BTreeSet<_> = CALENDAR.iter().map(|(table, name, _)| ((*table).into(), (*name).into())).collect();
+    let both: Vec<_> = moved.intersection(&calendar).collect();
+    assert!(both.is_empty(), "these move and are in the list of the calendar: {both:?}");
+    let listed = &moved | &calendar;
+    let forgotten: Vec<_> = times.difference(&listed).collect();
+    assert!(
+        forgotten.is_empty(),
+        "clock_step_moves_elapsed_time does not move these, nor are they listed: {forgotten:?}"
+    );
+    let obsolete: Vec<_> = listed.difference(&times).collect();
+    assert!(obsolete.is_empty(), "there are no such columns: {obsolete:?}");
+}
