@@ -1,5 +1,6 @@
 //! The command line: its grammar, and one-line messages for its errors. The comments are the texts of `--help`.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,13 +11,22 @@ use clap::{Parser, Subcommand};
 #[command(name = "minimost-calls", version, about, propagate_version = true)]
 #[command(after_help = "Documentation: /docs/ of a running server, or the folder src/docs/ of the source code.")]
 pub struct CommandLine {
-    /// The database file, which is created if it does not exist
-    #[arg(long, global = true, env = "MINIMOST_DB", default_value = "presence.db", value_name = "FILE")]
-    pub db: PathBuf,
+    /// The database file [default: the variable `MINIMOST_DB`, else presence.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub db: Option<PathBuf>,
 
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl CommandLine {
+    /// The path of the database file: the option, else the environment variable, else `presence.db`.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        let path = self.db.clone().or_else(|| env::var_os("MINIMOST_DB").map(PathBuf::from));
+        path.unwrap_or_else(|| "presence.db".into())
+    }
 }
 
 /// The commands.

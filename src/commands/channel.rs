@@ -1,29 +1,33 @@
 //! `channel add`, `channel list`, `channel join`, `channel leave`.
 
-use super::{CommandError, print_line, write};
+use std::path::Path;
+
+use super::{CommandError, open_or_create, print_line, write};
 use crate::command_line::Channel;
 use crate::database::{Database, Value, Write, text};
 use crate::statements;
 
-pub(super) fn run(database: &Database, command: Channel) -> Result<(), CommandError> {
+pub(super) fn run(path: &Path, command: Channel) -> Result<(), CommandError> {
     match command {
-        Channel::Add { title, members } => print_line(&add(database, &title, members)?),
-        Channel::List => list(database),
+        Channel::Add { title, members } => add(path, &title, members),
+        Channel::List => list(&Database::open_existing(path)?),
         Channel::Join { id, name } => {
             let subject = format!("private:{id}, {name}");
-            write(database, &subject, Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)])).map(drop)
+            let join = Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)]);
+            write(&Database::open_existing(path)?, &subject, join).map(drop)
         }
         Channel::Leave { id, name } => {
             let subject = format!("private:{id}, {name}");
             let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(name)]);
-            let left: Option<(String,)> = write(database, &subject, leave)?.one(&statements::LEAVE_CHANNEL)?;
+            let left = write(&Database::open_existing(path)?, &subject, leave)?;
+            let left: Option<(String,)> = left.one(&statements::LEAVE_CHANNEL)?;
             left.map(drop).ok_or_else(|| CommandError::refused(subject, "Not a member, or no such channel."))
         }
     }
 }
 
-/// Adds a private channel, created by the first of `members`, and returns its name.
-pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) -> Result<String, CommandError> {
+/// Adds a private channel, created by the first of `members`, and prints its name.
+fn add(path: &Path, title: &str, mut members: Vec<String>) -> Result<(), CommandError> {
     let creator = members.first().cloned().unwrap_or_default();
     members.sort();
     members.dedup();
@@ -32,10 +36,10 @@ pub(super) fn add(database: &Database, title: &str, mut members: Vec<String>) ->
     let channel = members
         .into_iter()
         .fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
-    let added: Option<(i64,)> = write(database, &subject, channel)?.one(&statements::ADD_CHANNEL)?;
-    added
-        .map(|(id,)| format!("private:{id}"))
-        .ok_or_else(|| CommandError::refused(subject, "The new channel has no id."))
+    let database = open_or_create(path, &subject, &channel)?;
+    let added: Option<(i64,)> = write(&database, &subject, channel)?.one(&statements::ADD_CHANNEL)?;
+    let (id,) = added.ok_or_else(|| CommandError::refused(subject, "The new channel has no id."))?;
+    print_line(&format!("private:{id}"))
 }
 
 fn list(database: &Database) -> Result<(), CommandError> {

@@ -1,5 +1,8 @@
 //! `demo`: a server with a temporary database, three users and past calls.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use super::{CommandError, print_line, serve, token, user};
 use crate::command_line::Serve;
 use crate::database::{Database, open_connection};
@@ -11,7 +14,9 @@ const DEMO: &str = include_str!("../../fixtures/demo.sql");
 const USERNAMES: [&str; 3] = ["alice", "bob", "carol"];
 
 pub(super) fn run(listen: String) -> Result<(), CommandError> {
-    let folder = tempfile::Builder::new().prefix("minimost-calls-demo-").tempdir()?;
+    // Without permissions given, the umask would decide.
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("minimost-calls-demo-").permissions(fs::Permissions::from_mode(0o700)).tempdir()?;
     let path = folder.path().join("presence.db");
     let database = Database::open(&path)?;
     let mut users = Vec::new();

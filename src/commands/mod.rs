@@ -7,6 +7,7 @@ mod token;
 mod user;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -69,6 +70,9 @@ pub enum CommandError {
     /// The event log could not be read.
     #[error("push cannot start: {0}")]
     Push(#[from] HubError),
+    /// `demo` was given a file.
+    #[error("demo makes a temporary database of its own; leave out --db")]
+    DemoFile,
     /// The demo's database could not be filled.
     #[error("the demo cannot be filled: {0}")]
     Demo(#[source] rusqlite::Error),
@@ -82,12 +86,14 @@ impl CommandError {
         Self::Refused { subject: subject.into(), sentence: sentence.into() }
     }
 
-    /// The exit status, as in BSD's sysexits.h: 70 after a panic, 74 after a failed fsync, else 1.
+    /// The exit status, as in BSD's sysexits.h: 70 after a panic, 74 after a failed fsync or when a file of the
+    /// database was replaced, else 1.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Fatal(Fatal::Panic { .. }) => 70,
-            Self::Fatal(Fatal::SyncFailed(_)) | Self::Write { source: WriteError::SyncFailed(_), .. } => 74,
+            Self::Fatal(Fatal::SyncFailed(_) | Fatal::Replaced(_))
+            | Self::Write { source: WriteError::SyncFailed(_) | WriteError::Replaced(_), .. } => 74,
             _ => 1,
         }
     }
@@ -98,14 +104,25 @@ impl CommandError {
 /// # Errors
 /// Why the command failed. Nothing has changed then, except perhaps after a failed fsync.
 pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
-    let path = &command_line.db;
+    if matches!(command_line.command, Command::Demo { .. }) && command_line.db.is_some() {
+        return Err(CommandError::DemoFile);
+    }
+    let path = &command_line.database_path();
     match command_line.command {
         Command::Serve(options) => serve::run(path, &options),
-        Command::User(command) => user::run(&Database::open(path)?, command),
-        Command::Token { name, ttl } => token::run(&Database::open(path)?, &name, ttl),
-        Command::Channel(command) => channel::run(&Database::open(path)?, command),
+        Command::User(command) => user::run(path, command),
+        Command::Token { name, ttl } => token::run(&Database::open_existing(path)?, &name, ttl),
+        Command::Channel(command) => channel::run(path, command),
         Command::Demo { listen } => demo::run(listen),
     }
+}
+
+/// Opens the file at `path` for `write`, and creates it if it does not exist, unless a rule would refuse the write.
+fn open_or_create(path: &Path, subject: &str, write: &Write) -> Result<Database, CommandError> {
+    if !path.exists() {
+        Database::rehearse(write).map_err(|sentence| CommandError::refused(subject, sentence))?;
+    }
+    Ok(Database::open(path)?)
 }
 
 /// Writes. The error of a refusal is `subject` and the sentence of the refusal code.

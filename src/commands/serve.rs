@@ -48,6 +48,10 @@ pub(super) fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = Database::open_for_server(path)?;
+    if let Some((file, mode)) = database.open_to_others().first() {
+        let (file, others) = (file.display(), "is open to other users of this machine");
+        warn(&format!("{file} {others} (mode {mode:o}), and holds password hashes: chmod 600 {}*", path.display()));
+    }
     database.empty_log().map_err(|source| CommandError::Write { subject: path.display().to_string(), source })?;
     // Under the server's lock: two servers must not create certificates beside one file.
     let tls = tls(path, options)?.map(Arc::new);
@@ -109,15 +113,19 @@ fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
     Ok(Some(tls?))
 }
 
-/// Warns on standard error, at every log level.
+/// Warns of a server that other machines reach without HTTPS.
 fn warn_of_plain_http(address: SocketAddr) {
+    warn(&format!(
+        "{address} is plain HTTP: others on the network can read passwords, and browsers on other machines give the \
+         page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy and \
+         --behind-proxy"
+    ));
+}
+
+/// Warns on standard error, at every log level.
+fn warn(message: &str) {
     // `eprintln!` would panic if standard error is closed.
-    let _ = writeln!(
-        io::stderr(),
-        "warning: {address} is plain HTTP: others on the network can read passwords, and browsers on other machines \
-         give the page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy \
-         and --behind-proxy"
-    );
+    let _ = writeln!(io::stderr(), "warning: {message}");
 }
 
 /// The address to show to people: for 0.0.0.0, the first IPv4 address that is not loopback.

@@ -1,29 +1,39 @@
 //! `user add`, `user list`, `user passwd`, `user remove`.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
-use super::{CommandError, print_line, write};
+use super::{CommandError, open_or_create, print_line, write};
 use crate::command_line::User;
 use crate::database::{Database, Value, Write, text};
 use crate::passwords;
 use crate::statements::{self, Statement};
 
-pub(super) fn run(database: &Database, command: User) -> Result<(), CommandError> {
+pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
     match command {
-        User::Add { name } => add(database, &name, &read_password(&name)?),
-        User::List => list(database),
-        User::Passwd { name } => {
-            let hash = passwords::hash(&read_password(&name)?)?;
-            change_user(database, &name, &statements::SET_PASSWORD, [text(&name), text(hash)])
+        User::Add { name } => {
+            let added = new_user(&name, &read_password(&name)?)?;
+            write(&open_or_create(path, &name, &added)?, &name, added).map(drop)
         }
-        User::Remove { name } => change_user(database, &name, &statements::REMOVE_USER, [text(&name)]),
+        User::List => list(&Database::open_existing(path)?),
+        User::Passwd { name } => {
+            let database = Database::open_existing(path)?;
+            let hash = passwords::hash(&read_password(&name)?)?;
+            change_user(&database, &name, &statements::SET_PASSWORD, [text(&name), text(hash)])
+        }
+        User::Remove { name } => {
+            change_user(&Database::open_existing(path)?, &name, &statements::REMOVE_USER, [text(&name)])
+        }
     }
 }
 
 /// Adds a user with a password.
 pub(super) fn add(database: &Database, name: &str, password: &str) -> Result<(), CommandError> {
-    let write_user = Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]);
-    write(database, name, write_user).map(drop)
+    write(database, name, new_user(name, password)?).map(drop)
+}
+
+fn new_user(name: &str, password: &str) -> Result<Write, CommandError> {
+    Ok(Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]))
 }
 
 /// Runs a statement that returns the name of the user it changed.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::error::is_failed_sync;
+use super::error::{is_failed_sync, plain_message};
 use super::open::open_connection;
 
 /// The pages in the log from which on a checkpoint runs: SQLite's own default.
@@ -116,6 +116,16 @@ pub(super) fn empty_log(path: &Path) -> rusqlite::Result<()> {
     }
     tracing::warn!("another program reads the database, so the write-ahead log could not be emptied");
     Ok(())
+}
+
+/// Copies the log into the database file that is open, and empties the log, when either has lost its path. A log that
+/// stays beside another file would be read as a part of that file.
+pub(super) fn save_log(connection: &Connection) {
+    match checkpoint(connection, "TRUNCATE") {
+        Ok((pages, copied)) if pages == copied => {}
+        Ok(_) => tracing::error!("another program reads the database, so a part of the write-ahead log was not saved"),
+        Err(error) => tracing::error!(error = plain_message(&error), "the write-ahead log could not be saved"),
+    }
 }
 
 /// Leaves `connection` open until the process ends. While it is open, no other connection is the last one to be closed:

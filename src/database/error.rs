@@ -7,13 +7,17 @@ use rusqlite::{ErrorCode, ffi};
 use thiserror::Error;
 
 use super::WriteResult;
+use super::files::Replaced;
 
 /// Why a read failed.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// SQLite could not read the file.
-    #[error("reading failed: {0}")]
+    #[error("reading failed: {}", plain_message(.0))]
     Sqlite(#[from] rusqlite::Error),
+    /// The file at the path is no longer the one that is open.
+    #[error(transparent)]
+    Replaced(#[from] Replaced),
     /// A column does not have the type that the program expects, which is a defect.
     #[error("unexpected column: {0}")]
     Column(#[from] FromSqlError),
@@ -32,12 +36,13 @@ impl ReadError {
                 matches!(failure.code, ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig)
             }
             Self::Sqlite(_) | Self::Column(_) => true,
-            Self::Closed => false,
+            Self::Closed | Self::Replaced(_) => false,
         }
     }
 }
 
-/// Why a write failed. Nothing has changed, except perhaps after [`WriteError::SyncFailed`].
+/// Why a write failed. Nothing has changed, except perhaps after [`WriteError::SyncFailed`] and
+/// [`WriteError::Replaced`].
 #[derive(Clone, Debug, Error)]
 pub enum WriteError {
     /// A rule refused the write.
@@ -59,13 +64,16 @@ pub enum WriteError {
     #[error("the disk is full")]
     Full,
     /// The disk failed, or the file is damaged.
-    #[error("writing failed: {0}")]
+    #[error("writing failed: {}", plain_message(.0))]
     Broken(#[source] Arc<rusqlite::Error>),
     /// The disk failed while it synced a commit: a restart may find the write done or not. The process must end.
-    #[error("the disk could not sync the database file: {0}")]
+    #[error("the disk could not sync the database file: {}", plain_message(.0))]
     SyncFailed(#[source] Arc<rusqlite::Error>),
+    /// Another file was put in place of the one that is open, perhaps before this write. The process must end.
+    #[error(transparent)]
+    Replaced(#[from] Replaced),
     /// SQLite refused a statement for a reason that is no rule, which is a defect of this program.
-    #[error("{0}")]
+    #[error("{}", plain_message(.0))]
     Unexpected(#[source] Arc<rusqlite::Error>),
     /// The server is stopping.
     #[error("the server is stopping")]
@@ -93,6 +101,36 @@ impl From<rusqlite::Error> for WriteError {
             ) => Self::Broken(Arc::new(error)),
             _ => Self::Unexpected(Arc::new(error)),
         }
+    }
+}
+
+/// What went wrong, in words and on one line, without SQLite's number and the path that rusqlite adds.
+pub(super) fn plain_message(error: &rusqlite::Error) -> String {
+    let message = match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => {
+            "the file, or the write-ahead log beside it, cannot be opened: this user needs to read and write the file \
+             and its folder"
+        }
+        Some(ErrorCode::ReadOnly) => {
+            "the file cannot be written: it, its folder or its disk is read-only for this user"
+        }
+        Some(ErrorCode::PermissionDenied) => "this user may not read and write the file",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another program holds a lock on the file",
+        Some(ErrorCode::DiskFull) => "the disk is full",
+        Some(ErrorCode::SystemIoFailure) => "the disk failed",
+        Some(ErrorCode::DatabaseCorrupt) => "the file is damaged (database disk image is malformed)",
+        Some(ErrorCode::NotADatabase) => "not a SQLite database",
+        Some(ErrorCode::OutOfMemory) => "there is not enough memory",
+        _ => return one_line(error),
+    };
+    message.to_owned()
+}
+
+/// SQLite's own message on one line.
+fn one_line(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.replace('\n', " "),
+        other => other.to_string().replace('\n', " "),
     }
 }
 

@@ -6,6 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::error::plain_message;
+use super::files::Replaced;
+
 /// Why the process must end.
 #[derive(Clone, Debug, Error)]
 pub enum Fatal {
@@ -20,6 +23,16 @@ pub enum Fatal {
     /// fsync(2) failed. The next start recovers from the write-ahead log, which has every acknowledged write.
     #[error("the disk could not sync the database file: {0}; the next start recovers from the write-ahead log")]
     SyncFailed(String),
+    /// A file of the database was moved, deleted or replaced. Writes to the open one would be lost.
+    #[error("{0}; the server has stopped, and answered no write since")]
+    Replaced(#[from] Replaced),
+}
+
+impl From<rusqlite::Error> for Fatal {
+    /// The caller has made sure that an fsync failed.
+    fn from(error: rusqlite::Error) -> Self {
+        Self::SyncFailed(plain_message(&error))
+    }
 }
 
 /// Carries the first fatal failure of a background thread to the command that runs the server, which decides the exit
@@ -34,9 +47,8 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// Reports `fatal`, unless there was a failure before.
+    /// Reports `fatal`, unless there was a failure before. The command prints it when it ends.
     pub fn report(&self, fatal: Fatal) {
-        tracing::error!(%fatal, "stopping");
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
             first.get_or_insert(fatal);

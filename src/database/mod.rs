@@ -7,6 +7,7 @@ mod checkpoints;
 mod error;
 mod execute;
 mod fatal;
+mod files;
 mod job;
 mod open;
 mod reader_pool;
@@ -23,6 +24,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
+pub use self::files::Replaced;
 pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;
 pub use self::schema::{RULES, RULES_NUMBER, SchemaError, migrations, upgrade as upgrade_schema};
@@ -31,6 +33,9 @@ pub use self::write::{FromRow, Write, WriteResult, text};
 pub use self::writer::WRITE_DEADLINE;
 pub use rusqlite::types::Value;
 
+use rusqlite::Connection;
+
+use self::files::OpenFiles;
 use self::job::{Job, Pending};
 use self::open::{Opened, ServerLock};
 use self::reader_pool::ReaderPool;
@@ -51,6 +56,7 @@ pub struct Refusal {
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
+    files: Arc<OpenFiles>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     pool: Arc<ReaderPool>,
@@ -61,14 +67,23 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist.
-    /// The tables of an older file are upgraded, unless a server is running. Its rules do not change.
+    /// Opens the file at `path` for a command, which may run beside a server. The file is created if it does not exist,
+    /// so that only its owner can read it. The tables of an older file are upgraded, unless a server is running. Its
+    /// rules do not change.
     ///
     /// # Errors
     /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded
     /// while a server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_command(path)?).map_err(|problem| problem.at(path))
+        Self::start(path, open::open_for_command(path, true)?).map_err(|problem| problem.at(path))
+    }
+
+    /// [`Database::open`] for a command that creates no file.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; and there is no file, or an empty one.
+    pub fn open_existing(path: &Path) -> Result<Self, OpenError> {
+        Self::start(path, open::open_for_command(path, false)?).map_err(|problem| problem.at(path))
     }
 
     /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open,
@@ -80,8 +95,31 @@ impl Database {
         Self::start(path, open::open_for_server(path)?).map_err(|problem| problem.at(path))
     }
 
+    /// Tries `write` on a new database in memory: a command that would be refused must not create a file.
+    ///
+    /// # Errors
+    /// The sentence of the rule that refuses the write, or what else went wrong.
+    pub fn rehearse(write: &Write) -> Result<(), String> {
+        let refusal = || -> Result<Option<String>, SchemaError> {
+            let mut connection = Connection::open_in_memory()?;
+            schema::upgrade(&mut connection)?;
+            connection.execute_batch("BEGIN")?;
+            let code = match execute::run_write(&connection, write) {
+                Ok(_) => return Ok(None),
+                Err(WriteError::Refused { code, .. }) => code,
+                Err(error) => return Ok(Some(error.to_string())),
+            };
+            let mut refusals = connection.prepare(statements::REFUSALS.sql())?;
+            let sentences = refusals.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(2)?)))?;
+            let sentences = sentences.collect::<rusqlite::Result<HashMap<_, _>>>()?;
+            Ok(Some(sentences.get(&code).cloned().unwrap_or(code)))
+        };
+        refusal().map_err(|error| error.to_string())?.map_or(Ok(()), Err)
+    }
+
     fn start(path: &Path, opened: Opened) -> Result<Self, OpenProblem> {
-        let readers = Arc::new(Readers::new(path));
+        let files = Arc::new(opened.files);
+        let readers = Arc::new(Readers::new(path, &files));
         let refusals = readers.read(|snapshot| {
             snapshot.rows(&statements::REFUSALS, [], |row| {
                 let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
@@ -89,10 +127,11 @@ impl Database {
             })
         })?;
         let failures = Failures::default();
-        let writer = Writer::start(opened.connection, failures.clone())?;
+        let writer = Writer::start(opened.connection, Arc::clone(&files), failures.clone())?;
         let pool = ReaderPool::start(&readers, &failures)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
+            files,
             writer: Arc::new(writer),
             readers,
             pool: Arc::new(pool),
@@ -110,17 +149,23 @@ impl Database {
         Ok(checkpoints::empty_log(&self.path)?)
     }
 
+    /// The files of the database that users other than their owner may read or write, with their permissions.
+    #[must_use]
+    pub fn open_to_others(&self) -> Vec<(PathBuf, u32)> {
+        self.files.open_to_others()
+    }
+
     /// Carries out `write` and returns the rows of its statements after the commit is on the disk.
     ///
-    /// If the disk fails to sync the commit, the outcome is unknown, and no response may be sent. Then this never
-    /// returns, and [`Database::failures`] reports that the process must end.
+    /// If the disk fails to sync the commit, or a file of the database was replaced, the outcome is unknown, and no
+    /// response may be sent. Then this never returns, and [`Database::failures`] reports that the process must end.
     ///
     /// # Errors
     /// [`WriteError::Refused`] when a rule refused the write; [`WriteError::Busy`] when it did not begin within
     /// [`WRITE_DEADLINE`]; the others when the disk failed. Nothing has changed then. It needs a runtime with a timer.
     pub async fn write(&self, write: Write) -> Result<WriteResult, WriteError> {
         match self.send(write)?.wait().await {
-            Err(WriteError::SyncFailed(_)) => std::future::pending().await,
+            Err(WriteError::SyncFailed(_) | WriteError::Replaced(_)) => std::future::pending().await,
             result => result,
         }
     }
@@ -128,7 +173,8 @@ impl Database {
     /// [`Database::write`] for a caller without an async runtime.
     ///
     /// # Errors
-    /// As [`Database::write`], and [`WriteError::SyncFailed`], after which the write may be done or not.
+    /// As [`Database::write`]; and [`WriteError::SyncFailed`] and [`WriteError::Replaced`], after which the write may be
+    /// done or not.
     pub fn write_blocking(&self, write: Write) -> Result<WriteResult, WriteError> {
         self.send(write)?.wait_blocking()
     }

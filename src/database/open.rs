@@ -1,8 +1,9 @@
 //! Opening a database file: checks that the file is this program's, configures connections, and upgrades the schema.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf, absolute};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
 use super::ReadError;
+use super::error::plain_message;
+use super::files::{self, Identity, OpenFiles, PathLock, Replaced, identity, with_suffix};
 use super::schema::{self, SchemaError};
 
 /// The number at offset 68 of the file that marks it as this program's, `MmCa` in ASCII.
@@ -43,6 +46,18 @@ pub struct OpenError {
 /// What is wrong with a database file.
 #[derive(Debug, Error)]
 pub enum OpenProblem {
+    /// No path was given.
+    #[error("the path of the database file is empty")]
+    EmptyPath,
+    /// There is no file, and the command does not create one.
+    #[error("there is no such file")]
+    Missing,
+    /// It has no content, and the command does not create a database.
+    #[error("an empty file, not a database; left unchanged")]
+    Empty,
+    /// It is a directory, a device or a socket.
+    #[error("{0}, not a file")]
+    NotAFile(&'static str),
     /// It has another format.
     #[error("not a SQLite database; left unchanged")]
     NotADatabase,
@@ -58,6 +73,9 @@ pub enum OpenProblem {
     /// Another server has the lock.
     #[error("another server is running on this file")]
     ServerRunning,
+    /// A server is running on the file by another name of it, a hard link. That name has another write-ahead log.
+    #[error("a server is running on this file under another name, a hard link")]
+    OtherName,
     /// The file has to be upgraded, and a server of the earlier version has the lock.
     #[error("a server of an earlier version is running on this file; stop it, and start this version's server")]
     UpgradeNeeded,
@@ -68,8 +86,11 @@ pub enum OpenProblem {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// SQLite cannot use the file.
-    #[error("{}", sqlite_message(.0))]
+    #[error("{}", plain_message(.0))]
     Sqlite(#[from] rusqlite::Error),
+    /// Another program replaced the file while it was opened.
+    #[error(transparent)]
+    Replaced(#[from] Replaced),
     /// A migration failed.
     #[error("a migration failed: {0}")]
     Migration(#[source] refinery::Error),
@@ -100,19 +121,10 @@ impl From<SchemaError> for OpenProblem {
     }
 }
 
-/// SQLite's message on one line, without the path that rusqlite adds: an [`OpenError`] begins with it.
-fn sqlite_message(error: &rusqlite::Error) -> String {
-    let message = match error {
-        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
-        other => other.to_string(),
-    };
-    message.replace('\n', " ")
-}
-
-/// At most the first `count` bytes of a file. Empty if the file does not exist.
+/// At most the first `count` bytes of a file, which must be writable. Empty if the file does not exist.
 fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match File::open(path) {
+    match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file.take(count).read_to_end(&mut bytes).map(|_| bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
         Err(error) => Err(error),
@@ -126,18 +138,23 @@ fn first_bytes(path: &Path, count: u64) -> io::Result<Vec<u8>> {
 /// With a rollback journal beside it the file may hold half a change, such as the first page of a file that a power
 /// loss kept from being created. Then only SQLite can tell, and [`kind`] asks it.
 fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
+    if path.as_os_str().is_empty() {
+        return Err(OpenProblem::EmptyPath);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.exists()) {
         return Err(OpenProblem::NoFolder);
+    }
+    // Opening a pipe would wait for its other end.
+    if let Some(kind) = fs::metadata(path).ok().map(|metadata| metadata.file_type()).filter(|kind| !kind.is_file()) {
+        return Err(OpenProblem::NotAFile(if kind.is_dir() { "a directory" } else { "a device, pipe or socket" }));
     }
     let header = first_bytes(path, 100)?;
     let is_database = header.len() == 100 && header.starts_with(b"SQLite format 3\0");
     if header.is_empty() || (is_database && header[68..72] == APPLICATION_ID.to_be_bytes()) {
         return Ok(());
     }
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-journal");
-    if first_bytes(Path::new(&journal), 8).is_ok_and(|first| first == JOURNAL_MAGIC) {
+    if first_bytes(&with_suffix(path, "-journal"), 8).is_ok_and(|first| first == JOURNAL_MAGIC) {
         return Ok(());
     }
     Err(if is_database { OpenProblem::Foreign } else { OpenProblem::NotADatabase })
@@ -161,13 +178,15 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// Opens a connection to the file at `path` with the settings that every connection of this program has. The file is
-/// created if it does not exist.
+/// Opens a connection to the file at `path`, which must exist, with the settings that every connection of this program
+/// has.
 ///
 /// # Errors
 /// If SQLite cannot open the file.
 pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite reads `:memory:` and `file:…` as something else than a path, unless the path is absolute.
+    let path = absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Without this, SQLite prepares statements with a range condition (`id > ?`) again at nearly every execution.
@@ -197,12 +216,15 @@ fn prepare_new_file(connection: &Connection) -> rusqlite::Result<()> {
 /// would then wait for each other. Where WAL is on, this changes nothing.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    // The first read opens the log and its index.
+    connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))?;
     Ok(())
 }
 
 /// An open file.
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    pub(super) files: OpenFiles,
     /// A server's lock, or that of a command that has upgraded the file. Even when released it must outlive all
     /// connections: closing its descriptor would drop their POSIX locks.
     pub(super) lock: Option<ServerLock>,
@@ -212,6 +234,7 @@ pub(super) struct Opened {
 pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
+        files::create(path)?;
         let lock =
             retry(LOCK_RETRIES, |problem| matches!(problem, OpenProblem::ServerRunning), || ServerLock::take(path))?;
         let mut connection = open_connection(path)?;
@@ -220,23 +243,37 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
             schema::upgrade(&mut connection)?;
             Ok(use_wal(&connection)?)
         })?;
-        Ok(Opened { connection, lock: Some(lock) })
+        let files = OpenFiles::record(path)?;
+        // The lock must be on the file that SQLite has opened.
+        if lock.identity()? != files.database() {
+            return Err(OpenProblem::ServerRunning);
+        }
+        Ok(Opened { connection, files, lock: Some(lock) })
     };
     open().map_err(|problem: OpenProblem| problem.at(path))
 }
 
 /// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older
-/// file, unless a server is running, and creates a file that does not exist.
-pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
+/// file, unless a server is running. `creates` says whether it creates a file that does not exist.
+pub(super) fn open_for_command(path: &Path, creates: bool) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
+        refuse_other_name(path)?;
+        if creates {
+            files::create(path)?;
+        } else if !path.exists() {
+            return Err(OpenProblem::Missing);
+        }
         let mut connection = open_connection(path)?;
+        if !creates && matches!(kind(&connection)?, Kind::Empty) {
+            return Err(OpenProblem::Empty);
+        }
         let lock = retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
             let lock = if schema::is_migrated(&mut connection)? {
                 None
             } else {
-                let lock = ServerLock::take(path).map_err(|problem| match problem {
+                let mut lock = ServerLock::take(path).map_err(|problem| match problem {
                     OpenProblem::ServerRunning => OpenProblem::UpgradeNeeded,
                     other => other,
                 })?;
@@ -247,9 +284,23 @@ pub(super) fn open_for_command(path: &Path) -> Result<Opened, OpenError> {
             use_wal(&connection)?;
             Ok(lock)
         })?;
-        Ok(Opened { connection, lock })
+        Ok(Opened { connection, files: OpenFiles::record(path)?, lock })
     };
     open().map_err(|problem: OpenProblem| problem.at(path))
+}
+
+/// Refuses a hard link to the file of a running server. SQLite names the log after the file, so the two names would have
+/// two logs. It must not run while this process has the file open, as [`refuse_foreign_file`].
+fn refuse_other_name(path: &Path) -> Result<(), OpenProblem> {
+    let has_other_names = fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1);
+    if has_other_names && !with_suffix(&files::real_path(path)?, "-wal").exists() {
+        match File::open(path)?.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => return Err(OpenProblem::OtherName),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Prepares an empty file for its first table. Refuses a file of another program.
@@ -279,25 +330,35 @@ fn retry<T>(
 }
 
 /// The lock that the one server of a file holds while it runs: a second server would end the first one's calls at its
-/// start. It is flock(2)'s, which SQLite does not use.
+/// start. It is flock(2)'s, which SQLite does not use. It holds for the file, by all its names, and for its path, where
+/// another file may be put while the server runs.
 #[derive(Debug)]
 pub(super) struct ServerLock {
     file: File,
+    path: Option<PathLock>,
 }
 
 impl ServerLock {
-    /// Takes the lock of the database at `path`. The file is created if it does not exist.
+    /// Takes the lock of the database at `path`, which must exist.
     fn take(path: &Path) -> Result<Self, OpenProblem> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => Err(OpenProblem::ServerRunning),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenProblem::ServerRunning),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        let path = PathLock::take(path)?.ok_or(OpenProblem::ServerRunning)?;
+        Ok(Self { file, path: Some(path) })
+    }
+
+    /// The file that is locked.
+    fn identity(&self) -> io::Result<Identity> {
+        Ok(identity(&self.file.metadata()?))
     }
 
     /// Lets a server take the lock. The descriptor stays open.
-    fn release(&self) -> io::Result<()> {
+    fn release(&mut self) -> io::Result<()> {
+        self.path = None;
         self.file.unlock()
     }
 }

@@ -2,24 +2,27 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 use thread_local::ThreadLocal;
 
 use super::ReadError;
+use super::files::OpenFiles;
 use super::open::open_connection;
 use crate::statements::Statement;
 
 /// One connection per reading thread, for cache locality.
 pub(super) struct Readers {
     path: PathBuf,
+    files: Arc<OpenFiles>,
     idle: ThreadLocal<Cell<Option<Box<Snapshot>>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: ThreadLocal::new() }
+    pub(super) fn new(path: &Path, files: &Arc<OpenFiles>) -> Self {
+        Self { path: path.to_owned(), files: Arc::clone(files), idle: ThreadLocal::new() }
     }
 
     /// Runs `query` in one read transaction. A read inside a read opens another connection.
@@ -27,7 +30,7 @@ impl Readers {
         let idle = self.idle.get_or_default();
         let snapshot = match idle.take() {
             Some(snapshot) => snapshot,
-            None => Box::new(Snapshot::open(&self.path)?),
+            None => Box::new(self.open()?),
         };
         snapshot.begin()?;
         let result = query(&snapshot);
@@ -35,6 +38,12 @@ impl Readers {
         snapshot.end()?;
         idle.set(Some(snapshot));
         result
+    }
+
+    /// Opens a connection to the file that the writer has open. With another log it would see a mixture of two.
+    fn open(&self) -> Result<Snapshot, ReadError> {
+        self.files.check()?;
+        Snapshot::open(&self.path)
     }
 }
 

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::Connection;
 
 use super::WriteError;
-use super::checkpoints::{Checkpoints, leak_after_failed_sync};
-use super::error::{is_constraint, is_failed_sync};
+use super::checkpoints::{Checkpoints, save_log};
+use super::error::{is_constraint, is_failed_sync, plain_message};
 use super::execute::run_write;
 use super::fatal::{Failures, Fatal};
+use super::files::OpenFiles;
 use super::job::Job;
 use super::open::OpenProblem;
 use super::write::WriteResult;
@@ -38,8 +39,8 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 const FREE_PAGES_KEPT: i64 = 256;
 const FREE_PAGES_STEP: i64 = 2048;
 
-/// A result whose only error is a failed fsync.
-type SyncResult<T> = Result<T, Arc<rusqlite::Error>>;
+/// A result whose only error is a failed fsync, or a replaced file. The process must end.
+type SyncResult<T> = Result<T, Fatal>;
 
 /// The receiver of commit hints, if there is one.
 type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
@@ -57,7 +58,11 @@ impl Writer {
     ///
     /// # Errors
     /// When the file cannot be written, or the thread cannot be started.
-    pub(super) fn start(connection: Connection, failures: Failures) -> Result<Self, OpenProblem> {
+    pub(super) fn start(
+        connection: Connection,
+        files: Arc<OpenFiles>,
+        failures: Failures,
+    ) -> Result<Self, OpenProblem> {
         let checkpoints = Checkpoints::new(&connection)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
@@ -65,6 +70,7 @@ impl Writer {
         let shutting_down = Arc::new(AtomicBool::new(false));
         let writer = WriterLoop {
             connection,
+            files,
             checkpoints,
             jobs,
             waiting: VecDeque::new(),
@@ -116,6 +122,7 @@ impl Drop for Writer {
 
 struct WriterLoop {
     connection: Connection,
+    files: Arc<OpenFiles>,
     checkpoints: Checkpoints,
     jobs: Receiver<Job>,
     /// Jobs taken from the queue that have not begun.
@@ -131,18 +138,22 @@ struct WriterLoop {
 }
 
 impl WriterLoop {
-    /// Runs until the queue is closed, or until an fsync fails.
+    /// Runs until the queue is closed, an fsync fails, or a file is replaced.
     fn run(mut self, failures: &Failures) {
-        if let Err(error) = self.work() {
-            failures.report(Fatal::SyncFailed(error.to_string()));
-            leak_after_failed_sync(self.connection, &error);
+        if let Err(fatal) = self.work() {
+            if matches!(fatal, Fatal::Replaced(_)) && self.files.share_no_log() {
+                save_log(&self.connection);
+            }
+            failures.report(fatal);
+            // Left open until the process ends: closing it would run another checkpoint, and delete the log.
+            std::mem::forget(self.connection);
         }
     }
 
     /// Writes batches, and housekeeps between them, until the queue is closed.
     ///
     /// # Errors
-    /// If an fsync fails.
+    /// If an fsync fails, or a file is replaced.
     fn work(&mut self) -> SyncResult<()> {
         let mut housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
         loop {
@@ -198,7 +209,7 @@ impl WriterLoop {
         if let Err(error) = self.run_batch(&mut claimed, &mut finished) {
             tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
             let overwritten = if let WriteError::SyncFailed(error) = &error {
-                Err(Arc::clone(error))
+                Err(Fatal::SyncFailed(plain_message(error)))
             } else {
                 self.roll_back();
                 self.has_failed_commit = true;
@@ -209,6 +220,11 @@ impl WriterLoop {
             return overwritten;
         }
         self.has_failed_commit = false;
+        // What was written to a file that is no longer at its path is not acknowledged.
+        if let Err(replaced) = self.files.check() {
+            fail_all(finished.into_iter().map(|(job, _)| job), &replaced.clone().into());
+            return Err(replaced.into());
+        }
         for (job, result) in finished {
             job.finish(result);
         }
@@ -253,6 +269,7 @@ impl WriterLoop {
     /// If an fsync fails.
     fn begin_immediate(&mut self) -> SyncResult<bool> {
         loop {
+            self.files.check()?;
             let error = match self.connection.execute_batch("BEGIN IMMEDIATE") {
                 Ok(()) => return Ok(true),
                 Err(error) if is_failed_sync(&error) => return Err(error.into()),
@@ -337,6 +354,7 @@ impl WriterLoop {
     /// # Errors
     /// If an fsync fails.
     fn housekeep(&mut self) -> SyncResult<()> {
+        self.files.check()?;
         let error = match self.sweep_and_vacuum() {
             Err(error) if is_failed_sync(&error) => return Err(error.into()),
             result => result.err().map(|error| error.to_string()),

@@ -105,7 +105,9 @@ impl Error {
                 )
                 .retry_after(10)
             }
-            WriteError::Unexpected(error) | WriteError::SyncFailed(error) => Self::internal(&error.to_string()),
+            error @ (WriteError::Unexpected(_) | WriteError::SyncFailed(_) | WriteError::Replaced(_)) => {
+                Self::internal(&error.to_string())
+            }
         }
     }
 
@@ -145,7 +147,10 @@ impl Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        tracing::error!(%error, "cannot read the database");
+        // A replaced file ends the server, which says so.
+        if !matches!(error, ReadError::Replaced(_)) {
+            tracing::error!(%error, "cannot read the database");
+        }
         Self::new(UNAVAILABLE, "database_broken", "The server cannot read its database.").retry_after(10)
     }
 }

@@ -183,8 +183,9 @@ impl HubLoop {
                 presence_due = Instant::now() + PRESENCE_INTERVAL;
                 self.note_presence()
             });
-            // The next poll tries again; the events are still in the log.
-            let error = result.err().map(|error| error.to_string());
+            // The next poll tries again; the events are still in the log. A replaced file ends the server, which says so.
+            let error =
+                result.err().filter(|error| !matches!(error, ReadError::Replaced(_))).map(|error| error.to_string());
             if let Some(error) = error.as_ref().filter(|_| error != logged_error) {
                 tracing::warn!(error, "cannot read the event log");
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pem::{EncodeConfig, LineEnding, Pem};
@@ -128,8 +129,9 @@ fn read(path: &Path) -> Result<Option<String>, TlsError> {
 /// Replaces a file atomically. Only its owner can read it.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // tempfile creates files with mode 0600.
     let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        // tempfile asks for this mode, too, but the umask can take a part of it.
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

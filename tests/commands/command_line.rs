@@ -103,7 +103,7 @@ fn wrong_arguments_are_one_line() {
         (&["channel", "add", "Team"], "--member"),
         (&["channel", "join", "private:x", "alice"], "'private:x'"),
         (&["channel", "leave", "1"], "<NAME>"),
-        (&["demo", "--listen", "nowhere"], "nowhere"),
+        (&["demo"], "leave out --db"),
     ];
     for (arguments, named) in mistakes {
         let line = fails(&db, arguments, "");
@@ -113,6 +113,8 @@ fn wrong_arguments_are_one_line() {
         let line = fails(&db, &["serve", "--listen", address], "");
         assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
     }
+    let line = failure(&run(Command::new(PROGRAM).args(["demo", "--listen", "nowhere"]), ""));
+    assert!(line.contains("nowhere"), "{line}");
     assert!(!db.exists(), "a wrong argument has created the file");
 }
 
@@ -285,7 +287,7 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
 #[test]
 fn foreign_files_are_named_and_unchanged() {
     let folder = TempDir::new().unwrap();
-    succeeds(&folder.path().join("ours.db"), &["user", "list"], "");
+    succeeds(&folder.path().join("ours.db"), &["user", "add", "alice"], "rabbit hole\n");
     for (db, expected) in foreign_files(folder.path()) {
         let before = fs::read(&db).ok();
         let commands: [&[&str]; 3] =
@@ -379,7 +381,7 @@ async fn a_port_in_use_and_a_second_server_change_nothing() {
     assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
     let line = fails(&server.db(), &["serve", "--listen", "127.0.0.1:0"], "");
     assert!(line.ends_with("presence.db: another server is running on this file"), "{line}");
-    let line = fails(&server.db(), &["demo", "--listen", address], "");
+    let line = failure(&run(Command::new(PROGRAM).args(["demo", "--listen", address]), ""));
     assert!(line.contains(&format!("cannot listen on {address}: ")), "{line}");
 
     assert_eq!(server.value::<String>("SELECT state FROM calls"), "ringing");

@@ -5,6 +5,7 @@ mod support;
 
 mod command_line;
 mod documents;
+mod files;
 mod language;
 mod pages;
 mod readme;

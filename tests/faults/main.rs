@@ -15,6 +15,7 @@ mod shell;
 mod slow_clients;
 mod stopping;
 mod strace;
+mod swapped_files;
 
 use std::io::Write;
 use std::time::Duration;

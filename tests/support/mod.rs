@@ -94,6 +94,12 @@ impl Server {
         (folder, status)
     }
 
+    /// Waits for the server, which ends by itself, and returns its folder and exit status.
+    pub fn wait_for_end(mut self) -> (TempDir, std::process::ExitStatus) {
+        let status = wait(&mut self.child.take().unwrap(), Duration::from_secs(20));
+        (std::mem::replace(&mut self.folder, TempDir::new().unwrap()), status)
+    }
+
     /// A connection to the file, as another program opens it.
     pub fn sql(&self) -> Connection {
         connect(&self.db())
