@@ -84,6 +84,10 @@ FROM users, now WHERE username = ?2 AND password_hash = ?3;
 -- User, expiry and creation time of the session with token hash ?1, if it is valid now.
 SELECT username, expires_ts, created_ts FROM live_sessions WHERE token_hash = ?1;
 
+-- name: SESSION_COOKIE
+-- The name of the session cookie.
+SELECT value FROM settings WHERE name = 'session_cookie';
+
 -- name: END_SESSION
 -- Deletes the session with token hash ?1.
 DELETE FROM sessions WHERE token_hash = ?1;

@@ -91,6 +91,8 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
    'finished calls and shares older than this are deleted; 0 keeps them'),
   ('session_ttl', 2592000, 'number', 'seconds', 60, 315360000,
    'lifetime of a session'),
+  ('session_cookie', 'session', 'text', 'characters', 1, 64,
+   'name of the cookie that holds the token of a browser''s session'),
   ('login_window', 60, 'number', 'seconds', 1, 86400,
    'period over which failed logins are counted'),
   ('login_attempts_per_name', 10, 'number', 'count', 1, 1000000,

@@ -51,6 +51,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('recipient_not_in_share', 403, 1, 'A signal of a screen share is between the sharer and a member of the channel.'),
     ('role_is_wrong', 409, 0, 'Exactly the initiator of a call has the role initiator.'),
     ('rule_list_is_fixed', 409, 0, 'The list of the rules is the program''s.'),
+    ('session_cookie_malformed', 400, 0, 'The name of a cookie has letters, digits and the characters !#$%&''*+-.^_`|~.'),
     ('session_is_fixed', 409, 0, 'A session keeps its user and token.'),
     ('setting_is_needed', 409, 0, 'Settings have fixed names and ranges. Only their values change.'),
     ('share_ended', 409, 1, 'The screen share has ended.'),

@@ -67,3 +67,12 @@ BEGIN
                                              AND json_type(server.value, '$.username') IS 'text'
                                              AND json_type(server.value, '$.credential') IS 'text'))));
 END;
+
+CREATE TRIGGER session_cookie_is_a_token
+-- Browsers ignore a cookie whose name is no token (RFC 6265, section 4.1.1), and nobody could log in.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'session_cookie'
+BEGIN
+  SELECT RAISE(ABORT, 'session_cookie_malformed')
+  WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^!#$%&''*+.0-9A-Z^_`a-z|~-]*' OR instr(NEW.value, char(0));
+END;

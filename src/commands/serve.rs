@@ -90,7 +90,7 @@ pub(super) fn serve(
     let served = runtime.block_on(async {
         tokio::select! {
             fatal = failures.first() => Err(fatal),
-            () = http::serve(listener, tls.as_deref(), routes, stop) => Ok(()),
+            () = http::serve(listener, tls.clone(), routes, stop) => Ok(()),
         }
     });
     if let Err(fatal) = served {

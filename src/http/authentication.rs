@@ -1,16 +1,19 @@
 //! Who sends a request: sessions, their tokens, and protection from requests of other sites.
 
 use cookie::Cookie;
-use headers::authorization::Bearer;
-use headers::{Authorization, ContentType, HeaderMapExt};
+use headers::{ContentType, HeaderMapExt};
 use mime::Mime;
-use warp::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN};
-use warp::http::{Method, StatusCode, Uri};
+use warp::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
+use warp::http::{Method, StatusCode};
 
-use super::{Error, Request};
-use crate::database::Snapshot;
+use super::origin::{NamedHost, is_same_origin};
+use super::{App, Error, Request};
+use crate::database::{ReadError, Snapshot};
 use crate::statements;
 use crate::tokens::token_hash;
+
+/// At most this many cookies of a request are tried as tokens.
+const COOKIES_MAX: usize = 8;
 
 /// The user who sends a request.
 #[derive(Clone)]
@@ -34,8 +37,8 @@ impl Request {
     /// # Errors
     /// As [`Request::caller`], and what `select` returned.
     pub(super) fn read<T>(&self, select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
-        let token_hash = self.token_hash()?;
-        self.app.database.read(|snapshot| as_caller(snapshot, token_hash, select))
+        let token_hashes = self.token_hashes()?;
+        self.app.database.read(|snapshot| as_caller(snapshot, &token_hashes, select))
     }
 
     /// [`Request::read`] on the pool for large reads.
@@ -47,92 +50,120 @@ impl Request {
         T: Send + 'static,
         Q: FnOnce(&Snapshot, &Caller) -> Result<T, Error> + Send + 'static,
     {
-        let token_hash = self.token_hash();
+        let token_hashes = self.token_hashes();
         let database = self.app.database.clone();
         async move {
-            let token_hash = token_hash?;
-            database.read_on_pool(|snapshot| as_caller(snapshot, token_hash, select)).await
+            let token_hashes = token_hashes?;
+            database.read_on_pool(move |snapshot| as_caller(snapshot, &token_hashes, select)).await
         }
     }
 
-    /// The hash of the session's token.
+    /// The hashes of the tokens in the request, one of which may be that of a session. A bearer token counts alone.
     ///
     /// # Errors
-    /// 401 without a token; 403 if a page of another site may have sent the request with the user's cookie.
-    fn token_hash(&self) -> Result<String, Error> {
-        let (token, by_cookie) = self.token().ok_or_else(Error::unauthorized)?;
-        if by_cookie && self.method != Method::GET {
+    /// 403 if a page of another site may have sent the request with the user's cookie.
+    fn token_hashes(&self) -> Result<Vec<String>, Error> {
+        if let Some(token) = self.headers.get_all(AUTHORIZATION).iter().find_map(bearer_token) {
+            return Ok(vec![token_hash(&token)]);
+        }
+        if !self.headers.contains_key(COOKIE) {
+            return Ok(Vec::new());
+        }
+        let cookie_name = session_cookie_name(&self.app)?;
+        let headers = self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        // A cookie that is not ASCII is not ours.
+        let headers = headers.map(|header| String::from_utf8_lossy(header).into_owned());
+        let cookies = headers.flat_map(Cookie::split_parse).filter_map(Result::ok);
+        let tokens = cookies.filter(|cookie| cookie.name() == cookie_name).take(COOKIES_MAX);
+        let token_hashes: Vec<String> = tokens.map(|cookie| token_hash(cookie.value_trimmed())).collect();
+        // Browsers add cookies to requests of other sites, too.
+        if !token_hashes.is_empty() && !matches!(self.method, Method::GET | Method::HEAD) {
             self.refuse_forgery()?;
         }
-        Ok(token_hash(&token))
+        Ok(token_hashes)
     }
 
-    /// The token of the request, and whether it comes from a cookie, which browsers add to requests of other sites,
-    /// too.
-    pub(super) fn token(&self) -> Option<(String, bool)> {
-        if self.headers.contains_key(AUTHORIZATION) {
-            let Authorization(bearer) = self.headers.typed_get::<Authorization<Bearer>>()?;
-            return Some((bearer.token().to_owned(), false));
-        }
-        self.headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|header| header.to_str().ok())
-            .flat_map(|header| Cookie::split_parse(header.to_owned()))
-            .filter_map(Result::ok)
-            .find(|cookie| cookie.name() == "session")
-            .map(|cookie| (cookie.value().to_owned(), true))
-    }
-
-    /// `Origin` or `Host`. `None` if it is missing; empty, which matches nothing, if it is not visible ASCII.
-    fn origin_header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap_or_default())
-    }
-
-    /// Refuses a cross-site request forgery. A form of another site cannot send these content types without a CORS
-    /// preflight, and browsers name the origin of a request.
+    /// Refuses a cross-site request forgery. Without the headers in which browsers name the site of a request, it needs
+    /// a content type that a form of another site cannot send without a CORS preflight.
     fn refuse_forgery(&self) -> Result<(), Error> {
+        if self.is_of_this_site()? {
+            return Ok(());
+        }
         let content_type = self.headers.typed_get().map(|content_type: ContentType| Mime::from(content_type));
         let media_type = content_type.as_ref().map(Mime::essence_str);
-        if !matches!(media_type, Some("application/json" | "application/octet-stream")) {
-            return Err(Error::new(
-                StatusCode::FORBIDDEN,
-                "content_type_needed",
-                "A request with a cookie needs Content-Type: application/json or application/octet-stream.",
-            ));
+        if matches!(media_type, Some("application/json" | "application/octet-stream")) {
+            return Ok(());
         }
-        self.refuse_other_sites()
+        Err(Error::new(
+            StatusCode::FORBIDDEN,
+            "content_type_needed",
+            "A request with a cookie and without Origin needs Content-Type: application/json or \
+             application/octet-stream.",
+        ))
     }
 
-    /// Refuses a request of another site's page, by `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (Fetch standard).
+    /// Whether a page of this server sends the request, by `Sec-Fetch-Site` (Fetch Metadata) or `Origin` (Fetch
+    /// standard). False if neither is there.
     ///
     /// # Errors
-    /// 403.
-    pub(super) fn refuse_other_sites(&self) -> Result<(), Error> {
-        let fetched_here =
-            self.headers.get("sec-fetch-site").is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
-        let origin_is_here = self.origin_header(&ORIGIN).is_none_or(|origin| {
-            let host = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
-            host.is_some_and(|host| self.origin_header(&HOST).is_some_and(|here| here.eq_ignore_ascii_case(&host)))
-        });
-        if fetched_here && origin_is_here {
-            Ok(())
-        } else {
-            Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "Cross-site request refused."))
+    /// 403 if a page of another site does.
+    pub(super) fn is_of_this_site(&self) -> Result<bool, Error> {
+        let fetch_site = self.headers.get("sec-fetch-site");
+        if fetch_site.is_none() && !self.headers.contains_key(ORIGIN) {
+            return Ok(false);
         }
+        if fetch_site.is_some_and(|site| site == "same-origin") || is_same_origin(self.scheme(), &self.headers) {
+            return Ok(true);
+        }
+        Err(Error::new(StatusCode::FORBIDDEN, "cross_site", "Cross-site request refused."))
+    }
+
+    /// The scheme of this server's addresses, as browsers see them.
+    fn scheme(&self) -> &'static str {
+        if !self.app.behind_proxy {
+            return if self.app.tls { "https" } else { "http" };
+        }
+        let forwarded = self.header("x-forwarded-proto").and_then(|schemes| schemes.split(',').next()).map(str::trim);
+        let is = |scheme: &str| forwarded.is_some_and(|forwarded| forwarded.eq_ignore_ascii_case(scheme));
+        let host_has_port_80 = || {
+            let named = self.header(HOST.as_str()).and_then(NamedHost::parse);
+            named.is_some_and(|named| named.port == Some(80))
+        };
+        if is("http") || !is("https") && host_has_port_80() { "http" } else { "https" }
     }
 }
 
-/// Runs `select` for the user whose session has `token_hash`.
+/// The token of an `Authorization` header, empty if it is malformed. `None` if the scheme is not `Bearer`.
+fn bearer_token(header: &HeaderValue) -> Option<String> {
+    let header = String::from_utf8_lossy(header.as_bytes());
+    let (scheme, token) = header.split_once(' ').unwrap_or((&header, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The name of the session cookie.
+///
+/// # Errors
+/// 503 if the database cannot be read.
+pub(super) fn session_cookie_name(app: &App) -> Result<String, ReadError> {
+    app.database.read(|snapshot| {
+        let name: Option<String> = snapshot.row(&statements::SESSION_COOKIE, [], |row| row.get(0))?;
+        Ok(name.unwrap_or_default())
+    })
+}
+
+/// Runs `select` for the user whose session has one of `token_hashes`: of several, the first.
 ///
 /// # Errors
 /// 401 without such a session, and what `select` returned.
-fn as_caller<T>(
+pub(super) fn as_caller<T>(
     snapshot: &Snapshot,
-    token_hash: String,
+    token_hashes: &[String],
     select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let name =
-        snapshot.row(&statements::FIND_SESSION, [&token_hash], |row| row.get(0))?.ok_or_else(Error::unauthorized)?;
-    select(snapshot, &Caller { name, token_hash })
+    for token_hash in token_hashes {
+        if let Some(name) = snapshot.row(&statements::FIND_SESSION, [token_hash], |row| row.get(0))? {
+            return select(snapshot, &Caller { name, token_hash: token_hash.clone() });
+        }
+    }
+    Err(Error::unauthorized())
 }

@@ -1,11 +1,13 @@
 //! Request bodies: bounded in size and in time, and drained once the handler is done.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use tokio::time::timeout;
 use warp::http::header::{CONTENT_LENGTH, EXPECT};
@@ -129,4 +131,10 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
             Error::bad_request("bad_json", format!("Invalid JSON: {error}."))
         }
     })
+}
+
+/// Deserializes a name, a channel or an id, without the white space around it.
+pub(super) fn trimmed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    Ok(text.trim().to_owned())
 }

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
-use super::body::JSON_MAX_BYTES;
+use super::body::{JSON_MAX_BYTES, trimmed};
 use super::events::long_poll;
+use super::request::parse_cursor;
 use super::{
     App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_granted, route,
     signals, status,
@@ -43,6 +44,7 @@ pub(super) fn routes(app: &App) -> Routes {
 /// The body `{"channel": CHANNEL}`.
 #[derive(Deserialize)]
 pub(super) struct ChannelBody {
+    #[serde(deserialize_with = "trimmed")]
     channel: String,
 }
 
@@ -60,6 +62,7 @@ impl ChannelBody {
 /// The body `{"username": USERNAME}`.
 #[derive(Deserialize)]
 struct UsernameBody {
+    #[serde(deserialize_with = "trimmed")]
     username: String,
 }
 
@@ -189,13 +192,7 @@ async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult {
 
 /// Reading the state proves presence, which is stored at intervals.
 async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
-    let seen = match request.query("seen").map(str::parse::<i64>) {
-        None => None,
-        Some(Ok(seen)) => Some(seen),
-        Some(Err(_)) => {
-            return Err(Error::bad_request("bad_cursor", "Invalid ?seen=: the version of a state, a whole number."));
-        }
-    };
+    let seen = request.query("seen").and_then(parse_cursor);
     let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
     let is_news = |(version, _): &(i64, Bytes)| seen != Some(*version);
     let (_, state) = long_poll(request, Presence::Proven, read, is_news).await?;

@@ -4,6 +4,7 @@
 //! works on a forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use warp::Filter;
 use warp::http::HeaderMap;
 use warp::path::Tail;
 
-use super::Routes;
 use super::pages::Page;
+use super::{Routes, methods};
 
 #[derive(Embed)]
 #[folder = "src/docs"]
@@ -41,11 +42,10 @@ pub(super) fn routes() -> Routes {
     index
         .or(page)
         .unify()
-        .and(warp::get().or(warp::head()).unify())
+        .and_then(|name: String| ready(DOCS.get(&name).ok_or_else(warp::reject::not_found)))
+        .and(methods::get())
         .and(warp::header::headers_cloned())
-        .and_then(|name: String, headers: HeaderMap| async move {
-            DOCS.get(&name).map(|page| page.response(&headers)).ok_or_else(warp::reject::not_found)
-        })
+        .map(|page: &Page, headers: HeaderMap| page.response(&headers))
         .boxed()
 }
 

@@ -125,7 +125,7 @@ impl Error {
         self
     }
 
-    /// Adds `Retry-After`, in seconds, at least one (RFC 9110, section 10.2.3).
+    /// Sets `Retry-After`, in seconds, at least one (RFC 9110, section 10.2.3). 429 and 503 have one in any case.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds.max(1));
@@ -155,19 +155,10 @@ impl From<ReadError> for Error {
     }
 }
 
-/// The rejection of a request that no route takes.
+/// A rejection by warp itself. Routes only reject what another route may take, and the last one takes everything.
 impl From<&Rejection> for Error {
     fn from(rejection: &Rejection) -> Self {
-        if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed.");
-        }
-        if rejection.find::<warp::reject::InvalidQuery>().is_some() {
-            return Self::bad_request("bad_query", "Invalid query string.");
-        }
-        if rejection.is_not_found() {
-            return Self::not_found();
-        }
-        Self::bad_request("bad_request", "Invalid request.")
+        Self::internal(&format!("rejected: {rejection:?}"))
     }
 }
 
@@ -184,7 +175,8 @@ impl Reply for Error {
         *response.status_mut() = parts.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = parts.retry_after {
+        let comes_back = matches!(parts.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if let Some(seconds) = parts.retry_after.or(comes_back.then_some(1)) {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if parts.status == StatusCode::UNAUTHORIZED {

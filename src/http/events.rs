@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
+use warp::http::Method;
+use warp::http::header::{CACHE_CONTROL, HeaderValue};
+use warp::reply::Response;
 use warp::sse::Event;
 use warp::{Filter, Reply};
 
-use super::authentication::Caller;
-use super::{App, Error, HandlerResult, Request, Routes, any_of, route};
+use super::authentication::{Caller, as_caller};
+use super::request::parse_cursor;
+use super::{App, Error, HandlerResult, NO_STORE, Request, Routes, any_of, route};
 use crate::database::Snapshot;
 use crate::push::{Message, Presence, Subscription, stream_start};
 
@@ -22,12 +26,13 @@ pub(super) fn routes(app: &App) -> Routes {
     any_of![route!(GET app, warp::path("events") => events().await)]
 }
 
-async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
+async fn events(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let id = request.header("last-event-id").filter(|id| !id.is_empty()).or(request.query("after"));
-    let last_event_id = id.map(str::parse).transpose().map_err(|_| {
-        Error::bad_request("bad_cursor", "Invalid Last-Event-ID or ?after=: the id of an event, a whole number.")
-    })?;
+    let last_event_id = id.map(str::trim).and_then(parse_cursor);
+    if request.method == Method::HEAD {
+        return Ok(event_stream(stream::empty()));
+    }
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
     let subscription = request.app.hub.subscribe(&caller.name, caller.token_hash, Presence::Proven);
     let start = request
@@ -39,11 +44,18 @@ async fn events(request: &mut Request) -> HandlerResult<impl Reply> {
     let first = stream::iter(start.messages).map(|message| server_sent(&message));
     let rest =
         messages(subscription).filter_map(move |message| ready((message.id > newest).then(|| server_sent(&message))));
+    Ok(event_stream(first.chain(rest)))
+}
+
+fn event_stream(events: impl Stream<Item = Event> + Send + Sync + 'static) -> Response {
     // An idle stream sends a comment every 15 seconds. It keeps proxies from closing the connection, and finds dead
     // clients. One timer per stream is cheap: ten thousand idle streams use 1.6 % of a core.
-    let events = warp::sse::keep_alive().stream(first.chain(rest).map(Ok::<_, Infallible>));
+    let events = warp::sse::keep_alive().stream(events.map(Ok::<_, Infallible>));
+    let mut response = warp::sse::reply(events).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     // Without this header, nginx buffers the response.
-    Ok(warp::reply::with_header(warp::sse::reply(events), "x-accel-buffering", "no"))
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 fn messages(subscription: Subscription) -> impl Stream<Item = Arc<Message>> + Send {
@@ -74,7 +86,8 @@ fn wait_duration(request: &Request) -> Result<Duration, Error> {
 /// the last result.
 ///
 /// # Errors
-/// As [`Request::caller`], 400 for an invalid `?wait=`, and what `read` returned.
+/// As [`Request::caller`], also if the session ends during the wait, 400 for an invalid `?wait=`, and what `read`
+/// returned.
 pub(super) async fn long_poll<T>(
     request: &Request,
     presence: Presence,
@@ -88,7 +101,11 @@ pub(super) async fn long_poll<T>(
     let Some(caller) = waiting.filter(|_| !is_news(&first)) else {
         return Ok(first);
     };
-    let read = || app.database.read(|snapshot| read(app, snapshot, &caller));
+    // The session may end during the wait, or the person may.
+    let token_hashes = [caller.token_hash.clone()];
+    let read = || {
+        app.database.read(|snapshot| as_caller(snapshot, &token_hashes, |snapshot, caller| read(app, snapshot, caller)))
+    };
     let deadline = Instant::now() + wait;
     let mut subscription = app.hub.subscribe(&caller.name, caller.token_hash.clone(), presence);
     loop {

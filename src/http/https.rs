@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -13,10 +14,11 @@ use tokio_rustls::server::TlsStream;
 use warp::Reply;
 use warp::http::StatusCode;
 use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION};
-use warp::http::uri::Authority;
 
-use super::Error;
 use super::listener::serve_connection;
+use super::origin::{NamedHost, check_target};
+use super::{Error, complete};
+use crate::tls::Tls;
 
 /// The time in which a client has to finish a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,31 +50,51 @@ async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Hand
     Ok(Handshake::Tls(Box::new(acceptor.accept(stream).await?)))
 }
 
-/// Redirects plain HTTP to the same address with `https`. Requests other than GET and HEAD get 400.
-pub(super) async fn redirect(stream: TcpStream, watcher: Watcher) {
-    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
-        let mut response = match https_location(&request) {
-            Some(location) => {
-                let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
-                response.headers_mut().insert(LOCATION, location);
-                response
-            }
-            None => {
-                Error::bad_request("https_needed", "This port serves HTTPS. Use an https:// address.").into_response()
-            }
-        };
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        Ok::<_, Infallible>(response)
+/// Redirects plain HTTP to the same host and port with `https`, if the certificate is for that host. Other requests get
+/// 400: what a client sends as `Host` may be anything.
+pub(super) async fn redirect(stream: TcpStream, watcher: Watcher, tls: Arc<Tls>) {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let location = https_location(&mut request, &tls);
+        async move {
+            let mut response = match location {
+                Ok(location) => {
+                    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+                    response.headers_mut().insert(LOCATION, location);
+                    complete(response)
+                }
+                Err(error) => complete(error.into_response()),
+            };
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            Ok::<_, Infallible>(response)
+        }
     });
     serve_connection(stream, service, watcher).await;
 }
 
-/// The `https` address of a GET or HEAD request. `None` for other methods, and without a valid `Host`.
-fn https_location(request: &Request<Incoming>) -> Option<HeaderValue> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return None;
-    }
-    let host: Authority = request.headers().get(HOST)?.to_str().ok()?.parse().ok()?;
-    let path = request.uri().path_and_query()?;
-    HeaderValue::from_str(&format!("https://{host}{path}")).ok()
+/// The `https` address of a GET or HEAD request.
+///
+/// # Errors
+/// 400 for other methods, and for a `Host` that the certificate is not for.
+fn https_location<B>(request: &mut Request<B>, tls: &Tls) -> Result<HeaderValue, Error> {
+    check_target(request)?;
+    let location = || {
+        let named = NamedHost::parse(request.headers().get(HOST)?.to_str().ok()?)?;
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !is_read || !tls.is_for(&named.host) {
+            return None;
+        }
+        let host = &named.host;
+        let port = match named.port.unwrap_or(80) {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        let path = request.uri().path_and_query()?;
+        HeaderValue::from_str(&format!("https://{host}{port}{path}")).ok()
+    };
+    location().ok_or_else(|| {
+        Error::bad_request(
+            "https_needed",
+            "This port serves HTTPS. Use an https:// address with the server's own name.",
+        )
+    })
 }

@@ -22,7 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use warp::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use warp::{Filter, Reply};
 
-use super::{PeerAddress, https};
+use super::origin::check_target;
+use super::{PathMethods, PeerAddress, https, refuse_connection};
 use crate::tls::Tls;
 
 /// The time in which a client has to send the headers of a request.
@@ -73,7 +74,7 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
 /// returns.
 ///
 /// With `tls`, connections are HTTPS, and plain HTTP is redirected to it.
-pub async fn serve<F>(listener: TcpListener, tls: Option<&Tls>, routes: F, stop: impl Future<Output = ()>)
+pub async fn serve<F>(listener: TcpListener, tls: Option<Arc<Tls>>, routes: F, stop: impl Future<Output = ()>)
 where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
@@ -81,9 +82,8 @@ where
 {
     let permits = Arc::new(Semaphore::new(max_connections()));
     let graceful = GracefulShutdown::new();
-    let acceptor = tls.map(Tls::acceptor);
     // No HSTS with the self-signed CA: browsers would no longer let users bypass the warning.
-    let hsts = tls.is_some_and(|tls| tls.ca().is_none());
+    let hsts = tls.as_ref().is_some_and(|tls| tls.ca().is_none());
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
@@ -94,32 +94,34 @@ where
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
-            let response = hyper::service::Service::call(&service, request);
+            request.extensions_mut().insert(PathMethods::default());
+            let response = check_target(&mut request).map(|()| hyper::service::Service::call(&service, request));
             async move {
-                let mut response = response.await;
-                if let Ok(response) = &mut response
-                    && hsts
-                {
+                let mut response = match response {
+                    Ok(response) => response.await?,
+                    Err(error) => refuse_connection(error),
+                };
+                if hsts {
                     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }
-                response
+                Ok::<_, Infallible>(response)
             }
         });
         let watcher = graceful.watcher();
-        let acceptor = acceptor.clone();
+        let tls = tls.clone();
         let mut stopped = stopped.clone();
         // Each connection has its own task, TLS handshake included, so that a slow one blocks no other.
         tokio::spawn(async move {
             let _permit = permit;
-            let Some(acceptor) = acceptor else {
+            let Some(tls) = tls else {
                 return serve_connection(stream, service, watcher).await;
             };
             tokio::select! {
                 // A stopping server does not wait for handshakes.
                 _ = stopped.changed() => {}
-                handshake = https::tls_accept(stream, &acceptor) => match handshake {
+                handshake = https::tls_accept(stream, tls.acceptor()) => match handshake {
                     Some(https::Handshake::Tls(stream)) => serve_connection(*stream, service, watcher).await,
-                    Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher).await,
+                    Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher, tls).await,
                     None => {}
                 },
             }

@@ -39,7 +39,7 @@ impl Upload {
             Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
         let is_init = request.query("init").or_else(|| request.header("x-init")) == Some("1");
-        let mime = request.query("mime").or_else(|| request.header("x-mime"));
+        let mime = request.raw_query("mime").or_else(|| request.header("x-mime"));
         let init_mime = match mime.filter(|mime| !mime.is_empty()) {
             Some(mime) if is_init => Some(mime.to_owned()),
             None if is_init => {
@@ -147,7 +147,7 @@ pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> Hand
     let (sender, after) = (request.required_query("sender").map(str::to_owned), request.after(-1));
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
-        let (sender, after) = (sender?, after?);
+        let sender = sender?;
         require(&app, snapshot, &statements::CALL_SIGNALS_ACCESS, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
@@ -160,7 +160,6 @@ pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> Ha
     let after = request.after(-1);
     let app = Arc::clone(&request.app);
     let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
-        let after = after?;
         require(&app, snapshot, &statements::SHARE_ACCESS, [&share_id, name])?;
         let init = (&statements::SHARE_INIT_SEGMENT, [&share_id as &dyn ToSql]);
         let chunks = (&statements::SHARE_CHUNKS_AFTER, [&share_id as &dyn ToSql, &after]);

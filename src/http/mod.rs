@@ -11,6 +11,8 @@ mod https;
 mod ice;
 mod listener;
 mod media;
+mod methods;
+mod origin;
 mod pages;
 mod request;
 mod screenshares;
@@ -18,16 +20,19 @@ mod sessions;
 mod signals;
 
 use std::convert::Infallible;
+use std::future::ready;
 
 use bytes::Bytes;
 use rusqlite::ToSql;
 use warp::filters::BoxedFilter;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use warp::http::{HeaderMap, Method, StatusCode};
+use warp::path::FullPath;
 use warp::{Filter, Rejection, Reply};
 
 pub use self::error::Error;
 pub use self::listener::{bind, serve};
+pub use self::methods::PathMethods;
 pub use self::request::{App, PeerAddress};
 
 use self::body::Body;
@@ -55,20 +60,40 @@ pub fn routes(
         unmatched(),
     ]
     .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Error::from(&rejection).into_response()) })
-    .map(Reply::into_response)
+    .map(|reply| complete(Reply::into_response(reply)))
 }
 
-/// Drains the body of a request that no route takes, and rejects it. warp prefers the rejection of a route, such as
-/// 405, to this one.
+/// Answers a request that no route takes, after it has drained the body.
 fn unmatched() -> Routes {
-    warp::header::headers_cloned()
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<PathMethods>())
         .and(warp::body::stream())
-        .and_then(|headers: HeaderMap, chunks| async move {
+        .then(|method: Method, path: FullPath, headers: HeaderMap, methods: Option<PathMethods>, chunks| async move {
             Body::new(&headers, chunks).drain().await;
-            Err::<warp::reply::Response, _>(warp::reject::not_found())
+            methods::respond(&method, &path, &methods.unwrap_or_default())
         })
         .boxed()
 }
+
+/// Adds the headers that every response has. Nothing of the API is cached; pages have rules of their own.
+fn complete(mut response: warp::reply::Response) -> warp::reply::Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+    response
+}
+
+/// The response to a request that the routes do not get. Its body is not read, so the connection ends with it.
+fn refuse_connection(error: Error) -> warp::reply::Response {
+    let mut response = complete(error.into_response());
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// `Cache-Control` of everything that is read from the database.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The response `{"status": STATUS}`.
 fn status(status: &str) -> warp::reply::Json {
@@ -102,16 +127,18 @@ type Routes = BoxedFilter<(warp::reply::Response,)>;
 /// with the parameters of the path and the request. A handler that waits for nothing needs no `.await`. Afterwards the
 /// filter drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
-    (GET $($path:tt)*) => { route!(@ warp::get(), $($path)*) };
-    (POST $($path:tt)*) => { route!(@ warp::post(), $($path)*) };
+    (GET $($path:tt)*) => { route!(@ $crate::http::methods::get(), $($path)*) };
+    (POST $($path:tt)*) => { route!(@ $crate::http::methods::post(), $($path)*) };
     (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*) $(.$await:tt)?) => {
         $path
-            .and(warp::path::end())
+            .and($crate::http::path_end())
             .and($method)
             .and($crate::http::request::request($app))
             .then(|$($parameter: String,)* mut request: $crate::http::request::Request| async move {
-                let result = $($handler)::+($($parameter,)* &mut request)$(.$await)?;
-                let response = warp::Reply::into_response(result);
+                let response = match request.check_query() {
+                    Ok(()) => warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?),
+                    Err(error) => warp::Reply::into_response(error),
+                };
                 request.drain().await;
                 response
             })
@@ -119,6 +146,16 @@ macro_rules! route {
     };
 }
 use route;
+
+/// The end of a path, without a slash: warp's own filter takes `/me/` for `/me`.
+fn path_end() -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync {
+    warp::path::end()
+        .and(warp::path::full())
+        .and_then(|path: FullPath| {
+            ready(if path.as_str().ends_with('/') { Err(warp::reject::not_found()) } else { Ok(()) })
+        })
+        .untuple_one()
+}
 
 /// Refuses the caller unless `statement` selects `granted` in its first column.
 fn require<const N: usize>(

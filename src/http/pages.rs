@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::future::ready;
 use std::io::Write;
 use std::sync::LazyLock;
 
@@ -20,7 +21,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use super::{Routes, any_of};
+use super::{Routes, any_of, methods};
 
 #[derive(Embed)]
 #[folder = "src/web"]
@@ -117,11 +118,10 @@ pub(super) fn routes() -> Routes {
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(warp::path::end()).and(page("relay.html"));
     any_of![index.boxed(), relay.boxed(), web.boxed()]
-        .and(warp::get().or(warp::head()).unify())
+        .and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
+        .and(methods::get())
         .and(warp::header::headers_cloned())
-        .and_then(|path: Cow<'static, str>, headers: HeaderMap| async move {
-            PAGES.get(&path).map(|page| page.response(&headers)).ok_or_else(warp::reject::not_found)
-        })
+        .map(|page: &Page, headers: HeaderMap| page.response(&headers))
         .boxed()
 }
 

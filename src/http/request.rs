@@ -1,9 +1,12 @@
 //! A request as handlers see it: the headers, the query and the body.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use warp::Filter;
 use warp::http::{HeaderMap, Method};
 
@@ -46,7 +49,7 @@ pub struct Request {
     pub(super) app: Arc<App>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    query: HashMap<String, String>,
+    query: Result<HashMap<String, String>, Error>,
     peer: Option<PeerAddress>,
     body: Body,
 }
@@ -60,13 +63,54 @@ pub(super) fn request(
         .map(move || Arc::clone(&app))
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::query::<HashMap<String, String>>())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<PeerAddress>())
         .and(warp::body::stream())
-        .map(|app, method, headers, query, peer, chunks| {
+        .map(|app, method, headers, query: String, peer, chunks| {
             let body = Body::new(&headers, chunks);
-            Request { app, method, headers, query, peer, body }
+            Request { app, method, headers, query: parse_query(&query), peer, body }
         })
+}
+
+/// Parses a query string (URL standard, section 5.1).
+///
+/// # Errors
+/// 400 if it is not UTF-8, or has a parameter twice.
+fn parse_query(query: &str) -> Result<HashMap<String, String>, Error> {
+    let bad_query = |sentence| Error::bad_request("bad_query", sentence);
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        let decoded = percent_decode_str(&text).decode_utf8().map(Cow::into_owned);
+        decoded.map_err(|_| bad_query("Invalid query string: not UTF-8."))
+    };
+    let mut parameters = HashMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if parameters.insert(decode(name)?, decode(value)?).is_some() {
+            return Err(bad_query("Invalid query string: a parameter is there twice."));
+        }
+    }
+    Ok(parameters)
+}
+
+/// A cursor. `None` if it is no whole number. One that is out of range is before or after every id.
+pub(super) fn parse_cursor(text: &str) -> Option<i64> {
+    text.parse().map_or_else(
+        |error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => Some(i64::MAX),
+            IntErrorKind::NegOverflow => Some(i64::MIN),
+            _ => None,
+        },
+        Some,
+    )
+}
+
+/// The address in an element of `X-Forwarded-For`: an IP address, perhaps with a port or in brackets. `None` for
+/// `unknown` and other names.
+fn forwarded_address(element: &str) -> Option<IpAddr> {
+    let is_bracket = |character| matches!(character, '[' | ']');
+    let address = element.parse().or_else(|_| element.parse().map(|socket: SocketAddr| socket.ip()));
+    address.or_else(|_| element.trim_matches(is_bracket).parse()).ok()
 }
 
 impl Request {
@@ -76,21 +120,33 @@ impl Request {
     }
 
     /// The IP address of the client. Behind a proxy, this is the last address in `X-Forwarded-For`, which the proxy
-    /// itself added.
+    /// itself added. `Forwarded` (RFC 7239) is ignored: a client could send it past a proxy that only knows the other.
     pub(super) fn client_address(&self) -> String {
-        let forwarded = self
-            .app
-            .behind_proxy
-            .then(|| self.headers.get_all("x-forwarded-for").iter().next_back())
-            .flatten()
-            .and_then(|header| header.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+        let headers = self.headers.get_all("x-forwarded-for").iter().filter(|_| self.app.behind_proxy);
+        let elements: Vec<String> =
+            headers.map(|header| String::from_utf8_lossy(header.as_bytes()).into_owned()).collect();
+        let mut elements = elements.iter().flat_map(|header| header.split(',')).map(str::trim);
+        let forwarded = elements.rfind(|element| !element.is_empty()).and_then(forwarded_address);
         let address = forwarded.or(self.peer.map(|peer| peer.0.ip()));
         address.map_or_else(|| "unknown".to_owned(), |address| address.to_canonical().to_string())
     }
 
-    /// A parameter of the query string.
+    /// Checks the query string before a handler runs.
+    ///
+    /// # Errors
+    /// 400 if it is malformed.
+    pub(super) fn check_query(&mut self) -> Result<(), Error> {
+        std::mem::replace(&mut self.query, Ok(HashMap::new())).map(|parameters| self.query = Ok(parameters))
+    }
+
+    /// A parameter of the query string, as it was sent.
+    pub(super) fn raw_query(&self, name: &str) -> Option<&str> {
+        self.query.as_ref().ok()?.get(name).map(String::as_str)
+    }
+
+    /// A parameter of the query string, without white space around it.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query.get(name).map(String::as_str)
+        self.raw_query(name).map(str::trim)
     }
 
     /// A required parameter of the query string.
@@ -103,14 +159,9 @@ impl Request {
             .ok_or_else(|| Error::bad_request("query_missing", format!("Missing query parameter: {name}.")))
     }
 
-    /// The cursor `?after=`, an id. `default` without it.
-    ///
-    /// # Errors
-    /// 400 if it is not a whole number.
-    pub(super) fn after(&self, default: i64) -> Result<i64, Error> {
-        self.query("after").map_or(Ok(default), |after| {
-            after.parse().map_err(|_| Error::bad_request("bad_cursor", "Invalid ?after=: an id, a whole number."))
-        })
+    /// The cursor `?after=`, an id. `default` if it is missing or no whole number.
+    pub(super) fn after(&self, default: i64) -> i64 {
+        self.query("after").and_then(parse_cursor).unwrap_or(default)
     }
 
     /// The body, parsed as a JSON object.

@@ -8,7 +8,8 @@ use serde_json::json;
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
-use super::body::JSON_MAX_BYTES;
+use super::authentication::session_cookie_name;
+use super::body::{JSON_MAX_BYTES, trimmed};
 use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
 use crate::database::{Value, Write, text};
 use crate::passwords;
@@ -26,6 +27,7 @@ pub(super) fn routes(app: &App) -> Routes {
 
 #[derive(Deserialize)]
 struct Credentials {
+    #[serde(deserialize_with = "trimmed")]
     username: String,
     password: String,
 }
@@ -37,7 +39,7 @@ fn wrong_credentials() -> Error {
 /// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted
 /// again.
 async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
-    request.refuse_other_sites()?;
+    request.is_of_this_site()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
     let address = request.client_address();
 
@@ -81,28 +83,28 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     };
 
     let max_age = cookie::time::Duration::saturating_seconds_f64(expires_ts - created_ts);
-    let cookie = session_cookie(&request.app, &token, max_age);
+    let cookie = session_cookie(&request.app, &token, max_age)?;
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
 }
 
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is
 /// never sent without (`Secure`).
-fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> String {
-    Cookie::build(("session", token))
+fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> Result<String, Error> {
+    let cookie = Cookie::build((session_cookie_name(app)?, token))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(app.behind_proxy || app.tls)
         .max_age(max_age)
-        .to_string()
+        .to_string();
+    Ok(cookie)
 }
 
 async fn logout(request: &mut Request) -> HandlerResult<impl Reply> {
-    request.caller()?;
-    let (token, _) = request.token().ok_or_else(Error::unauthorized)?;
-    request.app.write(Write::new(&statements::END_SESSION, [text(token_hash(&token))])).await?;
-    let cookie = session_cookie(&request.app, "", cookie::time::Duration::ZERO);
+    let token_hash = request.read(|_, caller| Ok(caller.token_hash.clone()))?;
+    request.app.write(Write::new(&statements::END_SESSION, [text(token_hash)])).await?;
+    let cookie = session_cookie(&request.app, "", cookie::time::Duration::ZERO)?;
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
 }
 

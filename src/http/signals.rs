@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use warp::reply::Response;
 
 use super::authentication::Caller;
-use super::body::SIGNAL_BODY_MAX_BYTES;
+use super::body::{SIGNAL_BODY_MAX_BYTES, trimmed};
 use super::events::long_poll;
 use super::{App, Error, HandlerResult, Request, json_list, require, require_granted, status};
 use crate::database::{Snapshot, Write, text};
@@ -17,6 +17,7 @@ use crate::statements::{self, Statement};
 /// The body of a signal.
 #[derive(Deserialize)]
 struct SignalBody {
+    #[serde(deserialize_with = "trimmed")]
     to: String,
     #[serde(rename = "type")]
     signal_type: String,
@@ -42,7 +43,7 @@ pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> Ha
 
 /// Answers a poll for the signals after `?after=`. `poll` selects the caller's access and whether there is a signal.
 async fn read(request: &mut Request, id: String, poll: &'static Statement) -> HandlerResult<Response> {
-    let after = request.after(0)?;
+    let after = request.after(0);
     let has_signals = |app: &App, snapshot: &Snapshot, caller: &Caller| {
         let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (access, has_signals): (String, bool) = row.unwrap_or_default();

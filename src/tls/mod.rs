@@ -12,12 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
+use url::Host;
 
 pub use self::ca::CertificateAuthority;
 pub use self::error::TlsError;
@@ -50,6 +52,10 @@ pub struct Tls {
 struct CurrentKey(RwLock<Arc<CertifiedKey>>);
 
 impl CurrentKey {
+    fn get(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn set(&self, key: CertifiedKey) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
@@ -57,7 +63,7 @@ impl CurrentKey {
 
 impl ResolvesServerCert for CurrentKey {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(self.get())
     }
 }
 
@@ -89,8 +95,22 @@ impl Tls {
     }
 
     /// Accepts TLS connections with the current certificate.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.clone()
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    /// Whether the current certificate is for `host`.
+    pub(crate) fn is_for(&self, host: &Host) -> bool {
+        let Ok(name) = ServerName::try_from(match host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }) else {
+            return false;
+        };
+        let key = self.current.get();
+        let certificate = key.cert.first().and_then(|first| ParsedCertificate::try_from(first).ok());
+        certificate.is_some_and(|certificate| verify_server_name(&certificate, &name).is_ok())
     }
 
     /// Our own CA. `None` if the certificate comes from given files.
@@ -173,7 +193,7 @@ fn certified_key(path: &Path, chain: &[u8], key_path: &Path, key: &[u8]) -> Resu
         return Err(TlsError::no_certificate(path, PemError::NoItemsFound));
     };
     // rustls itself parses the certificate at the first handshake, which is too late to refuse it.
-    rustls::server::ParsedCertificate::try_from(first).map_err(|error| TlsError::unusable(path, error))?;
+    ParsedCertificate::try_from(first).map_err(|error| TlsError::unusable(path, error))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::no_key(key_path, error))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => TlsError::WrongKey(key_path.to_owned(), path.to_owned()),

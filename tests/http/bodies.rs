@@ -4,7 +4,6 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::scenes::Scene;
-use crate::sessions::ROUTES;
 use crate::support::{Server, answer, assert_refused};
 
 /// The routes that take a JSON object, with a valid one.
@@ -134,24 +133,6 @@ async fn unknown_paths_are_not_found() {
 }
 
 #[tokio::test]
-async fn wrong_methods_are_not_allowed() {
-    let server = Server::start();
-    let alice = server.person("alice");
-    for (method, path) in ROUTES.iter().chain(&[("POST", "/login"), ("GET", "/healthz")]) {
-        for wrong in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
-            let takes_both = path.contains("/media");
-            if wrong == *method || takes_both && matches!(wrong, "GET" | "POST") {
-                continue;
-            }
-            let request = alice.request(wrong.parse().unwrap(), &path.replace("ID", "x"));
-            server.assert_refuses(request, 405, "method_not_allowed").await;
-        }
-        let head = alice.request(Method::HEAD, &path.replace("ID", "x")).send().await.unwrap();
-        assert_eq!(head.status(), 405, "{path}");
-    }
-}
-
-#[tokio::test]
 async fn invalid_ids_are_not_found() {
     let scene = Scene::active().await;
     let alice = &scene.alice;
@@ -186,7 +167,7 @@ async fn invalid_ids_are_not_found() {
 async fn unusual_queries_are_parsed_or_refused() {
     let scene = Scene::active().await;
     for (query, status) in [
-        ("channel=dm:alice:bob&channel=dm:alice:bob", 200),
+        ("channel=dm:alice:bob&channel=dm:alice:bob", 400),
         ("&&channel=dm:alice:bob&", 200),
         ("channel=dm:alice:bob&x=%zz", 200),
         ("channel=dm%3aalice%3abob#fragment", 200),

@@ -292,7 +292,7 @@ async fn active_requires_membership() {
         ("?channel=dm:alice:bob", 403, "not_a_member"),
         ("?channel=dm:", 403, "not_a_member"),
         ("?channel=private:999", 403, "not_a_member"),
-        ("?channel=%ff", 403, "channel_not_callable"),
+        ("?channel=%ff", 400, "bad_query"),
         ("?channel=general", 403, "channel_not_callable"),
         (&format!("?channel={foreign_channel}"), 403, "not_a_member"),
     ] {

@@ -57,8 +57,8 @@ impl Raw {
         }
     }
 
-    /// The next response. `None` if the server closes the connection instead.
-    pub fn response(&mut self) -> Option<RawResponse> {
+    /// The head of the next response. `None` if the server closes the connection instead.
+    fn head(&mut self) -> Option<String> {
         let end = loop {
             if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -67,22 +67,44 @@ impl Raw {
                 return None;
             }
         };
-        let headers = String::from_utf8(self.received.drain(..end + 4).collect()).unwrap().to_lowercase();
-        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = headers
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |length| length.parse().unwrap());
+        Some(String::from_utf8(self.received.drain(..end + 4).collect()).unwrap())
+    }
+
+    /// The next response. `None` if the server closes the connection instead.
+    pub fn response(&mut self) -> Option<RawResponse> {
+        let mut response = self.response_to_head()?;
+        let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.received.len() < length {
             assert!(self.fill(), "the body is incomplete");
         }
-        let body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
-        Some(RawResponse { status, headers, body })
+        response.body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
+        Some(response)
+    }
+
+    /// The next response if it has no body, as that to HEAD.
+    pub fn response_to_head(&mut self) -> Option<RawResponse> {
+        let headers = self.head()?.to_lowercase();
+        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+        Some(RawResponse { status, headers, body: String::new() })
     }
 
     /// Whether the server has closed the connection without another response.
     pub fn is_closed(&mut self) -> bool {
         self.received.is_empty() && !self.fill()
+    }
+}
+
+impl RawResponse {
+    /// The value of a header, in lower case. `name` is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.headers.lines().filter_map(|line| line.split_once(": "));
+        fields.find_map(|(field, value)| (field == name).then_some(value))
+    }
+
+    /// The member `code` of an error.
+    pub fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 

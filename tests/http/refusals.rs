@@ -14,6 +14,10 @@ use crate::support::{Person, Server};
 const COVERED_BY_OTHER_TESTS: &[&str] = &[
     // tests/http/tls.rs
     "https_needed",
+    // tests/http/heads.rs
+    "bad_host",
+    "bad_query",
+    "bad_target",
     "body_too_slow",
     "database_busy",
     "bad_limit",
@@ -21,9 +25,8 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_wait",
 ];
 
-/// Codes of the HTTP layer that no client can provoke: broken disks, defects, a stopping server, and rejections that
-/// warp never makes.
-const NOT_PROVOKABLE: &[&str] = &["bad_query", "bad_request", "database_broken", "disk_full", "internal", "stopping"];
+/// Codes of the HTTP layer that no client can provoke: broken disks, defects, and a stopping server.
+const NOT_PROVOKABLE: &[&str] = &["database_broken", "disk_full", "internal", "stopping"];
 
 /// An active, a ringing and a finished call, an active and an ended share.
 struct AllStates {
@@ -122,7 +125,7 @@ impl AllStates {
         let media = self.scene.path("media");
         vec![
             ("bad_body", 400, alice.posting_bytes("/calls/initiate", *b"{}")),
-            ("bad_cursor", 400, alice.getting(&self.scene.path("signals?after=x"))),
+            ("bad_cursor", 400, alice.getting("/calls/history?before=x")),
             ("bad_json", 400, alice.posting_bytes("/calls/initiate", *b"{")),
             ("body_too_large", 413, alice.posting_bytes("/calls/initiate", vec![b' '; 17 << 10])),
             ("chunk_empty", 400, alice.posting_bytes(&media, *b"")),

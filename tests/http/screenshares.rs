@@ -179,7 +179,7 @@ async fn signals_of_a_share_are_between_the_sharer_and_a_member() {
     server.assert_refuses(unknown, 404, "share_not_found").await;
     server.assert_refuses(alice.getting("/screenshare/none/signals"), 404, "share_not_found").await;
     server.assert_refuses(dave.getting(&signals), 403, "not_a_member").await;
-    server.assert_refuses(bob.getting(&format!("{signals}?after=x")), 400, "bad_cursor").await;
+    assert_eq!(bob.read(&format!("{signals}?after=x")).await, bob.read(&signals).await);
 
     share.stop().await;
     assert_eq!(bob.read(&signals).await, json!([]), "ending a share deletes its signals");
@@ -220,7 +220,7 @@ async fn the_sharer_uploads_media_and_members_read_it() {
         server.assert_refuses(person.posting_bytes(&media, chunk), 403, "not_the_sharer").await;
     }
     server.assert_refuses(dave.getting(&media), 403, "not_a_member").await;
-    server.assert_refuses(bob.getting(&format!("{media}?after=x")), 400, "bad_cursor").await;
+    assert_eq!(bob.read(&format!("{media}?after=x")).await, bob.read(&media).await);
     for (path, data, status, code) in [
         ("media", b"".as_slice(), 400, "chunk_empty"),
         ("media?init=1", chunk, 400, "mime_missing"),

@@ -1,7 +1,6 @@
 //! Authentication: tokens, cookies, `POST /logout`, and the end of sessions.
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::Client;
 use serde_json::json;
 
 use crate::support::{Server, answer, assert_refused};
@@ -87,101 +86,6 @@ async fn an_invalid_token_is_refused_despite_a_valid_cookie() {
         .header("authorization", "Bearer nonsense")
         .header("cookie", format!("session={}", alice.token));
     server.assert_refuses(request, 401, "unauthorized").await;
-}
-
-/// Sends requests with a cookie and without a token, as browsers do.
-struct Browser {
-    server: Server,
-    token: String,
-}
-
-impl Browser {
-    fn start() -> Self {
-        let server = Server::start();
-        let token = server.person("alice").token;
-        server.person("bob");
-        Self { server, token }
-    }
-
-    fn request(&self, method: Method, path: &str, headers: &[(&'static str, &str)]) -> RequestBuilder {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, HeaderValue::from_str(value).unwrap());
-        }
-        Client::new()
-            .request(method, format!("{}{path}", self.server.url))
-            .header("cookie", format!("theme=dark; session={}; other=1", self.token))
-            .headers(map)
-    }
-
-    fn initiate(&self, headers: &[(&'static str, &str)]) -> RequestBuilder {
-        self.request(Method::POST, "/calls/initiate", headers).body(r#"{"channel":"dm:alice:bob"}"#)
-    }
-}
-
-#[tokio::test]
-async fn a_cookie_authenticates_requests_of_the_own_site() {
-    let browser = Browser::start();
-    let here = browser.server.url.clone();
-    for headers in [
-        &[("content-type", "application/json")][..],
-        &[("content-type", "Application/JSON; charset=utf-8")],
-        &[("content-type", "application/octet-stream")],
-        &[("content-type", "application/json"), ("origin", &here)],
-        &[("content-type", "application/json"), ("sec-fetch-site", "same-origin"), ("origin", &here)],
-        &[("content-type", "application/json"), ("sec-fetch-site", "none")],
-    ] {
-        let (status, body) = answer(browser.initiate(headers)).await;
-        assert_eq!(status, 200, "{headers:?}: {body}");
-        let end = format!("/calls/{}/end", body["call_id"].as_str().unwrap());
-        assert_eq!(answer(browser.request(Method::POST, &end, headers)).await.0, 200);
-    }
-    let incoming = browser.request(Method::GET, "/calls/incoming", &[("sec-fetch-site", "cross-site")]);
-    assert_eq!(answer(incoming).await, (200, json!([])), "a GET changes nothing");
-}
-
-#[tokio::test]
-async fn a_cookie_does_not_authenticate_requests_of_other_sites() {
-    let browser = Browser::start();
-    let server = &browser.server;
-    // The content types that a form sends without a CORS preflight, and none.
-    for content_type in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "text/plain; application/json",
-        "",
-    ] {
-        let request = browser.initiate(&[("content-type", content_type)]);
-        server.assert_refuses(request, 403, "content_type_needed").await;
-    }
-    server.assert_refuses(browser.initiate(&[]), 403, "content_type_needed").await;
-
-    let json = ("content-type", "application/json");
-    let elsewhere = server.url.replace("127.0.0.1", "localhost");
-    let other_port = format!("{}1", server.url);
-    for header in [
-        ("origin", "https://evil.example"),
-        ("origin", "null"),
-        ("origin", &elsewhere),
-        ("origin", &other_port),
-        ("sec-fetch-site", "cross-site"),
-        ("sec-fetch-site", "same-site"),
-    ] {
-        server.assert_refuses(browser.initiate(&[json, header]), 403, "cross_site").await;
-        let logout = browser.request(Method::POST, "/logout", &[json, header]);
-        server.assert_refuses(logout, 403, "cross_site").await;
-        // Browsers add cookies to a request, and never a bearer token.
-        let with_token = browser.initiate(&[header]).bearer_auth(&browser.token);
-        let (status, body) = answer(with_token).await;
-        assert_eq!(status, 200, "{header:?}: {body}");
-        let end = format!("/calls/{}/end", body["call_id"].as_str().unwrap());
-        assert_eq!(answer(browser.request(Method::POST, &end, &[json])).await.0, 200);
-    }
-    for path in ["/calls/x/accept", "/calls/x/media", "/screenshare/start", "/logout"] {
-        let request = browser.request(Method::POST, path, &[("content-type", "text/plain")]);
-        server.assert_refuses(request, 403, "content_type_needed").await;
-    }
 }
 
 #[tokio::test]

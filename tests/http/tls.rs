@@ -156,17 +156,42 @@ async fn cookies_are_secure_over_tls() {
 #[tokio::test]
 async fn plain_http_is_redirected_to_https() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let response = response_to(&server, "GET /relay?x=1 HTTP/1.1\r\nHost: calls.test:6767\r\n\r\n");
-    assert!(response.starts_with("http/1.1 307 "), "{response}");
-    assert!(response.contains("\r\nlocation: https://calls.test:6767/relay?x=1\r\n"), "{response}");
-    for request in [
-        "POST /login HTTP/1.1\r\nHost: calls.test\r\nContent-Length: 2\r\n\r\n{}",
-        "GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n",
-        "GET / HTTP/1.0\r\n\r\n",
+    for (host, address) in [
+        ("localhost:6767", "localhost:6767"),
+        // The default port of http, and that of https.
+        ("localhost", "localhost:80"),
+        ("localhost:80", "localhost:80"),
+        ("localhost:443", "localhost"),
+        ("LOCALHOST.:6767", "localhost:6767"),
+        ("127.0.0.1:6767", "127.0.0.1:6767"),
+        ("[::1]:6767", "[::1]:6767"),
+        ("[0:0:0:0:0:0:0:1]:6767", "[::1]:6767"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let response = response_to(&server, &format!("{method} /relay?x=1 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(response.starts_with("http/1.1 307 "), "{response}");
+            assert!(response.contains(&format!("\r\nlocation: https://{address}/relay?x=1\r\n")), "{host}: {response}");
+        }
+    }
+    for (request, code) in [
+        ("POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", "https_needed"),
+        // The certificate is not for these: a client may send any name.
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "https_needed"),
+        ("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "https_needed"),
+        ("GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", "https_needed"),
+        ("GET / HTTP/1.1\r\nHost: 203.0.113.7:6767\r\n\r\n", "https_needed"),
+        ("GET / HTTP/1.1\r\nHost: [2001:db8::7]\r\n\r\n", "https_needed"),
+        ("GET / HTTP/1.0\r\n\r\n", "https_needed"),
+        ("GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", "bad_host"),
+        ("GET / HTTP/1.1\r\nHost: not/a host\r\n\r\n", "bad_host"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "bad_host"),
+        ("GET / HTTP/1.1\r\n\r\n", "bad_host"),
+        ("CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", "bad_target"),
     ] {
         let response = response_to(&server, request);
-        assert!(response.starts_with("http/1.") && response.contains(" 400 "), "{response}");
-        assert!(response.contains(r#""code":"https_needed""#), "{response}");
+        assert!(response.starts_with("http/1.") && response.contains(" 400 "), "{request}: {response}");
+        assert!(response.contains(&format!(r#""code":"{code}""#)), "{request}: {response}");
+        assert!(!response.contains("location:"), "{request}: {response}");
     }
 }
 

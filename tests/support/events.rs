@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::Person;
@@ -31,6 +31,11 @@ impl EventStream {
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
+        Self::from_request(request).await
+    }
+
+    /// Opens a stream with this request.
+    pub async fn from_request(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");

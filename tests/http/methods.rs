@@ -1,0 +1,169 @@
+//! The methods of each path: HEAD, OPTIONS, 405 and `Allow`; and the headers that every response has.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::raw::{Raw, RawResponse};
+use crate::scenes::Scene;
+
+/// The rows of a table of the API's documentation, without the ticks around code.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/api.md")).unwrap();
+    let lines = page.split(head).nth(1).unwrap_or_else(|| panic!("api.md has no {head}")).lines().skip(2);
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
+}
+
+/// Each path of the documentation, with the value of `Allow`.
+fn paths() -> BTreeMap<String, String> {
+    table("| path | `Allow` |").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
+/// A path with ids and queries that exist.
+fn example(scene: &Scene, share: &str, path: &str) -> String {
+    match path {
+        "/calls/ID/media" => format!("/calls/{}/media?sender=alice", scene.call),
+        "/calls/active" | "/screenshare/active" => format!("{path}?channel=dm:alice:bob"),
+        _ if path.starts_with("/screenshare/ID") => path.replace("ID", share),
+        _ => path.replace("ID", &scene.call),
+    }
+}
+
+async fn scene_with_share() -> (Scene, String) {
+    let scene = Scene::active().await;
+    let share = scene.alice.post_json("/screenshare/start", serde_json::json!({ "channel": "dm:alice:bob" })).await.1;
+    (scene, share["share_id"].as_str().unwrap().to_owned())
+}
+
+/// Sends a request of alice. The connection ends with the response.
+fn send(scene: &Scene, method: &str, path: &str) -> Raw {
+    let mut raw = Raw::connect(&scene.server);
+    raw.send(format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: Bearer {}\r\n\r\n",
+        scene.alice.token
+    ));
+    raw
+}
+
+fn assert_api_headers(response: &RawResponse) {
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{response:?}");
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
+}
+
+#[test]
+fn the_documentation_lists_each_path_of_its_routes_and_the_pages() {
+    let mut expected: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for row in table("| route | answers | refuses |") {
+        let (method, path) = row[0].split(' ').next().zip(row[0].split(' ').nth(1)).unwrap();
+        let path = path.split('?').next().unwrap().to_owned();
+        expected.entry(path).or_default().push(if method == "GET" { "GET, HEAD" } else { "POST" });
+    }
+    for page in ["/", "/relay", "/docs/"] {
+        expected.insert(page.to_owned(), vec!["GET, HEAD"]);
+    }
+    let expected: BTreeMap<String, String> = expected
+        .into_iter()
+        .map(|(path, mut methods)| {
+            methods.sort_unstable();
+            methods.dedup();
+            (path, format!("{}, OPTIONS", methods.join(", ")))
+        })
+        .collect();
+    let rows: String = expected.iter().map(|(path, allow)| format!("| `{path}` | {allow} |\n")).collect();
+    assert!(paths() == expected, "the table in api.md should have these rows:\n{rows}");
+}
+
+#[tokio::test]
+async fn options_and_405_list_the_methods_of_every_path() {
+    let (scene, share) = scene_with_share().await;
+    let before = scene.server.rows();
+    for (path, allow) in paths() {
+        let url = example(&scene, &share, &path);
+        let allow = allow.to_lowercase();
+        let options = send(&scene, "OPTIONS", &url).response().unwrap();
+        assert_eq!((options.status, options.header("allow")), (204, Some(allow.as_str())), "{path}");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "NONSENSE", "get"] {
+            if allow.split(", ").any(|allowed| allowed.to_uppercase() == method) {
+                continue;
+            }
+            let refused = send(&scene, method, &url).response().unwrap();
+            assert_eq!((refused.status, refused.code().as_str()), (405, "method_not_allowed"), "{method} {path}");
+            assert_eq!(refused.header("allow"), Some(allow.as_str()), "{method} {path}");
+            assert_api_headers(&refused);
+        }
+    }
+    for file in ["/web/main.js", "/docs/api"] {
+        let refused = send(&scene, "POST", file).response().unwrap();
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("get, head, options")), "{file}");
+    }
+    let all = send(&scene, "OPTIONS", "*").response().unwrap();
+    assert_eq!((all.status, all.header("allow")), (204, Some("get, head, post, options")));
+    for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE"] {
+        for path in ["/nowhere", "/calls", "/calls/x", "/calls/x/nothing", "/web/nothing.js", "/docs/nothing"] {
+            let mut raw = send(&scene, method, path);
+            let unknown = if method == "HEAD" { raw.response_to_head() } else { raw.response() }.unwrap();
+            assert_eq!((unknown.status, unknown.header("allow")), (404, None), "{method} {path}");
+            assert_api_headers(&unknown);
+        }
+    }
+    assert_eq!(scene.server.rows(), before);
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let (scene, share) = scene_with_share().await;
+    // Statements that a stream or a state runs in the background may change `version`, and so the length.
+    scene.server.execute("UPDATE settings SET value = 3600 WHERE name = 'presence_interval'");
+    let mut with_length = 0;
+    for path in paths().iter().filter(|(_, allow)| allow.contains("HEAD")).map(|(path, _)| path) {
+        let url = example(&scene, &share, path);
+        let begun = Instant::now();
+        let mut raw = send(&scene, "HEAD", &url);
+        let head = raw.response_to_head().unwrap();
+        assert!(raw.is_closed(), "{path} has a body");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{path}");
+        let get = if path == "/events" {
+            send(&scene, "GET", &url).response_to_head().unwrap()
+        } else {
+            send(&scene, "GET", &url).response().unwrap()
+        };
+        let fields = |response: &RawResponse| -> Vec<String> {
+            let fields = response
+                .headers
+                .lines()
+                .filter(|line| !["date: ", "transfer-encoding: "].iter().any(|name| line.starts_with(name)));
+            fields.map(str::to_owned).collect()
+        };
+        assert_eq!(fields(&head), fields(&get), "{path}");
+        assert_eq!(get.status, if path == "/ca.crt" { 404 } else { 200 }, "{path}");
+        with_length += usize::from(head.header("content-length").is_some_and(|length| length != "0"));
+        if !["/", "/relay", "/docs/"].contains(&path.as_str()) {
+            assert_api_headers(&head);
+        }
+    }
+    assert!(with_length > 10, "{with_length}");
+}
+
+#[tokio::test]
+async fn every_response_of_the_api_forbids_storing_and_sniffing() {
+    let (scene, share) = scene_with_share().await;
+    for row in table("| route | answers | refuses |") {
+        let (method, path) = row[0].split(' ').next().zip(row[0].split(' ').nth(1)).unwrap();
+        if path == "/logout" {
+            continue;
+        }
+        let url = example(&scene, &share, path.split('?').next().unwrap());
+        // With a session, and without.
+        assert_api_headers(&send(&scene, method, &url).response_to_head().unwrap());
+        let mut stranger = Raw::connect(&scene.server);
+        stranger.send(format!("{method} {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"));
+        assert_api_headers(&stranger.response_to_head().unwrap());
+    }
+    for file in ["/", "/web/main.js", "/docs/api"] {
+        let page = send(&scene, "GET", file).response_to_head().unwrap();
+        assert_eq!(page.header("cache-control"), Some("no-cache"), "{file}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{file}");
+    }
+}
