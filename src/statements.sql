@@ -25,6 +25,18 @@ UPDATE clock SET pinned_ts = NULL, sweeps = 1 WHERE id = 1;
 -- One row: whether a sweep is due, or another program left the clock pinned.
 SELECT is_due OR EXISTS (SELECT 1 FROM clock WHERE pinned_ts IS NOT NULL OR NOT sweeps) FROM sweep_due;
 
+-- name: CLEAN_STOP
+-- When the last server stopped cleanly. NULL if none has run, no row after an unclean stop.
+SELECT stopped_ts FROM clean_stop;
+
+-- name: BEGIN_RUN
+-- A server opens the file, which was replaced since its clean stop if ?1 is 1. Ids skip those that clients may have.
+INSERT INTO begin_run (restored) VALUES (?1);
+
+-- name: END_RUN
+-- A server has stopped cleanly.
+INSERT INTO end_run DEFAULT VALUES;
+
 -- name: START_SERVER
 -- Ends the calls and shares that an earlier server left live.
 INSERT INTO start_server (machine_ts) SELECT ts FROM now;
@@ -406,6 +418,10 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
 -- name: OLDEST_EVENT_ID
 -- The id of the oldest event that is still stored.
 SELECT min(id) FROM events;
+
+-- name: IS_IN_EVENT_GAP
+-- Whether event id ?1 was skipped, so that only another copy of the log can have it.
+SELECT EXISTS (SELECT 1 FROM event_gaps WHERE after_id < ?1 AND next_id > ?1);
 
 -- name: EVENTS_AFTER
 -- A page of the events after id ?1, each with whether it is for its user only.

@@ -177,3 +177,21 @@ CREATE TABLE events (
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;
 CREATE INDEX events_for_all ON events (channel, id) WHERE NOT is_personal;
+
+CREATE TABLE event_gaps (
+  -- Ids that the log skipped, one row a start after an unclean stop or a restored copy. A client may have an id from in
+  -- between, of an event that this file does not have; it gets a new snapshot. Old rows are deleted with their events.
+  after_id INTEGER PRIMARY KEY,                            -- the newest id before the gap
+  next_id  INTEGER NOT NULL,                               -- the id from which the log continues
+  ts       REAL NOT NULL                                   -- when the server started
+) STRICT;
+
+CREATE TABLE clean_stop (
+  -- One row while no server runs, unless the last one did not stop cleanly: a start deletes it, and a clean stop stores
+  -- it again.
+  id         INTEGER PRIMARY KEY                           -- always 1
+             CONSTRAINT clean_stop_is_one_row CHECK (id = 1),
+  stopped_ts REAL                                          -- when the last server stopped; NULL: none has run
+) STRICT;
+
+INSERT INTO clean_stop (id, stopped_ts) VALUES (1, NULL);

@@ -58,3 +58,51 @@ CREATE VIEW event_recipients AS
 CREATE VIEW event_cutoff (ts) AS
 -- Events up to this time are too old.
   SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age');
+
+-- Starts and stops: a cursor of another log
+
+CREATE VIEW begin_run (restored) AS
+-- A server opens the file: INSERT INTO begin_run (restored) VALUES (0), or 1 if the file was replaced since its clean
+-- stop.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER unclean_start_skips_ids
+-- After a power loss the newest rows may be missing, and a restored copy lacks what was written since. Clients have the
+-- ids of the missing rows, and new rows with the same ids would look old to them. So ids continue at the time in
+-- microseconds: no server has written a million rows a second since 1970, so no id of any copy is beyond it. Where the
+-- clock is behind the ids, they skip a million, which is more than the rows that a log of unsynced writes holds. 2^53,
+-- to which JavaScript counts, is reached in the year 2255.
+INSTEAD OF INSERT ON begin_run
+BEGIN
+  INSERT INTO event_gaps (after_id, next_id, ts)
+  SELECT newest, max(newest + 1000000, CAST(now.ts * 1000000 AS INTEGER)), now.ts
+  FROM now, (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS newest)
+  WHERE NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop);
+
+  INSERT INTO sqlite_sequence (name, seq)
+  SELECT log.value, 0
+  FROM json_each('["events", "call_signals", "call_media", "share_media"]') AS log
+  WHERE (NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop))
+    AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = log.value)
+  ORDER BY log.value;
+
+  UPDATE sqlite_sequence SET seq = max(seq + 1000000, CAST((SELECT ts FROM now) * 1000000 AS INTEGER))
+  WHERE (NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop))
+    AND (name = 'events' OR name = 'call_signals' OR name = 'call_media' OR name = 'share_media');
+
+  -- The stop is clean only if it is stored again.
+  DELETE FROM clean_stop;
+END;
+
+CREATE VIEW end_run (unused) AS
+-- A server stops cleanly: INSERT INTO end_run DEFAULT VALUES is its last write.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER clean_stop_is_stored
+-- The next start keeps the cursors of clients.
+INSTEAD OF INSERT ON end_run
+BEGIN
+  DELETE FROM clean_stop;
+
+  INSERT INTO clean_stop (id, stopped_ts) SELECT 1, ts FROM now;
+END;

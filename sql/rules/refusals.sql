@@ -82,6 +82,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('calls_end_once_finished', 409, 0, 'Only a finished call has an end.'),
     ('calls_ended_reason_known', 400, 0, 'ended_reason is hangup, rejected, timeout, restart, abandoned, admin or max_duration.'),
     ('calls_state_known', 400, 0, 'A call is ringing, active, ended or rejected.'),
+    ('clean_stop_is_one_row', 409, 0, 'The last stop has one row.'),
     ('clock_step_is_bounded', 400, 0, 'A step of the clock has at most 1e10 seconds.'),
     ('clock_has_one_row', 409, 0, 'The clock has one row.'),
     ('clock_sweeps_boolean', 400, 0, 'sweeps is 0 or 1.'),

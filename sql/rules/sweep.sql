@@ -45,16 +45,30 @@ CREATE VIEW due_login_attempts AS
 -- Failed logins outside the window.
   SELECT id FROM login_attempts WHERE ts <= (SELECT ts FROM login_cutoff);
 
+CREATE VIEW events_kept (kept) AS
+-- The number of events. Counting a hundred thousand rows would take long, but their ids have no gaps except those in
+-- event_gaps. Events that a shell has deleted are still counted, until the older ones are gone.
+  SELECT coalesce(newest + 1 - oldest
+                  - (SELECT coalesce(sum(next_id - after_id), 0) FROM event_gaps
+                     WHERE after_id >= oldest AND next_id < newest), 0)
+  FROM (SELECT (SELECT min(id) FROM events) AS oldest, (SELECT max(id) FROM events) AS newest);
+
 CREATE VIEW due_events AS
--- By number: ids have few gaps, so the distance between ids counts events. By age: the oldest event decides, because
--- the log is in the order of time. At most 1,000 at a time keep a sweep short.
-  SELECT id FROM events
-  WHERE id <= (SELECT max(id) FROM events) - (SELECT value FROM settings WHERE name = 'events_max_count')
+-- By number, and by age: the oldest event decides, because the log is in the order of time. At most 1,000 at a time keep
+-- a sweep short.
+  SELECT id FROM (
+    SELECT id FROM events
+    WHERE id >= (SELECT min(id) FROM events)
+    ORDER BY id
+    LIMIT (SELECT min(max(kept - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'events_max_count'), 0), 1000)
+           FROM events_kept))
   UNION ALL
-  SELECT id FROM events
-  WHERE id < (SELECT CASE WHEN ts <= (SELECT ts FROM event_cutoff) THEN id + 1000 END
-              FROM events WHERE id = (SELECT min(id) FROM events))
-    AND ts <= (SELECT ts FROM event_cutoff);
+  SELECT id FROM (
+    SELECT id, ts FROM events
+    WHERE id >= (SELECT CASE WHEN ts <= (SELECT ts FROM event_cutoff) THEN id END
+                 FROM events WHERE id = (SELECT min(id) FROM events))
+    ORDER BY id LIMIT 1000)
+  WHERE ts <= (SELECT ts FROM event_cutoff);
 
 CREATE VIEW sweep_due (is_due) AS
 -- Whether a sweep would find anything. The server asks twice a second; every part is a search in an index.
@@ -118,6 +132,8 @@ BEGIN
 
   -- Last, because the other steps write events.
   DELETE FROM events WHERE id IN (SELECT id FROM due_events);
+
+  DELETE FROM event_gaps WHERE next_id < (SELECT min(id) FROM events);
 END;
 
 CREATE TRIGGER pinning_the_clock_sweeps

@@ -99,6 +99,9 @@ pub(super) fn serve(
         return Err(fatal.into());
     }
     hub.stop();
+    if let Err(error) = database.write_blocking(Write::new(&statements::END_RUN, [])) {
+        tracing::warn!(%error, "the stop could not be stored; clients will get a new snapshot after the next start");
+    }
     database.close();
     failures.get().map_or(Ok(()), |fatal| Err(fatal.into()))
 }

@@ -8,13 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use thiserror::Error;
 
 use super::ReadError;
 use super::error::plain_message;
 use super::files::{self, Identity, OpenFiles, PathLock, Replaced, identity, with_suffix};
 use super::schema::{self, SchemaError};
+use crate::statements;
 
 /// The number at offset 68 of the file that marks it as this program's, `MmCa` in ASCII.
 /// See <https://sqlite.org/fileformat2.html#application_id>.
@@ -30,6 +31,9 @@ const RETRIES: u32 = 50;
 /// How often a server retries to take its lock, [`BUSY_TIMEOUT`] apart. A command that creates the file holds the
 /// lock briefly.
 const LOCK_RETRIES: u32 = 5;
+
+/// A clean stop is followed by the last checkpoint, which changes the file within this many seconds.
+const LAST_CHECKPOINT_MAX: f64 = 15.0;
 
 /// The magic number of a SQLite rollback journal (<https://sqlite.org/fileformat2.html#the_rollback_journal>).
 const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
@@ -234,6 +238,8 @@ pub(super) struct Opened {
 pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
+        // Before SQLite writes to the file.
+        let changed_ts = changed_ts(path);
         files::create(path)?;
         let lock =
             retry(LOCK_RETRIES, |problem| matches!(problem, OpenProblem::ServerRunning), || ServerLock::take(path))?;
@@ -248,9 +254,30 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
         if lock.identity()? != files.database() {
             return Err(OpenProblem::ServerRunning);
         }
+        retry(RETRIES, OpenProblem::is_transient, || Ok(begin_run(&connection, changed_ts)?))?;
         Ok(Opened { connection, files, lock: Some(lock) })
     };
     open().map_err(|problem: OpenProblem| problem.at(path))
+}
+
+/// The time of the last change of the file at `path`, in seconds since the epoch. No program can set it back. `None` if
+/// there is no file.
+fn changed_ts(path: &Path) -> Option<f64> {
+    fs::metadata(path).ok().map(|file| file.ctime() as f64)
+}
+
+/// Begins the run of a server. After an unclean stop, or in a file that was changed long after its clean stop, which is
+/// what a restored copy looks like, ids skip those that clients may have.
+fn begin_run(connection: &Connection, changed_ts: Option<f64>) -> rusqlite::Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let stopped_ts: Option<f64> =
+        transaction.query_row(statements::CLEAN_STOP.sql(), [], |row| row.get(0)).optional()?.flatten();
+    let is_restored = match (changed_ts, stopped_ts) {
+        (Some(changed), Some(stopped)) => changed > stopped + LAST_CHECKPOINT_MAX,
+        _ => false,
+    };
+    transaction.execute(statements::BEGIN_RUN.sql(), [is_restored])?;
+    transaction.commit()
 }
 
 /// Opens the file for a command, which runs beside a server. It re-creates no rules. It upgrades the tables of an older

@@ -131,14 +131,17 @@ pub struct StreamStart {
 /// The beginning of an event stream of `username`: the events after `last_event_id`, or a snapshot if there is no such
 /// id.
 ///
-/// A client that names an id which the log no longer has, or does not have yet, gets a snapshot with `"lost": true`.
+/// A client that names an id which the log no longer has, does not have yet, or never had, gets a snapshot with
+/// `"lost": true`.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<StreamStart, ReadError> {
     let newest = newest_event(snapshot)?;
     let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT_ID, [], |row| row.get(0))?.flatten();
-    let is_resumable = |id: &i64| *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
+    let is_in_gap = |id: &i64| snapshot.row(&statements::IS_IN_EVENT_GAP, [id], |row| row.get::<_, bool>(0));
+    let is_lost = last_event_id.as_ref().map(is_in_gap).transpose()?.flatten().unwrap_or_default();
+    let is_resumable = |id: &i64| !is_lost && *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
     if let Some(id) = last_event_id.filter(is_resumable) {
         let limit = i64::try_from(RESUME_MAX + 1).unwrap_or(i64::MAX);
         let events = snapshot.rows(&statements::USER_EVENTS, [&username, &id, &limit], Event::from_row)?;

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 10] = [
+const CALENDAR: [(&str, &str, &str); 12] = [
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
+    ("clean_stop", "stopped_ts", "compared with a time of the file system"),
     ("clock", "booted_ts", "describes the wall clock itself"),
     ("clock", "pinned_ts", "the present"),
+    ("event_gaps", "ts", "shown to admins"),
     ("private_channel_members", "joined_ts", "member since"),
     ("private_channels", "created_ts", "shown to admins"),
     ("screenshares", "ended_ts", "only an ended share has one: history"),

@@ -26,7 +26,7 @@ const GROWING: [&str; 14] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 19] = [
+const SHORT: [&str; 21] = [
     "json_each",
     "clock",
     "settings",
@@ -34,6 +34,9 @@ const SHORT: [&str; 19] = [
     "refusals",
     "CONSTANT",
     "sqlite_sequence",
+    "clean_stop",
+    // One row a start, as long as the log has events before it.
+    "event_gaps",
     "now",
     "ring_cutoff",
     "presence_cutoff",

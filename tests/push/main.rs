@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cursors;
 mod history;
 mod presence;
 mod streams;

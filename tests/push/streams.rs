@@ -114,7 +114,7 @@ async fn a_resumed_stream_has_the_missed_events_even_after_a_restart() {
     let mut stream = EventStream::open(&bob, Some(last)).await;
     let ended = stream.expect_call("ended").await;
     assert_eq!((&ended.data["call_id"], &ended.data["ended_reason"]), (&json!(second), &json!("restart")));
-    assert_eq!(ended.id, last + 1);
+    assert!(ended.id > last + 1, "after a kill, ids continue far beyond those that were handed out");
     server.assert_integrity();
 }
 
