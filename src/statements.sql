@@ -378,7 +378,8 @@ SELECT id, data FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2
 
 -- name: HISTORY
 -- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2 or, if that is
--- NULL, in all channels. It reads at most ?5 calls of each channel, however many there are.
+-- NULL, in all channels. It reads at most ?5 calls of each channel, however many there are, and its live call, which may
+-- have timed out.
 WITH mine (channel) AS (
   SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)
   UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)),
@@ -388,6 +389,7 @@ candidates (call_id) AS (
                          WHERE channel = mine.channel AND NOT is_live
                            AND (started_ts, call_id) < (?3, ?4)
                          ORDER BY started_ts DESC, call_id DESC LIMIT ?5)
+  UNION SELECT call.call_id FROM mine CROSS JOIN calls AS call ON call.channel = mine.channel AND call.is_live
   UNION SELECT call_id FROM call_participants WHERE username = ?1 AND visible_after IS NOT NULL)
 SELECT json
 FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.call_id AND past.username = ?1

@@ -47,7 +47,8 @@ CREATE TABLE call_participants (
              CONSTRAINT call_participants_state_known CHECK (
                state = 'pending' OR state = 'accepted' OR state = 'rejected' OR state = 'left'),
   joined_ts  REAL,                                         -- when this person last joined
-  left_ts    REAL,                                         -- when this person last left; NULL while on the call
+  left_ts    REAL,                                         -- when this person last left, declined or timed out; NULL
+                                                           -- while pending or accepted
   invited_ts REAL,                                         -- when it last began to ring
   invited_by TEXT,                                         -- the inviter; NULL for those who were called at the start
   missed_ts  REAL,                                         -- when the last invitation ended unanswered, NULL otherwise

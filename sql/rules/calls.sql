@@ -65,6 +65,9 @@ BEFORE INSERT ON calls
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.initiator);
 
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE EXISTS (SELECT 1 FROM unregistered_names WHERE spelling = json_quote(NEW.channel));
+
   SELECT RAISE(ABORT, 'nobody_to_call')
   WHERE CASE WHEN NEW.channel GLOB 'dm:*'
              THEN NEW.channel = 'dm:' || NEW.initiator
@@ -214,7 +217,7 @@ BEGIN
   DELETE FROM call_media WHERE call_id = NEW.call_id;
 
   UPDATE call_participants
-  SET left_ts = CASE state WHEN 'accepted' THEN coalesce(NEW.ended_ts, (SELECT ts FROM now)) ELSE left_ts END,
+  SET left_ts = coalesce(NEW.ended_ts, (SELECT ts FROM now)),
       missed_ts = CASE state WHEN 'pending' THEN coalesce(NEW.ended_ts, (SELECT ts FROM now)) ELSE missed_ts END,
       state = 'left'
   WHERE call_id = NEW.call_id AND in_call;

@@ -19,11 +19,11 @@ CREATE VIEW personal_history AS
               WHEN call.answered_ts IS NOT NULL THEN 'answered'
               ELSE 'missed' END AS outcome,
          (SELECT json_group_array(json_object('username', username, 'joined_ts', joined_ts, 'left_ts', left_ts))
-          FROM (SELECT username, joined_ts, left_ts FROM call_participants
+          FROM (SELECT username, joined_ts, left_ts FROM current_participants
                 WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part
-  FROM calls AS call
+  FROM current_calls AS call
   CROSS JOIN users AS person
-  LEFT JOIN call_participants AS mine ON mine.call_id = call.call_id AND mine.username = person.username
+  LEFT JOIN current_participants AS mine ON mine.call_id = call.call_id AND mine.username = person.username
   WHERE NOT call.is_live
     AND EXISTS (SELECT 1 FROM call_access AS access
                 WHERE access.call_id = call.call_id AND access.username = person.username
@@ -43,9 +43,11 @@ CREATE VIEW missed_calls AS
          coalesce(participant.invited_by, call.initiator) AS called_by,
          datetime(participant.missed_ts, 'unixepoch') AS missed_utc,
          participant.missed_ts, participant.missed_seen_ts IS NOT NULL AS seen
-  FROM call_participants AS participant
-  JOIN calls AS call ON call.call_id = participant.call_id
-  WHERE participant.missed_ts IS NOT NULL;
+  FROM (SELECT username, call_id, invited_by, missed_ts, missed_seen_ts FROM call_participants
+        WHERE missed_ts IS NOT NULL
+        UNION ALL
+        SELECT username, call_id, invited_by, missed_ts, NULL FROM due_invitations) AS participant
+  JOIN calls AS call ON call.call_id = participant.call_id;
 
 CREATE VIEW missed_call_json AS
 -- A missed call as GET /calls/missed gives it.

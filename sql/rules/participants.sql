@@ -316,9 +316,9 @@ BEGIN
   UPDATE call_participants
   SET joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
                        THEN (SELECT ts FROM now) ELSE joined_ts END,
-      left_ts = CASE WHEN NEW.state = 'accepted' THEN NULL
-                     WHEN NEW.state = 'left' AND OLD.state = 'accepted' AND NEW.left_ts IS OLD.left_ts
-                       THEN (SELECT ts FROM now) ELSE left_ts END,
+      left_ts = CASE WHEN NEW.in_call THEN NULL
+                     WHEN NEW.left_ts IS OLD.left_ts THEN coalesce(NEW.missed_ts, (SELECT ts FROM now))
+                     ELSE left_ts END,
       invited_ts = CASE WHEN NEW.state = 'pending' AND NEW.invited_ts IS OLD.invited_ts
                         THEN (SELECT ts FROM now) ELSE invited_ts END,
       missed_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_ts END,
@@ -433,12 +433,21 @@ END;
 -- What clients see
 
 CREATE VIEW current_participants AS
--- Participants as they are now, swept or not: an invitation that is too old is rejected.
+-- Participants as they are now, swept or not. An invitation that is too old is rejected and missed. The caller has left
+-- a ringing call that nobody answered in time.
   SELECT call_id, username, role,
-         CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
-              THEN 'rejected' ELSE state END AS state,
-         joined_ts, left_ts, invited_ts
-  FROM call_participants;
+         CASE WHEN timed_out_ts IS NOT NULL THEN 'rejected' WHEN call_ended_ts IS NOT NULL THEN 'left' ELSE state END
+           AS state,
+         joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
+         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts
+  FROM (SELECT *,
+               CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
+                    THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,
+               -- Only the caller is on a call that still rings.
+               CASE WHEN role = 'initiator' AND state = 'accepted'
+                    THEN (SELECT ended_ts FROM current_calls AS call
+                          WHERE call.call_id = call_participants.call_id AND NOT call.is_live) END AS call_ended_ts
+        FROM call_participants) AS stored;
 
 CREATE VIEW incoming_calls AS
 -- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'

@@ -12,8 +12,9 @@ CREATE VIEW due_absences AS
     AND call.state = 'active';
 
 CREATE VIEW due_invitations AS
--- Pending invitations that have timed out.
-  SELECT call_id, username, role FROM call_participants
+-- Pending invitations that have timed out, and when.
+  SELECT call_id, username, role, invited_by, round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) AS missed_ts
+  FROM call_participants
   WHERE state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff);
 
 CREATE VIEW due_unanswered_calls AS
@@ -114,7 +115,9 @@ BEGIN
   WHERE (call_id, username) IN (SELECT call_id, username FROM due_invitations);
 
   -- A ringing call without callees would block its channel permanently.
-  UPDATE calls SET state = 'rejected', ended_reason = 'timeout'
+  UPDATE calls
+  SET ended_ts = (SELECT ended_ts FROM current_calls AS call WHERE call.call_id = calls.call_id),
+      state = 'rejected', ended_reason = 'timeout'
   WHERE call_id IN (SELECT call_id FROM due_unanswered_calls);
 
   -- A forgotten call ends, where an admin has set a limit.

@@ -96,7 +96,7 @@ impl Model {
     }
 
     pub fn initiate(&mut self, actor: Person, channel: usize) -> Verdict {
-        let mut reasons = self.channel_use_refusals(channel, actor);
+        let mut reasons = self.channel_use_refusals(channel, actor, (404, "user_not_found"));
         let members = match &self.channels[channel].members {
             Members::Dm(members) | Members::Private(members) => members.clone(),
             Members::Public | Members::Unknown => return Verdict::Refused(reasons),
@@ -194,7 +194,7 @@ impl Model {
         let new_participant = self.new_participant(self.calls[call].initiator == actor);
         let now = self.now;
         let other = self.calls[call].participants.entry(actor).or_insert(new_participant);
-        other.state = ParticipantState::Pending;
+        (other.state, other.left) = (ParticipantState::Pending, None);
         (other.invited, other.missed, other.missed_is_seen) = (now, None, false);
         other.was_guest |= !is_member;
     }
@@ -362,10 +362,7 @@ impl Model {
     pub fn depart(&mut self, call: usize, actor: Person, state: ParticipantState) {
         let now = self.now;
         let own = self.calls[call].participants.get_mut(&actor).unwrap();
-        if own.state == ParticipantState::Accepted {
-            own.left = Some(now);
-        }
-        own.state = state;
+        (own.state, own.left) = (state, Some(now));
         self.apply_departure(call, actor, state, now);
     }
 
@@ -393,11 +390,11 @@ impl Model {
         (call.state, call.reason, call.ended, call.sharer) = (state, Some(reason), Some(at), None);
         for participant in call.participants.values_mut() {
             match participant.state {
-                ParticipantState::Accepted => participant.left = Some(at),
+                ParticipantState::Accepted => {}
                 ParticipantState::Pending => participant.missed = Some(at),
                 _ => continue,
             }
-            participant.state = ParticipantState::Left;
+            (participant.state, participant.left) = (ParticipantState::Left, Some(at));
         }
         call.signals.clear();
         call.media.clear();
@@ -418,7 +415,7 @@ impl Model {
         expired.sort_by(|one, other| (one.0 != initiator).cmp(&(other.0 != initiator)).then(one.1.total_cmp(&other.1)));
         for (actor, at) in expired {
             let other = self.calls[call].participants.get_mut(&actor).unwrap();
-            (other.state, other.missed) = (ParticipantState::Rejected, Some(at));
+            (other.state, other.missed, other.left) = (ParticipantState::Rejected, Some(at), Some(at));
             self.apply_departure(call, actor, ParticipantState::Rejected, at);
         }
     }
