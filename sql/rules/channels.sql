@@ -54,12 +54,13 @@ BEGIN
 
   SELECT RAISE(ABORT, 'channel_name_not_canonical')
   WHERE NEW.channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel));
-
-  SELECT RAISE(ABORT, 'user_not_found')
-  WHERE EXISTS (SELECT 1 FROM dm_names
-                WHERE spelling = json_quote(NEW.channel)
-                  AND NOT EXISTS (SELECT 1 FROM users WHERE users.username = dm_names.username));
 END;
+
+CREATE VIEW unregistered_names (spelling, username) AS
+-- A function: the names in the name of a DM that nobody has.
+--   SELECT username FROM unregistered_names WHERE spelling = json_quote('dm:alice:ghost')
+  SELECT spelling, username FROM dm_names
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.username = dm_names.username);
 
 CREATE VIEW channel_members AS
 -- The members of private channels, and of DMs that were used. channel_access also knows DMs that were not.

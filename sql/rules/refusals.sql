@@ -25,6 +25,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('channel_has_live_call', 409, 1, 'The channel has a call already. Join it instead.'),
     ('channel_id_is_fixed', 409, 0, 'The id of a channel never changes.'),
     ('channel_name_not_canonical', 400, 0, 'A direct-message channel is written with sorted names, each once: dm:alice:bob.'),
+    ('channel_names_nobody', 403, 1, 'The channel names a user who is not registered.'),
     ('channel_not_callable', 403, 1, 'Only direct-message channels (dm:NAME:NAME) and private channels (private:ID) have calls and screen shares.'),
     ('channel_not_found', 404, 0, 'There is no such private channel.'),
     ('clock_is_needed', 409, 0, 'The clock has one row. Set pinned_ts to NULL for the time of the machine.'),

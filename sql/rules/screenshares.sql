@@ -94,6 +94,9 @@ BEFORE INSERT ON screenshares
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.sharer);
 
+  SELECT RAISE(ABORT, 'channel_names_nobody')
+  WHERE EXISTS (SELECT 1 FROM unregistered_names WHERE spelling = json_quote(NEW.channel));
+
   SELECT RAISE(ABORT, 'share_exists')
   WHERE EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id)
      OR EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.share_id);

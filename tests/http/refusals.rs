@@ -88,6 +88,7 @@ impl AllStates {
             ("call_signals_type_known", signal(alice, &in_call, "bob", "hello", json!(1))),
             ("cannot_invite_oneself", invite(call, "alice")),
             ("channel_has_live_call", initiate("dm:bob:alice")),
+            ("channel_names_nobody", alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:ghost" }))),
             ("channel_not_callable", initiate("general")),
             ("media_chunk_too_large", alice.posting_bytes(&media, vec![0; (4 << 20) + 1])),
             ("nobody_to_call", initiate("dm:alice")),

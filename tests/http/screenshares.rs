@@ -98,7 +98,7 @@ async fn starting_requires_membership() {
         (alice, "general", 403, "channel_not_callable"),
         (alice, "private:999", 403, "not_a_member"),
         (alice, "dm:bob:carol", 403, "not_a_member"),
-        (alice, "dm:alice:ghost", 404, "user_not_found"),
+        (alice, "dm:alice:ghost", 403, "channel_names_nobody"),
         (dave, &share.channel, 403, "not_a_member"),
     ] {
         let request = person.posting_json("/screenshare/start", json!({ "channel": channel }));

@@ -216,7 +216,7 @@ impl Model {
 
     /// `INSERT OR REPLACE INTO calls`, by the first person in the first channel, with a final state.
     pub fn replace_call(&mut self, call: Option<usize>) -> Verdict {
-        let mut reasons = self.channel_use_refusals(0, 0);
+        let mut reasons = self.channel_use_refusals(0, 0, (404, "user_not_found"));
         if !self.exists[0] {
             reasons.push((403, "not_a_member"));
         }

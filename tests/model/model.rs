@@ -239,13 +239,14 @@ impl Model {
         }
     }
 
-    /// The refusals of calling or sharing in a channel: those of reading it, and all people in a DM's name must exist.
-    pub fn channel_use_refusals(&self, channel: usize, actor: Person) -> Vec<Refusal> {
+    /// The refusals of calling or sharing in a channel: those of reading it, and `unregistered` unless all people in a
+    /// DM's name exist.
+    pub fn channel_use_refusals(&self, channel: usize, actor: Person, unregistered: Refusal) -> Vec<Refusal> {
         let mut reasons = self.channel_read_refusals(channel, actor);
         if let Members::Dm(members) = &self.channels[channel].members
             && members.iter().any(|member| !self.exists[*member])
         {
-            reasons.push((404, "user_not_found"));
+            reasons.push(unregistered);
         }
         reasons
     }

@@ -26,7 +26,7 @@ impl Model {
     }
 
     pub fn start_share(&mut self, actor: Person, channel: usize) -> Verdict {
-        let reasons = self.channel_use_refusals(channel, actor);
+        let reasons = self.channel_use_refusals(channel, actor, (403, "channel_names_nobody"));
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
