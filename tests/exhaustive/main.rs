@@ -1,0 +1,42 @@
+//! All sequences of the actions of three people and an admin, to a depth, on a pinned clock.
+//!
+//! The search goes by levels. States are told apart by their content, with times relative to the clock, so that two
+//! sequences that lead to the same state are continued once. In each state:
+//!
+//! - `integrity_violations` is empty;
+//! - no action and no read of any person is refused with a status that its route does not have;
+//! - what clients see before a sweep is what they see after it.
+//!
+//! The long round: `cargo slow all_longer_sequences`. `EXHAUSTIVE_DEPTH` sets its depth.
+
+mod actions;
+mod content;
+mod routes;
+mod search;
+mod views;
+
+use crate::search::{Report, Scenario, search};
+
+/// Searches all scenarios at once, a thread each.
+fn search_all(depth: usize) {
+    let reports: Vec<Report> = std::thread::scope(|scope| {
+        let searches = Scenario::ALL.map(|scenario| scope.spawn(move || search(scenario, depth)));
+        searches.into_iter().map(|search| search.join().unwrap()).collect()
+    });
+    for report in &reports {
+        report.print();
+    }
+    let states: usize = reports.iter().map(Report::states).sum();
+    println!("{states} states to depth {depth}");
+}
+
+#[test]
+fn all_sequences_keep_the_promises() {
+    search_all(3);
+}
+
+#[test]
+#[ignore = "takes many minutes"]
+fn all_longer_sequences_keep_the_promises() {
+    search_all(std::env::var("EXHAUSTIVE_DEPTH").map_or(4, |depth| depth.parse().unwrap()));
+}
