@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
@@ -20,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
-use super::TlsError;
+use super::{TlsError, constraints};
 
 /// How long a server certificate is valid. Apple's browsers refuse more than 825 days; public CAs issue at most 398.
 const CERTIFICATE_DAYS: i64 = 397;
@@ -42,26 +43,37 @@ pub struct CertificateAuthority {
     path: PathBuf,
     certificate_path: PathBuf,
     der: CertificateDer<'static>,
+    /// The names and addresses of the machine for which the CA may not sign, as last logged.
+    left_out: Mutex<BTreeSet<String>>,
 }
 
 impl CertificateAuthority {
-    /// The CA beside this database. Makes one if it is missing or expires within 30 days.
+    /// The CA beside this database. Makes one if it is missing, expires within 30 days, or may not sign for the host
+    /// name of this machine.
     ///
     /// # Errors
     /// If its file can be neither read nor written, or holds no CA.
     pub fn open(database: &Path) -> Result<Self, TlsError> {
         let path = sibling(database, "-authority.pem");
-        let pem = match read(&path)? {
-            Some(pem) if !expires_soon(&path, &pem)? => pem,
+        let existing = read(&path)?;
+        let outdated = existing.as_deref().map(|pem| why_outdated(&path, pem)).transpose()?.flatten();
+        let pem = match existing {
+            Some(pem) if outdated.is_none() => pem,
             _ => {
                 let pem = new_ca().map_err(|error| TlsError::unusable(&path, error))?;
                 write(&path, &pem)?;
                 pem
             }
         };
+        if let Some(reason) = outdated {
+            let file = path.display();
+            tracing::warn!(
+                "made a new CA in {file}: {reason}. Install /ca.crt on each device again, and remove the old one there"
+            );
+        }
         issuer(&path, &pem)?;
         let der = first_certificate(&path, &pem)?;
-        Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der })
+        Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der, left_out: Mutex::default() })
     }
 
     /// The CA's certificate in PEM, without its key, for devices to trust.
@@ -78,13 +90,17 @@ impl CertificateAuthority {
     }
 
     /// The path and the text of the file with this machine's certificate and key. Makes a new one if it expires soon,
-    /// is signed by another CA, or lacks a name or an address of the machine.
+    /// is signed by another CA, or lacks a name or an address of the machine for which the CA may sign. One more would
+    /// make the whole certificate invalid.
     ///
     /// # Errors
     /// If the file can be neither read nor written.
     pub(super) fn server_certificate(&self) -> Result<(PathBuf, String), TlsError> {
         let path = self.certificate_path.clone();
-        let names = machine_names();
+        let ca_certificate = parse(&self.path, &self.der)?;
+        let (names, left_out): (BTreeSet<_>, BTreeSet<_>) =
+            machine_names().into_iter().partition(|name| constraints::permit(&ca_certificate, name));
+        self.log_left_out(left_out);
         // A file that holds no certificate is replaced like an expired one.
         if let Some(pem) = read(&path)?
             && self.is_current(&path, &pem, &names).unwrap_or(false)
@@ -97,6 +113,20 @@ impl CertificateAuthority {
         write(&path, &pem)?;
         tracing::info!(?names, "made a certificate for this machine");
         Ok((path, pem))
+    }
+
+    /// Logs the names and addresses that the certificate cannot have, if they have changed.
+    fn log_left_out(&self, names: BTreeSet<String>) {
+        let mut logged = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged != names && !names.is_empty() {
+            let file = self.path.display();
+            tracing::warn!(
+                ?names,
+                "the CA in {file} may not sign for these names and addresses of this machine, so the certificate leaves \
+                 them out. To include them, delete the file, start again, and install /ca.crt on each device"
+            );
+        }
+        *logged = names;
     }
 
     fn is_current(&self, path: &Path, pem: &str, names: &BTreeSet<String>) -> Result<bool, TlsError> {
@@ -156,6 +186,19 @@ fn expires_soon(path: &Path, pem: &str) -> Result<bool, TlsError> {
     Ok(parse(path, &der)?.validity().not_after.timestamp() < soon.unix_timestamp())
 }
 
+/// Why a CA has to be replaced, if so.
+fn why_outdated(path: &Path, pem: &str) -> Result<Option<&'static str>, TlsError> {
+    if expires_soon(path, pem)? {
+        return Ok(Some("the old one expires"));
+    }
+    let der = first_certificate(path, pem)?;
+    let certificate = parse(path, &der)?;
+    if !matches!(certificate.name_constraints(), Ok(Some(_))) {
+        return Ok(Some("the old one could sign for any site"));
+    }
+    Ok((!constraints::permit(&certificate, &host_name())).then_some("the name of this machine has changed"))
+}
+
 fn issuer(path: &Path, pem: &str) -> Result<Issuer<'static, KeyPair>, TlsError> {
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| TlsError::no_key(path, error))?;
     let certificate = first_certificate(path, pem)?;
@@ -172,6 +215,7 @@ fn new_ca() -> Result<String, rcgen::Error> {
     let key_hash = format!("{:x}", Sha256::digest(key.public_key_raw()));
     params.distinguished_name = common_name(format!("minimost-calls on {} {}", host_name(), &key_hash[..8]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.name_constraints = Some(constraints::for_machine(&machine_names()));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_validity(&mut params, CA_DAYS);
     Ok(params.self_signed(&key)?.pem() + &key.serialize_pem())
@@ -214,6 +258,7 @@ fn host_name() -> String {
         !name.is_empty()
             && name.len() < 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+            && name.split('.').all(|label| !label.is_empty())
     };
     if is_valid(&name) { name } else { "localhost".to_owned() }
 }

@@ -4,6 +4,7 @@
 //! a host, and each window of the page needs one for its event stream.
 
 mod ca;
+mod constraints;
 mod error;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! Chromium's driver, and the browsers of one test, which end with it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +45,8 @@ pub struct Driver {
     folder: TempDir,
     browsers: AtomicUsize,
     finished: bool,
+    /// The browsers check certificates, and every name is 127.0.0.1.
+    checks_certificates: bool,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -51,13 +55,26 @@ impl Driver {
     pub const INSECURE_HOST: &str = "calls.test";
 
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// A driver whose browsers trust this CA, check certificates, and reach this machine by every name.
+    pub async fn start_trusting(ca: &str) -> Self {
+        Self::start_with(Some(ca)).await
+    }
+
+    async fn start_with(trusted_ca: Option<&str>) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let folder = TempDir::new().unwrap();
+        if let Some(ca) = trusted_ca {
+            trust(ca, folder.path());
+        }
         // A browser ends with its driver (see `launch`). If the test is killed, the kernel ends the driver with the thread that
         // started it.
         let mut driver = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
             .env("TMPDIR", folder.path())
+            .envs(trusted_ca.map(|_| ("HOME", folder.path())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -70,7 +87,15 @@ impl Driver {
         // Drains the output: a full pipe would block the driver.
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://127.0.0.1:{port}");
-        Self { process: driver, url, folder, browsers: AtomicUsize::new(0), finished: false, _turn: turn }
+        Self {
+            process: driver,
+            url,
+            folder,
+            browsers: AtomicUsize::new(0),
+            finished: false,
+            checks_certificates: trusted_ca.is_some(),
+            _turn: turn,
+        }
     }
 
     /// Adds people and signs each one in, in a separate browser.
@@ -106,7 +131,8 @@ impl Driver {
     async fn launch(&self, name: &str, more: &[&str], preferences: Value) -> Browser {
         let number = self.browsers.fetch_add(1, Ordering::Relaxed);
         let data = format!("--user-data-dir={}", self.folder.path().join(format!("{name}-{number}")).display());
-        let names = format!("--host-resolver-rules=MAP {} 127.0.0.1", Self::INSECURE_HOST);
+        let host = if self.checks_certificates { "*" } else { Self::INSECURE_HOST };
+        let names = format!("--host-resolver-rules=MAP {host} 127.0.0.1");
         let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
@@ -129,7 +155,7 @@ impl Driver {
         ];
         arguments.extend(more);
         let capabilities = json!({
-            "acceptInsecureCerts": true,
+            "acceptInsecureCerts": !self.checks_certificates,
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": arguments, "prefs": preferences },
         });
@@ -168,6 +194,20 @@ impl Driver {
             known.extend(found);
             others = rest;
         }
+    }
+}
+
+/// Adds a CA to the trusted ones of Chromium in the home directory `home`.
+fn trust(ca: &str, home: &Path) {
+    let (database, file) = (home.join(".pki/nssdb"), home.join("ca.crt"));
+    fs::create_dir_all(&database).unwrap();
+    fs::write(&file, ca).unwrap();
+    let database = format!("sql:{}", database.display());
+    for arguments in
+        [&["-N", "--empty-password"][..], &["-A", "-n", "minimost-calls", "-t", "C,,", "-i", file.to_str().unwrap()]]
+    {
+        let done = Command::new("certutil").args(["-d", &database]).args(arguments).status();
+        assert!(done.expect("tests/run installs libnss3-tools").success(), "{arguments:?}");
     }
 }
 

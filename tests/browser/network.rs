@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use crate::browser::{Browser, Media};
 use crate::driver::Driver;
 use crate::support::Server;
+use crate::support::certificates::{ca_file, sign};
 
 #[tokio::test]
 async fn https_makes_the_page_and_its_cookie_secure() {
@@ -35,6 +36,29 @@ async fn https_makes_the_page_and_its_cookie_secure() {
         browser.wait_media(1, Media::Both).await;
     }
     driver.finish([&alice, &bob]).await;
+}
+
+/// The key of the CA could sign for any site. A browser that trusts the CA must not believe it.
+#[tokio::test]
+async fn the_ca_vouches_for_this_machine_alone() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let ca = ca_file(&server);
+    let driver = Driver::start_trusting(&ca).await;
+    let browser = driver.browser("alice").await;
+    browser.client.goto(&server.url).await.unwrap();
+    browser.wait_visible("#username").await;
+    let folder = TempDir::new().unwrap();
+    for (name, is_taken) in [("calls.local", true), ("example.com", false)] {
+        let options = sign(&ca, &[name], folder.path());
+        let other = Server::start_in(TempDir::new().unwrap(), &options.each_ref().map(String::as_str));
+        // The driver may report the warning page as an error or not.
+        let visit = browser.client.goto(&other.url.replace("127.0.0.1", name)).await;
+        let is_page = browser.script("return document.querySelector('#username') !== null").await;
+        assert_eq!(is_page, json!(is_taken), "{name}: {visit:?}");
+        let text = browser.script("return document.body.innerText").await;
+        assert_eq!(text.to_string().contains("ERR_CERT"), !is_taken, "{name}: {text}");
+    }
+    driver.finish([&browser]).await;
 }
 
 /// The ICE username fragments of the newest connection, local and remote; an ICE restart changes both.

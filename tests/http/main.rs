@@ -15,6 +15,7 @@ mod heads;
 mod login;
 mod methods;
 mod pages;
+mod proxies;
 mod races;
 mod raw;
 mod refusals;

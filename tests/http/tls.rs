@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use reqwest::{Certificate, Client};
 use tempfile::TempDir;
 
+use crate::support::certificates::{ca_file, sign};
 use crate::support::{PROGRAM, Server, wait};
 
 /// The server's handshake timeout, and room for a busy machine.
@@ -27,10 +28,6 @@ fn client(ca: &str) -> Client {
         .timeout(Duration::from_secs(30))
         .build()
         .unwrap()
-}
-
-fn ca_of(server: &Server) -> String {
-    fs::read_to_string(server.folder.path().join("presence.db-authority.pem")).unwrap()
 }
 
 /// A self-signed certificate for 127.0.0.1 and its key.
@@ -62,7 +59,7 @@ fn response_to(server: &Server, request: &str) -> String {
 #[tokio::test]
 async fn clients_that_trust_the_ca_are_served() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
-    let trusting = client(&ca_of(&server));
+    let trusting = client(&ca_file(&server));
     let health = trusting.get(format!("{}/healthz", server.url)).send().await.unwrap();
     assert_eq!(health.status(), 200);
     assert!(!health.headers().contains_key("strict-transport-security"));
@@ -104,6 +101,141 @@ async fn the_ca_survives_a_restart_and_only_the_owner_reads_it() {
     assert_eq!(health.status(), 200);
 }
 
+/// Standard output and standard error of a program, and whether it succeeded.
+fn run(program: &str, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn the_ca_signs_for_this_machine_and_private_networks_alone() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let ca = server.folder.path().join("presence.db-authority.pem");
+    let ca = ca.to_str().unwrap();
+    let (_, text) = run("openssl", &["x509", "-in", ca, "-noout", "-ext", "nameConstraints"]);
+    assert!(text.contains("Name Constraints: critical") && text.contains("DNS:local\n"), "{text}");
+    assert!(!text.contains("Excluded"), "{text}");
+
+    // The server's own certificate.
+    let own = server.folder.path().join("presence.db-tls.pem");
+    let own = own.to_str().unwrap();
+    for name in [&["-verify_ip", "127.0.0.1"], &["-verify_ip", "::1"], &["-verify_hostname", "localhost"]] {
+        let (valid, text) = run("openssl", &[&["verify", "-x509_strict", "-CAfile", ca], &name[..], &[own]].concat());
+        assert!(valid, "{name:?}: {text}");
+    }
+
+    // Others that its key has signed.
+    let machine = gethostname::gethostname().to_string_lossy().to_lowercase();
+    let folder = TempDir::new().unwrap();
+    for (names, is_valid) in [
+        (&["localhost"][..], true),
+        (&[&machine], true),
+        (&["calls.local", "a.b.local"], true),
+        (&["10.1.2.3", "172.31.255.255", "192.168.7.7", "127.9.9.9", "169.254.1.1"], true),
+        (&["::1", "fd00::1", "fc00::1", "fe80::1"], true),
+        (&["example.com"], false),
+        (&["local.example.com"], false),
+        (&["notlocal"], false),
+        (&["localhost.example.com"], false),
+        (&["*.com"], false),
+        (&["localhost", "example.com"], false),
+        (&["8.8.8.8"], false),
+        (&["172.32.0.1"], false),
+        (&["11.0.0.1"], false),
+        (&["2001:db8::7"], false),
+        (&["::2"], false),
+        (&["::ffff:8.8.8.8"], false),
+    ] {
+        let [_, certificate, ..] = sign(&ca_file(&server), names, folder.path());
+        let (valid, text) = run("openssl", &["verify", "-CAfile", ca, &certificate]);
+        assert_eq!(valid, is_valid, "{names:?}: {text}");
+        assert!(valid || text.contains("permitted subtree violation"), "{names:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn clients_refuse_what_the_ca_may_not_sign() {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let ca = ca_file(&server);
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("ca.crt"), &ca).unwrap();
+    let ca_path = folder.path().join("ca.crt").display().to_string();
+    for (name, is_taken) in [("calls.local", true), ("example.com", false)] {
+        let options = sign(&ca, &[name], folder.path());
+        let other = Server::start_in(TempDir::new().unwrap(), &options.each_ref().map(String::as_str));
+        let url = format!("{}/healthz", other.url.replace("127.0.0.1", name));
+        let address = other.url.trim_start_matches("https://").parse().unwrap();
+        let rustls = Client::builder()
+            .add_root_certificate(Certificate::from_pem(ca.as_bytes()).unwrap())
+            .resolve(name, address)
+            .build()
+            .unwrap();
+        let response = rustls.get(&url).send().await;
+        assert_eq!(response.is_ok(), is_taken, "{name}: {response:?}");
+        let resolve = format!("{name}:{}:127.0.0.1", address.port());
+        let (is_ok, text) = run("curl", &["-sS", "--noproxy", "*", "--cacert", &ca_path, "--resolve", &resolve, &url]);
+        assert_eq!(is_ok, is_taken, "{name}: {text}");
+        assert!(is_ok || text.contains("curl: (60)"), "{name}: {text}");
+    }
+}
+
+/// A CA with these permitted names and addresses, and its key. Without any, it may sign for everything.
+fn ca_that_permits(names: &[&str]) -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let permitted_subtrees = names.iter().map(|name| match name.parse() {
+        Ok(network) => rcgen::GeneralSubtree::IpAddress(network),
+        Err(()) => rcgen::GeneralSubtree::DnsName((*name).to_owned()),
+    });
+    params.name_constraints = (!names.is_empty()).then(|| rcgen::NameConstraints {
+        permitted_subtrees: permitted_subtrees.collect(),
+        excluded_subtrees: Vec::new(),
+    });
+    params.self_signed(&key).unwrap().pem() + &key.serialize_pem()
+}
+
+/// The lines of the log of a server that has a CA's file, and the file afterwards. The server's certificate must be valid
+/// for 127.0.0.1 then.
+async fn start_with_ca(ca: &str) -> (String, String) {
+    let folder = TempDir::new().unwrap();
+    let (path, log) = (folder.path().join("presence.db-authority.pem"), folder.path().join("log"));
+    fs::write(&path, ca).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" 2> \"$LOG\"", PROGRAM]).env("LOG", &log);
+    let server = Server::start_as(shell, "127.0.0.1:0", folder, &["--tls-self-signed"]);
+    let ca = ca_file(&server);
+    let health = client(&ca).get(format!("{}/healthz", server.url)).send().await;
+    assert!(health.is_ok(), "{health:?}");
+    let log = fs::read_to_string(log).unwrap();
+    (log.lines().filter(|line| line.contains(" WARN ")).map(|line| format!("{line}\n")).collect(), ca)
+}
+
+#[tokio::test]
+async fn an_unsuitable_ca_is_replaced() {
+    for (permitted, reason) in [
+        (&[][..], "the old one could sign for any site"),
+        (&["another-machine", "local", "127.0.0.0/8"], "the name of this machine has changed"),
+    ] {
+        let old = ca_that_permits(permitted);
+        let (warning, new) = start_with_ca(&old).await;
+        assert_ne!(new, old);
+        assert!(warning.contains(reason) && warning.lines().count() == 1, "{warning}");
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_leaves_out_what_the_ca_may_not_sign() {
+    let machine = gethostname::gethostname().to_string_lossy().to_lowercase();
+    let old = ca_that_permits(&[&machine, "127.0.0.0/8"]);
+    let (warning, new) = start_with_ca(&old).await;
+    assert_eq!(new, old, "the CA stays");
+    for name in ["::1", "localhost"].iter().filter(|name| **name != machine) {
+        assert!(warning.contains(&format!("\"{name}\"")) && warning.lines().count() == 1, "{warning}");
+    }
+}
+
 #[tokio::test]
 async fn a_changed_certificate_is_loaded_and_a_bad_one_is_not() {
     let folder = TempDir::new().unwrap();
@@ -140,7 +272,7 @@ async fn a_changed_certificate_is_loaded_and_a_bad_one_is_not() {
 async fn cookies_are_secure_over_tls() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     server.run(&["user", "add", "alice"], "rabbit hole");
-    let response = client(&ca_of(&server))
+    let response = client(&ca_file(&server))
         .post(format!("{}/login", server.url))
         .body(r#"{"username":"alice","password":"rabbit hole"}"#)
         .send()
@@ -202,7 +334,7 @@ async fn a_stalled_handshake_times_out_and_blocks_nobody() {
     // The head of a TLS record without its body.
     silent.iter_mut().step_by(2).for_each(|stream| stream.write_all(&[22, 3, 1, 2, 0]).unwrap());
     let begun = Instant::now();
-    let health = client(&ca_of(&server)).get(format!("{}/healthz", server.url)).send().await.unwrap();
+    let health = client(&ca_file(&server)).get(format!("{}/healthz", server.url)).send().await.unwrap();
     assert_eq!(health.status(), 200);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     for mut stream in silent {

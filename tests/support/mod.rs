@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each binary uses a part of it")]
 
+pub mod certificates;
 mod events;
 
 use std::fmt::{Debug, Write as _};
