@@ -104,24 +104,19 @@ SELECT value FROM settings WHERE name = 'session_cookie';
 -- Deletes the session with token hash ?1.
 DELETE FROM sessions WHERE token_hash = ?1;
 
--- name: ADD_LOGIN_ATTEMPT
--- Records a login attempt for name ?1 from address ?2. Returns the attempt's id.
-INSERT INTO login_attempts (username, address, ts) SELECT ?1, ?2, ts FROM now RETURNING id;
+-- name: ATTEMPT_LOGIN
+-- Records a login of name ?1 from address ?2, which counts as failed until it succeeds.
+INSERT INTO attempt_login (username, address) VALUES (?1, ?2);
 
--- name: DELETE_LOGIN_ATTEMPT
--- Deletes login attempt ?1, which succeeded.
-DELETE FROM login_attempts WHERE id = ?1;
+-- name: FORGET_FAILED_LOGINS
+-- Deletes the failed logins of name ?1 from address ?2 if there is a session with token hash ?3.
+DELETE FROM login_attempts
+WHERE username = ?1 AND address = ?2 AND EXISTS (SELECT 1 FROM sessions WHERE token_hash = ?3);
 
 -- name: LOGIN_RETRY_AFTER
 -- Seconds until name ?1 may log in from address ?2 again.
-SELECT max(
-  coalesce((SELECT ts FROM login_attempts WHERE username = ?1 ORDER BY ts DESC
-            LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings
-                            WHERE name = 'login_attempts_per_name')), 0),
-  coalesce((SELECT ts FROM login_attempts WHERE address = ?2 ORDER BY ts DESC
-            LIMIT 1 OFFSET (SELECT CAST(value AS INTEGER) - 1 FROM settings
-                            WHERE name = 'login_attempts_per_address')), 0))
-- (SELECT ts FROM login_cutoff);
+SELECT min(max(until_ts) - (SELECT ts FROM now), (SELECT pause_max FROM login_limits))
+FROM login_pauses WHERE address = ?2 AND (username = ?1 OR username IS NULL);
 
 
 -- ==== channels

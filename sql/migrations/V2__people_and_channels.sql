@@ -24,18 +24,19 @@ CREATE INDEX sessions_by_user ON sessions (username);
 CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
 
 CREATE TABLE login_attempts (
-  -- One row a failed login, or one in progress. A successful login deletes its row.
+  -- One row a name and address with failed logins, or with one in progress. A successful login deletes its row.
   id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- never used twice
-  username TEXT NOT NULL                                   -- the name that was tried, registered or not
-           CONSTRAINT login_attempts_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
+  username TEXT NOT NULL                                   -- the user; for another name, which may be a password, ? and
+                                                           -- four digits of its hash
+           CONSTRAINT login_attempts_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 64
              AND length(username) = length(CAST(username AS BLOB))
-             AND username NOT GLOB '*[^A-Za-z0-9_-]*'),
-  address  TEXT NOT NULL,                                  -- the client's IP address
-  ts       REAL NOT NULL                                   -- when
+             AND username NOT GLOB '*[^A-Za-z0-9._@?-]*'),
+  address  TEXT NOT NULL,                                  -- the client's IPv4 address, or its IPv6 network (/64)
+  failures INTEGER NOT NULL DEFAULT 1,                     -- failed logins since the last success
+  ts       REAL NOT NULL,                                  -- when the last of them was
+  UNIQUE (address, username)
 ) STRICT;
 
-CREATE INDEX login_attempts_by_name ON login_attempts (username, ts);
-CREATE INDEX login_attempts_by_address ON login_attempts (address, ts);
 CREATE INDEX login_attempts_by_time ON login_attempts (ts);
 
 CREATE TABLE private_channels (

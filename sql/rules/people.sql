@@ -73,26 +73,63 @@ BEGIN
   INSERT INTO do_emit_event (emit, kind, username) VALUES (1, 'session_ended', OLD.username);
 END;
 
-CREATE VIEW login_cutoff (ts, window) AS
--- Failed logins count after this time; `window` is the setting behind it, in seconds.
-  SELECT (SELECT ts FROM now) - value, value FROM settings WHERE name = 'login_window';
+CREATE VIEW login_limits (per_name, per_address, pause, pause_max, attempts_max, window) AS
+-- The settings about failed logins.
+  SELECT (SELECT value FROM settings WHERE name = 'login_attempts_per_name'),
+         (SELECT value FROM settings WHERE name = 'login_attempts_per_address'),
+         (SELECT value FROM settings WHERE name = 'login_pause'),
+         (SELECT value FROM settings WHERE name = 'login_pause_max'),
+         (SELECT value FROM settings WHERE name = 'login_attempts_max'),
+         (SELECT value FROM settings WHERE name = 'login_window');
 
-CREATE TRIGGER login_attempts_are_limited_by_name
--- Stops guessing one person's password.
-BEFORE INSERT ON login_attempts
-WHEN (SELECT count(*) FROM login_attempts
-      WHERE username = NEW.username AND ts > NEW.ts - (SELECT window FROM login_cutoff))
-  >= (SELECT value FROM settings WHERE name = 'login_attempts_per_name')
+CREATE VIEW login_cutoff (ts) AS
+-- Failed logins count if the last of their name and address was after this time.
+  SELECT (SELECT ts FROM now) - window FROM login_limits;
+
+CREATE VIEW login_pauses (address, username, until_ts) AS
+-- Who has to wait until when: a name from an address, and every name (NULL) from an address. The pause doubles with each
+-- failure beyond the limit. Failures from other addresses do not count, so that nobody can lock a user out.
+--   SELECT address, username, datetime(until_ts, 'unixepoch') FROM login_pauses
+  SELECT address, username, ts + min(pause * (1 << min(failures - per_name, 30)), pause_max)
+  FROM login_attempts, login_limits
+  WHERE ts > (SELECT ts FROM login_cutoff) AND failures >= per_name
+  UNION ALL
+  SELECT address, NULL, max(ts) + min(pause * (1 << min(sum(failures) - per_address, 30)), pause_max)
+  FROM login_attempts, login_limits
+  WHERE ts > (SELECT ts FROM login_cutoff)
+  GROUP BY address, per_address, pause, pause_max HAVING sum(failures) >= per_address;
+
+CREATE VIEW attempt_login (username, address) AS
+-- A login begins: INSERT INTO attempt_login (username, address) VALUES ('alice', '192.0.2.1'). It counts as failed until
+-- it succeeds, so that attempts at the same time count, too.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER login_attempts_are_limited
+-- Slows down guessing one person's password, and many people's from one address.
+INSTEAD OF INSERT ON attempt_login
 BEGIN
-  SELECT RAISE(ABORT, 'too_many_logins_for_name');
+  SELECT RAISE(ABORT, 'too_many_logins_for_name')
+  WHERE EXISTS (SELECT 1 FROM login_pauses
+                WHERE address = NEW.address AND username = NEW.username AND until_ts > (SELECT ts FROM now));
+
+  SELECT RAISE(ABORT, 'too_many_logins_from_address')
+  WHERE EXISTS (SELECT 1 FROM login_pauses
+                WHERE address = NEW.address AND username IS NULL AND until_ts > (SELECT ts FROM now));
+
+  -- A row that the next sweep deletes counts no more.
+  UPDATE login_attempts
+  SET failures = CASE WHEN ts > (SELECT ts FROM login_cutoff) THEN failures + 1 ELSE 1 END,
+      ts = (SELECT ts FROM now)
+  WHERE address = NEW.address AND username = NEW.username;
+
+  INSERT INTO login_attempts (username, address, ts)
+  SELECT NEW.username, NEW.address, ts FROM now
+  WHERE NOT EXISTS (SELECT 1 FROM login_attempts WHERE address = NEW.address AND username = NEW.username);
 END;
 
-CREATE TRIGGER login_attempts_are_limited_by_address
--- Stops guessing many people's passwords from one address.
-BEFORE INSERT ON login_attempts
-WHEN (SELECT count(*) FROM login_attempts
-      WHERE address = NEW.address AND ts > NEW.ts - (SELECT window FROM login_cutoff))
-  >= (SELECT value FROM settings WHERE name = 'login_attempts_per_address')
+CREATE TRIGGER oldest_login_attempts_make_way
+-- Guesses of many names from many addresses must not fill the disk. Ids have few gaps, so their distance counts rows.
+AFTER INSERT ON login_attempts
 BEGIN
-  SELECT RAISE(ABORT, 'too_many_logins_from_address');
+  DELETE FROM login_attempts WHERE id <= NEW.id - (SELECT attempts_max FROM login_limits);
 END;

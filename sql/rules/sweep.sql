@@ -43,7 +43,7 @@ CREATE VIEW due_sessions AS
   SELECT token_hash FROM sessions WHERE expires_ts <= (SELECT ts FROM now);
 
 CREATE VIEW due_login_attempts AS
--- Failed logins outside the window.
+-- Failed logins that no longer count.
   SELECT id FROM login_attempts WHERE ts <= (SELECT ts FROM login_cutoff);
 
 CREATE VIEW events_kept (kept) AS

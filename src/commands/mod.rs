@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
 use crate::database::{Database, Fatal, OpenError, ReadError, Write, WriteError, WriteResult};
+use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::tls::TlsError;
 
@@ -56,6 +57,12 @@ pub enum CommandError {
     /// No password was given.
     #[error("the password is empty; it is the first line of standard input")]
     NoPassword,
+    /// The password is too short or too long.
+    #[error("a password has {} to {} characters", PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end())]
+    PasswordLength,
+    /// The password has bytes that are no text.
+    #[error("the password is not UTF-8")]
+    PasswordEncoding,
     /// The address is in use, or not of this machine.
     #[error("cannot listen on {address}: {source}")]
     Listen {

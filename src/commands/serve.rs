@@ -12,6 +12,7 @@ use super::{CommandError, print_line};
 use crate::command_line::Serve;
 use crate::database::{Database, Write};
 use crate::http::{self, App};
+use crate::passwords::Hashers;
 use crate::push::Hub;
 use crate::statements;
 use crate::tls::Tls;
@@ -60,6 +61,7 @@ pub(super) fn serve(
     let hub = Hub::start(database.clone(), watcher, hints)?;
     let routes = http::routes(&App {
         hub: hub.clone(),
+        hashers: Hashers::start(database.failures())?,
         database: database.clone(),
         behind_proxy: options.behind_proxy,
         tls: tls.is_some(),

@@ -1,13 +1,16 @@
 //! `user add`, `user list`, `user passwd`, `user remove`.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
 use super::{CommandError, open_or_create, print_line, write};
 use crate::command_line::User;
 use crate::database::{Database, Value, Write, text};
-use crate::passwords;
+use crate::passwords::{self, PASSWORD_LENGTH};
 use crate::statements::{self, Statement};
+
+/// More than the longest password and its line break have in UTF-8.
+const PASSWORD_MAX_BYTES: u64 = 8 * 1024;
 
 pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
     match command {
@@ -63,12 +66,16 @@ fn read_password(name: &str) -> Result<String, CommandError> {
         }
         password
     } else {
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
+        let mut line = Vec::new();
+        io::stdin().lock().take(PASSWORD_MAX_BYTES).read_until(b'\n', &mut line)?;
+        let line = String::from_utf8(line).map_err(|_| CommandError::PasswordEncoding)?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
     if password.is_empty() {
         return Err(CommandError::NoPassword);
+    }
+    if !PASSWORD_LENGTH.contains(&password.chars().count()) {
+        return Err(CommandError::PasswordLength);
     }
     Ok(password)
 }

@@ -13,6 +13,7 @@ use warp::http::{HeaderMap, Method};
 use super::Error;
 use super::body::{Body, parse_json};
 use crate::database::{Database, Write, WriteResult};
+use crate::passwords::Hashers;
 use crate::push::Hub;
 
 /// The state that all handlers share.
@@ -22,6 +23,8 @@ pub struct App {
     pub database: Database,
     /// The subscribers to the event log.
     pub hub: Hub,
+    /// The threads that verify passwords.
+    pub hashers: Hashers,
     /// A reverse proxy terminates TLS and adds `X-Forwarded-For`, which is then trusted.
     pub behind_proxy: bool,
     /// This server terminates TLS itself.

@@ -1,5 +1,6 @@
 //! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
@@ -10,9 +11,8 @@ use warp::{Filter, Reply};
 
 use super::authentication::session_cookie_name;
 use super::body::{JSON_MAX_BYTES, trimmed};
-use super::{App, Error, HandlerResult, Request, Routes, any_of, route, status};
-use crate::database::{Value, Write, text};
-use crate::passwords;
+use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, route, status};
+use crate::database::{Write, text};
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
 
@@ -36,18 +36,25 @@ fn wrong_credentials() -> Error {
     Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "Wrong username or password.")
 }
 
-/// Records the attempt before it verifies the password, so that concurrent attempts count. A successful one is deleted
-/// again.
+/// Records the attempt as failed before it verifies the password, so that concurrent attempts count. A success deletes
+/// the failures of the name and address.
 async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     request.is_of_this_site()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
-    let address = request.client_address();
+    let address = network(request.client_address());
 
-    let attempt = Write::new(&statements::ADD_LOGIN_ATTEMPT, [text(&username), text(&address)])
-        .on_refusal(&statements::LOGIN_RETRY_AFTER, [text(&username), text(&address)]);
-    let noted = request.app.write(attempt).await.map_err(|error| match error.code() {
-        // An invalid username is reported like an unknown one.
-        "login_attempts_username_format" => wrong_credentials(),
+    let place = request.app.hashers.enter(&address).ok_or_else(|| {
+        Error::new(UNAVAILABLE, "logins_busy", "Too many logins at the same time. Try again.").retry_after(1)
+    })?;
+    let hash: Option<String> = request
+        .app
+        .database
+        .read(|snapshot| snapshot.row(&statements::PASSWORD_HASH, [&username], |row| row.get(0)))?;
+    // People type passwords as names. What is no name is neither stored nor logged.
+    let known = if hash.is_some() { username.clone() } else { format!("?{}", &token_hash(&username)[..4]) };
+    let attempt = Write::new(&statements::ATTEMPT_LOGIN, [text(&known), text(&address)])
+        .on_refusal(&statements::LOGIN_RETRY_AFTER, [text(&known), text(&address)]);
+    request.app.write(attempt).await.map_err(|error| match error.code() {
         "too_many_logins_for_name" | "too_many_logins_from_address" => {
             let seconds = error.rows().one(&statements::LOGIN_RETRY_AFTER).ok().flatten();
             let seconds = seconds.map_or(1.0, |(seconds,): (f64,)| seconds).ceil();
@@ -55,14 +62,9 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         }
         _ => error,
     })?;
-    let (attempt,): (i64,) =
-        noted.one(&statements::ADD_LOGIN_ATTEMPT)?.ok_or_else(|| Error::internal("a login attempt has no id"))?;
-
-    let hash: Option<String> = request
-        .app
-        .database
-        .read(|snapshot| snapshot.row(&statements::PASSWORD_HASH, [&username], |row| row.get(0)))?;
-    if !passwords::verify(password, hash.clone()).await {
+    let is_user = hash.is_some();
+    if !place.verify(password, hash.clone()).await {
+        let username = if is_user { username.as_str() } else { "unknown name" };
         tracing::info!(%username, %address, "login failed");
         return Err(wrong_credentials());
     }
@@ -73,7 +75,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         &statements::ADD_SESSION_AFTER_LOGIN,
         [text(&token_hash), text(&username), text(hash.unwrap_or_default())],
     )
-    .then(&statements::DELETE_LOGIN_ATTEMPT, [Value::Integer(attempt)])
+    .then(&statements::FORGET_FAILED_LOGINS, [text(&known), text(&address), text(&token_hash)])
     .then(&statements::FIND_SESSION, [text(&token_hash)]);
     let written = request.app.write(session).await?;
     // The password or the user may have changed while the password was verified. Then there is no session.
@@ -81,11 +83,21 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     let Some((_, expires_ts, created_ts)) = session else {
         return Err(wrong_credentials());
     };
+    tracing::info!(%username, %address, "logged in");
 
     let max_age = cookie::time::Duration::saturating_seconds_f64(expires_ts - created_ts);
     let cookie = session_cookie(&request.app, &token, max_age)?;
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
+}
+
+/// The address, or of an IPv6 address its network of 64 bits: a subscriber has at least such a network (RFC 6177), and
+/// could use another address for each guess.
+fn network(address: String) -> String {
+    match address.parse::<Ipv6Addr>() {
+        Ok(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        Err(_) => address,
+    }
 }
 
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is

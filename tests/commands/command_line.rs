@@ -63,15 +63,15 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
     let (_folder, db) = file_with_users();
     let before = dump(&db);
     let mistakes: [(&[&str], &str, &str); 14] = [
-        (&["user", "add", "alice"], "secret\n", "alice: A user of that name exists already."),
-        (&["user", "add", "a b"], "secret\n", "a b: A user name has 1 to 32"),
-        (&["user", "add", "zoë"], "secret\n", "zoë: A user name has 1 to 32"),
-        (&["user", "add", "two\nlines"], "secret\n", "two lines: A user name has 1 to 32"),
-        (&["user", "add", ""], "secret\n", "A user name has 1 to 32"),
-        (&["user", "add", "a:b"], "secret\n", "a:b: A user name has 1 to 32"),
+        (&["user", "add", "alice"], "a secret\n", "alice: A user of that name exists already."),
+        (&["user", "add", "a b"], "a secret\n", "a b: A user name has 1 to 32"),
+        (&["user", "add", "zoë"], "a secret\n", "zoë: A user name has 1 to 32"),
+        (&["user", "add", "two\nlines"], "a secret\n", "two lines: A user name has 1 to 32"),
+        (&["user", "add", ""], "a secret\n", "A user name has 1 to 32"),
+        (&["user", "add", "a:b"], "a secret\n", "a:b: A user name has 1 to 32"),
         (&["user", "add", "carol"], "", "the password is empty"),
-        (&["user", "add", "carol"], "\nsecret\n", "the password is empty"),
-        (&["user", "passwd", "carol"], "secret\n", "carol: There is no such user."),
+        (&["user", "add", "carol"], "\na secret\n", "the password is empty"),
+        (&["user", "passwd", "carol"], "a secret\n", "carol: There is no such user."),
         (&["user", "passwd", "alice"], "\n", "the password is empty"),
         (&["user", "remove", "carol"], "", "carol: There is no such user."),
         (&["token", "carol"], "", "carol: There is no such user."),
@@ -83,7 +83,7 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
         assert!(line.starts_with("error: ") && line.contains(expected), "{arguments:?}: {line}");
     }
     let long = "x".repeat(33);
-    assert!(fails(&db, &["user", "add", &long], "secret\n").contains(&long));
+    assert!(fails(&db, &["user", "add", &long], "a secret\n").contains(&long));
     assert_eq!(dump(&db), before);
 }
 
@@ -170,7 +170,7 @@ async fn a_password_is_the_first_input_line_and_a_new_one_ends_sessions() {
 #[test]
 fn channels_are_added_joined_and_left() {
     let (_folder, db) = file_with_users();
-    succeeds(&db, &["user", "add", "carol"], "secret\n");
+    succeeds(&db, &["user", "add", "carol"], "a secret\n");
     let add = |arguments: &[&str]| succeeds(&db, &[&["channel", "add"], arguments].concat(), "");
     assert_eq!(add(&["The team", "--member", "bob", "--member", "alice"]), "private:1\n");
     assert_eq!(add(&["Others", "--member", "bob", "carol", "bob"]), "private:2\n");
@@ -295,7 +295,7 @@ fn foreign_files_are_named_and_unchanged() {
         // Each command retries a damaged file for some seconds, because it could be one that is being created.
         let commands = if expected == "malformed" { &commands[..1] } else { &commands[..] };
         for arguments in commands {
-            let line = fails(&db, arguments, "secret\n");
+            let line = fails(&db, arguments, "a secret\n");
             assert!(
                 line.starts_with(&format!("error: {}: ", db.display())) && line.contains(expected),
                 "{arguments:?}: {line}"
@@ -447,7 +447,7 @@ fn the_file_comes_from_the_option_the_variable_or_the_folder() {
         command.args(["user", "add", name]).current_dir(folder.path()).env_remove("MINIMOST_DB");
         command
     };
-    let done = |command: &mut Command| assert!(run(command, "secret\n").status.success());
+    let done = |command: &mut Command| assert!(run(command, "a secret\n").status.success());
     done(&mut add("alice"));
     done(add("bob").env("MINIMOST_DB", "variable.db"));
     done(add("carol").env("MINIMOST_DB", "variable.db").args(["--db", "option.db"]));

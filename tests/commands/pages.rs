@@ -36,7 +36,7 @@ fn every_page_with_commands_has_a_test() {
 fn with_data() -> (Sandbox, Connection) {
     let sandbox = Sandbox::new();
     sandbox.succeeds(
-        "for name in alice bob; do echo secret | minimost-calls user add $name; minimost-calls token $name; done
+        "for name in alice bob; do echo a secret | minimost-calls user add $name; minimost-calls token $name; done
          minimost-calls channel add Team --member alice bob",
     );
     let sql = connect(&sandbox.path("checkout/presence.db"));

@@ -26,7 +26,7 @@ const GROWING: [&str; 14] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 21] = [
+const SHORT: [&str; 23] = [
     "json_each",
     "clock",
     "settings",
@@ -43,6 +43,9 @@ const SHORT: [&str; 21] = [
     "media_cutoff",
     "event_cutoff",
     "login_cutoff",
+    "login_limits",
+    // The pauses of one address.
+    "login_pauses",
     "presence_note_cutoff",
     "gone_cutoff",
     "duration_cutoff",

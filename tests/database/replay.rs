@@ -25,7 +25,7 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("alice")]),
         (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("bob")]),
         (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), text("carol")]),
-        (1002.0, &s::ADD_LOGIN_ATTEMPT, vec![text("bob"), text("127.0.0.1")]),
+        (1002.0, &s::ATTEMPT_LOGIN, vec![text("bob"), text("127.0.0.1")]),
         (1003.0, &s::INITIATE_CALL, vec![text("c1"), text("dm:carol:bob:alice"), text("bob")]),
         (1004.0, &s::INITIATE_CALL, vec![text("c2"), text("dm:alice:bob:carol"), text("alice")]),
         (1005.0, &s::REJECT_CALL, vec![text("c1"), text("alice")]),

@@ -1,12 +1,15 @@
 //! `POST /login`: passwords, cookies, and the limits on attempts.
 
+use std::net::IpAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::scenes::keys;
-use crate::support::{Server, answer, assert_refused};
+use crate::support::{PROGRAM, Server, answer, assert_refused};
 
 fn login(server: &Server, name: &str, password: &str) -> RequestBuilder {
     Client::new().post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
@@ -110,33 +113,70 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     assert!(shortest[1] > shortest[0] / 3, "{shortest:?}");
 }
 
+/// A login from another address of this machine.
+fn login_from(server: &Server, address: [u8; 4], name: &str, password: &str) -> RequestBuilder {
+    let client = Client::builder().local_address(IpAddr::from(address)).build().unwrap();
+    client.post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
+}
+
 #[tokio::test]
 async fn attempts_for_one_name_are_limited() {
     let server = start();
     server.run(&["user", "add", "bob"], "battery staple");
-    server.execute("UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_name'");
-    for password in ["wrong", "correct horse", "wrong again"] {
-        // Successful attempts do not count.
+    server.execute(
+        "UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_name'; \
+         UPDATE settings SET value = 20 WHERE name = 'login_pause'; \
+         UPDATE settings SET value = 60 WHERE name = 'login_pause_max'",
+    );
+    for password in ["wrong", "correct horse", "wrong again", "wrong again"] {
+        // A success forgets the failures before it.
         let (status, _) = answer(login(&server, "alice", password)).await;
         assert_eq!(status, if password == "correct horse" { 200 } else { 401 });
     }
     let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_for_name").await;
-    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert!((15..=20).contains(&seconds), "{seconds}");
+    // Another name, and another address: nobody locks alice out from elsewhere.
     assert_eq!(answer(login(&server, "bob", "battery staple")).await.0, 200);
+    assert_eq!(answer(login_from(&server, [127, 0, 0, 9], "alice", "correct horse")).await.0, 200);
+    assert_eq!(server.value::<i64>("SELECT failures FROM login_attempts WHERE username = 'alice'"), 2);
     // Attempts for an unknown name count, too.
     for _ in 0..2 {
         assert_refused(&answer(login(&server, "nobody", "x")).await, 401, "wrong_credentials");
     }
     retry_after(login(&server, "nobody", "x"), "too_many_logins_for_name").await;
 
+    // The pause doubles, up to the longest.
+    for longest in [40, 60, 60] {
+        server.execute("UPDATE login_attempts SET ts = ts - 60");
+        assert_refused(&answer(login(&server, "alice", "wrong")).await, 401, "wrong_credentials");
+        let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_for_name").await;
+        assert!((longest - 5..=longest).contains(&seconds), "{seconds} of {longest}");
+    }
     server.execute("UPDATE login_attempts SET ts = ts - 60");
     assert_eq!(answer(login(&server, "alice", "correct horse")).await.0, 200);
+    assert_eq!(server.value::<i64>("SELECT count(*) FROM login_attempts WHERE username = 'alice'"), 0);
+}
+
+/// The machine's clock was set back: nobody waits longer than the longest pause.
+#[tokio::test]
+async fn retry_after_is_never_longer_than_the_longest_pause() {
+    let server = start();
+    server.execute(
+        "UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'; \
+         UPDATE settings SET value = 30 WHERE name = 'login_pause_max'; \
+         INSERT INTO login_attempts (username, address, failures, ts) SELECT 'alice', '127.0.0.1', 30, ts + 3600 FROM now",
+    );
+    let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_for_name").await;
+    assert!((1..=30).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
 async fn attempts_from_one_address_are_limited() {
     let server = start();
-    server.execute("UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_address'");
+    server.execute(
+        "UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_address'; \
+         UPDATE settings SET value = 60 WHERE name = 'login_pause'",
+    );
     for name in ["one", "two"] {
         assert_refused(&answer(login(&server, name, "x")).await, 401, "wrong_credentials");
     }
@@ -144,8 +184,117 @@ async fn attempts_from_one_address_are_limited() {
     let seconds = retry_after(login(&server, "alice", "correct horse"), "too_many_logins_from_address").await;
     assert!((25..=30).contains(&seconds), "{seconds}");
     // Other addresses are not limited.
-    server.execute("UPDATE login_attempts SET address = '192.0.2.7'");
-    assert_eq!(answer(login(&server, "alice", "correct horse")).await.0, 200);
+    assert_eq!(answer(login_from(&server, [127, 0, 0, 9], "alice", "correct horse")).await.0, 200);
+}
+
+/// An IPv6 subscriber has a network of addresses, and could guess from each.
+#[tokio::test]
+async fn an_ipv6_network_is_one_address() {
+    let server = Server::start_in(tempfile::TempDir::new().unwrap(), &["--behind-proxy"]);
+    server.execute(
+        "UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_name'; \
+         UPDATE settings SET value = 60 WHERE name = 'login_pause'",
+    );
+    let from = |address: &str| login(&server, "alice", "wrong").header("x-forwarded-for", address.to_owned());
+    for address in ["2001:db8:1:2::1", "2001:db8:1:2:ffff::2"] {
+        assert_refused(&answer(from(address)).await, 401, "wrong_credentials");
+    }
+    retry_after(from("2001:db8:1:2:3::3"), "too_many_logins_for_name").await;
+    assert_refused(&answer(from("2001:db8:1:3::1")).await, 401, "wrong_credentials");
+    // An IPv4 address in the form of IPv6 is the IPv4 address.
+    for address in ["::ffff:192.0.2.7", "192.0.2.7"] {
+        assert_refused(&answer(from(address)).await, 401, "wrong_credentials");
+    }
+    retry_after(from("192.0.2.7"), "too_many_logins_for_name").await;
+}
+
+/// People type their password as a name. Neither the file nor the log may keep it.
+#[tokio::test]
+async fn a_password_typed_as_a_name_is_not_kept() {
+    let logs = tempfile::TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(&log).arg(PROGRAM);
+    let server = Server::start_as(shell, "127.0.0.1:0", tempfile::TempDir::new().unwrap(), &[]);
+    server.run(&["user", "add", "alice"], "correct horse");
+    for name in ["correct-horse", "correct horse", "Tr0ub4dor&3"] {
+        assert_refused(&answer(login(&server, name, "x")).await, 401, "wrong_credentials");
+    }
+    assert_refused(&answer(login(&server, "alice", "wrong horse")).await, 401, "wrong_credentials");
+    let (_, body) = answer(login(&server, "alice", "correct horse")).await;
+    let kept: String = server.value("SELECT group_concat(username) FROM login_attempts");
+    assert!(kept.split(',').all(|name| name.len() == 5 && name.starts_with('?')), "{kept}");
+    drop(server);
+    let log = std::fs::read_to_string(&log).unwrap();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((lines("login failed"), lines("logged in"), lines("username=alice")), (4, 1, 2), "{log}");
+    for secret in ["horse", "Tr0ub4dor", body["token"].as_str().unwrap()] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+/// The memory of a process, in MiB.
+fn resident(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// Fifty clients guess, first from one address, then each from its own. The memory stays bounded, logins in excess are
+/// refused at once, and an honest login from elsewhere does not wait for the guesses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_take_neither_the_memory_nor_the_turn_of_others() {
+    let server = start();
+    server.execute("UPDATE settings SET value = 1000000 WHERE name = 'login_attempts_per_address'");
+    let quiet = resident(&server);
+    for many_addresses in [false, true] {
+        let stop = Instant::now() + Duration::from_secs(4);
+        let mut guesses = JoinSet::new();
+        for guesser in 0..50 {
+            let address = if many_addresses { [127, 0, 1, guesser] } else { [127, 0, 1, 1] };
+            let client = Client::builder().local_address(IpAddr::from(address)).build().unwrap();
+            let url = format!("{}/login", server.url);
+            guesses.spawn(async move {
+                let (mut refused, mut busy) = (0, 0);
+                for guess in 0.. {
+                    if Instant::now() > stop {
+                        break;
+                    }
+                    let body = json!({ "username": format!("g{guesser}-{guess}"), "password": "a wrong guess" });
+                    let response = client.post(&url).json(&body).send().await.unwrap();
+                    match response.status().as_u16() {
+                        401 => refused += 1,
+                        503 => {
+                            assert_eq!(response.headers()["retry-after"], "1");
+                            assert_eq!(response.json::<Value>().await.unwrap()["code"], "logins_busy");
+                            busy += 1;
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                        status => panic!("{status}"),
+                    }
+                }
+                (refused, busy)
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            let sent = Instant::now();
+            assert_eq!(answer(login_from(&server, [127, 0, 0, 9], "alice", "correct horse")).await.0, 200);
+            waits.push(sent.elapsed());
+        }
+        let memory = resident(&server);
+        let guesses = guesses.join_all().await;
+        let (refused, busy) = guesses.iter().fold((0, 0), |sum, guess| (sum.0 + guess.0, sum.1 + guess.1));
+        println!(
+            "quiet {quiet} MiB, now {memory} MiB; {refused} verified, {busy} busy; honest logins took {waits:.0?}"
+        );
+        assert!(memory < 100, "{quiet} MiB became {memory} MiB");
+        assert!(refused > 0 && (busy > 0) != many_addresses, "{refused} {busy}");
+        waits.sort();
+        // The median: this machine may be busy with other tests.
+        assert!(waits[2] < Duration::from_secs(1), "{waits:?}");
+    }
 }
 
 #[tokio::test]
