@@ -48,6 +48,9 @@ pub enum Command {
     /// Manage private channels and their members
     #[command(subcommand)]
     Channel(Channel),
+    /// Delete old calls and screen shares
+    #[command(subcommand)]
+    History(History),
     /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on
@@ -127,6 +130,17 @@ pub enum Channel {
         id: i64,
         /// The user
         name: String,
+    },
+}
+
+/// `history …`.
+#[derive(Debug, Subcommand)]
+pub enum History {
+    /// Delete the calls and screen shares that ended so long ago, in small steps beside a running server
+    Prune {
+        /// Their age, such as 365d. At least the setting `events_max_age`
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "AGE")]
+        older_than: Duration,
     },
 }
 

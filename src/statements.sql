@@ -391,6 +391,29 @@ FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.cal
 WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
 ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
 
+-- name: HISTORY_DUE
+-- One row: whether calls or shares are older than `history_max_age`.
+SELECT is_due FROM history_due;
+
+-- name: PRUNE_DUE_HISTORY
+-- Deletes some of the calls and shares that are older than `history_max_age`.
+INSERT INTO prune_history (older_than_seconds)
+SELECT value FROM settings WHERE name = 'history_max_age' AND value > 0;
+
+-- name: PRUNE_HISTORY
+-- Deletes some of the calls and shares that ended ?1 seconds ago or earlier.
+INSERT INTO prune_history (older_than_seconds) VALUES (?1);
+
+-- name: HAS_OLD_HISTORY
+-- Whether a call or share ended ?1 seconds ago or earlier.
+SELECT EXISTS (SELECT 1 FROM calls WHERE NOT is_live AND ended_ts <= (SELECT ts FROM now) - ?1)
+  OR EXISTS (SELECT 1 FROM screenshares WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM now) - ?1);
+
+-- name: COUNT_OLD_HISTORY
+-- How many calls and shares ended ?1 seconds ago or earlier.
+SELECT (SELECT count(*) FROM calls WHERE NOT is_live AND ended_ts <= (SELECT ts FROM now) - ?1)
+  + (SELECT count(*) FROM screenshares WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM now) - ?1);
+
 -- name: CALL_STARTED_TS
 -- The start time of call ?1.
 SELECT started_ts FROM calls WHERE call_id = ?1;

@@ -33,6 +33,7 @@ CREATE TABLE calls (
 
 CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
 CREATE INDEX calls_active_by_answer ON calls (answered_ts) WHERE state = 'active';
+CREATE INDEX calls_finished_by_end ON calls (ended_ts) WHERE NOT is_live;
 CREATE INDEX calls_by_channel ON calls (channel, started_ts);
 -- It comes after calls_by_channel: of two indexes that suit a search equally well, SQLite takes the later one.
 CREATE INDEX calls_live_by_channel ON calls (channel) WHERE is_live;
@@ -130,6 +131,8 @@ CREATE TABLE screenshares (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX screenshares_active_by_channel ON screenshares (channel, sharer) WHERE state = 'active';
+CREATE INDEX screenshares_by_channel ON screenshares (channel);
+CREATE INDEX screenshares_ended_by_end ON screenshares (ended_ts) WHERE state = 'ended';
 CREATE INDEX screenshares_active_by_sharer ON screenshares (sharer) WHERE state = 'active';
 
 CREATE TABLE share_media (

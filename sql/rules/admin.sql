@@ -21,9 +21,8 @@ CREATE VIEW help (task, statement) AS
     ('add a member',
      'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
     ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
-    ('prune history; repeat until nothing is left',
-     'DELETE FROM calls WHERE call_id IN (SELECT call_id FROM calls, now WHERE ended_ts < ts - 365 * 86400 '
-     || 'ORDER BY ended_ts LIMIT 1000)'),
+    ('prune a hundred calls older than a year; repeat',
+     'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
     ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
     ('is anything wrong', 'SELECT * FROM integrity_violations'),
     ('is the file intact', 'PRAGMA integrity_check');

@@ -240,10 +240,12 @@ BEGIN
 END;
 
 CREATE TRIGGER deleted_call_takes_its_participants
--- History can be pruned: DELETE FROM calls WHERE ended_ts < ...
+-- History can be pruned, with prune_history or by hand.
 AFTER DELETE ON calls
 BEGIN
   DELETE FROM call_participants WHERE call_id = OLD.call_id;
+
+  INSERT INTO do_forget_dm (channel) VALUES (OLD.channel);
 END;
 
 -- What clients see

@@ -55,3 +55,69 @@ CREATE VIEW missed_call_json AS
          json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'called_by', called_by,
                      'missed_ts', missed_ts, 'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
   FROM missed_calls;
+
+-- Pruning
+
+CREATE VIEW history_cutoff (ts) AS
+-- Calls and shares that ended up to this time are too old. NULL if all are kept.
+  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'history_max_age' AND value > 0);
+
+CREATE VIEW history_due (is_due) AS
+-- Whether a step of pruning would find anything. The server asks twice a second.
+  SELECT EXISTS (SELECT 1 FROM calls WHERE NOT is_live AND ended_ts <= (SELECT ts FROM history_cutoff))
+      OR EXISTS (SELECT 1 FROM screenshares WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM history_cutoff));
+
+CREATE VIEW prune_history (older_than_seconds) AS
+-- Deletes the oldest calls and shares that ended so many seconds ago, at most 100 of each. One long statement would block
+-- all writes, so this is repeated until nothing is left:
+--   INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER prune_history_deletes_a_step
+-- A call whose events are still in the log stays: a client that resumes would not learn that it has ended.
+INSTEAD OF INSERT ON prune_history
+BEGIN
+  SELECT RAISE(ABORT, 'history_max_age_too_short')
+  WHERE NEW.older_than_seconds IS NULL
+     OR NEW.older_than_seconds < (SELECT value FROM settings WHERE name = 'events_max_age');
+
+  DELETE FROM calls
+  WHERE call_id IN (SELECT call_id FROM calls
+                    WHERE NOT is_live AND ended_ts <= (SELECT ts FROM now) - NEW.older_than_seconds
+                    ORDER BY ended_ts, call_id LIMIT 100);
+
+  DELETE FROM screenshares
+  WHERE share_id IN (SELECT share_id FROM screenshares
+                     WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM now) - NEW.older_than_seconds
+                     ORDER BY ended_ts, share_id LIMIT 100);
+END;
+
+CREATE VIEW do_forget_dm (channel) AS
+-- Deletes the members of a DM without calls and shares. Its name has them, if it is used again.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER unused_dm_has_no_members
+-- Rows of DMs that were used once would stay for ever.
+INSTEAD OF INSERT ON do_forget_dm
+WHEN NEW.channel GLOB 'dm:*'
+  AND NOT EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel)
+  AND NOT EXISTS (SELECT 1 FROM screenshares WHERE channel = NEW.channel)
+BEGIN
+  DELETE FROM dm_members WHERE channel = NEW.channel;
+END;
+
+CREATE TRIGGER deleted_share_may_be_the_last_of_its_dm
+-- As for calls in deleted_call_takes_its_participants.
+AFTER DELETE ON screenshares
+BEGIN
+  INSERT INTO do_forget_dm (channel) VALUES (OLD.channel);
+END;
+
+CREATE TRIGGER used_dm_keeps_its_members
+-- They read its history.
+BEFORE DELETE ON dm_members
+WHEN EXISTS (SELECT 1 FROM calls WHERE channel = OLD.channel)
+  OR EXISTS (SELECT 1 FROM screenshares WHERE channel = OLD.channel)
+BEGIN
+  SELECT RAISE(ABORT, 'membership_is_fixed');
+END;

@@ -30,7 +30,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('channel_not_found', 404, 0, 'There is no such private channel.'),
     ('clock_is_needed', 409, 0, 'The clock has one row. Set pinned_ts to NULL for the time of the machine.'),
     ('event_is_final', 409, 0, 'A stored event never changes.'),
-    ('history_max_age_too_short', 409, 0, 'history_max_age is 0 or at least events_max_age.'),
+    ('history_max_age_too_short', 409, 0, 'Calls stay in history at least as long as events in the log, events_max_age seconds.'),
     ('ice_server_malformed', 400, 0, 'An ICE server is an object with urls that begin with stun: or turn:. A TURN server also has username and credential.'),
     ('ice_servers_are_a_json_list', 400, 0, 'ice_servers is a JSON list.'),
     ('invitation_timed_out', 409, 0, 'The invitation has timed out.'),

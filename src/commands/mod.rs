@@ -2,6 +2,7 @@
 
 mod channel;
 mod demo;
+mod history;
 mod serve;
 mod token;
 mod user;
@@ -119,6 +120,7 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Serve(options) => serve::run(path, &options),
         Command::User(command) => user::run(path, command),
         Command::Token { name, ttl } => token::run(&Database::open_existing(path)?, &name, ttl),
+        Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
         Command::Demo { listen } => demo::run(listen),
     }

@@ -13,6 +13,7 @@ use crate::command_line::Serve;
 use crate::database::{Database, Write};
 use crate::http::{self, App};
 use crate::passwords::Hashers;
+use crate::pruning::prune_history;
 use crate::push::Hub;
 use crate::statements;
 use crate::tls::Tls;
@@ -87,6 +88,7 @@ pub(super) fn serve(
     if let Some(tls) = &tls {
         runtime.spawn(Arc::clone(tls).reload_on_change());
     }
+    runtime.spawn(prune_history(database.clone()));
     started(address, tls.as_deref())?;
     let failures = database.failures().clone();
     let served = runtime.block_on(async {

@@ -6,6 +6,7 @@ mod support;
 mod command_line;
 mod documents;
 mod files;
+mod history;
 mod language;
 mod pages;
 mod readme;
