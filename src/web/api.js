@@ -18,7 +18,10 @@ export class Refused extends Error {
   }
 }
 
-/** The server cannot be reached, or asks for a retry (503). */
+/** The codes of 429 that end as soon as this person's other requests do. */
+const BUSY = new Set(["too_much_unread", "too_much_uploading"]);
+
+/** The server cannot be reached, or asks for a retry (503, and 429 while other requests are under way). */
 export class ServerGone extends Error {
   /** @param {boolean} mayHaveArrived whether the request may have changed something: only its answer is missing */
   constructor(mayHaveArrived) {
@@ -77,7 +80,7 @@ async function request(method, path, { body, type = "application/json", keepaliv
   if (response.ok) {
     return answer;
   }
-  if (response.status === 503) {
+  if (response.status === 503 || BUSY.has(answer?.code)) {
     throw new ServerGone(false);
   }
   if (response.status === 401 && path !== "/login") {

@@ -29,6 +29,8 @@ export class Events {
   #opening = 0;
   #isOpen = false;
   #isReconnecting = false;
+  /** The pause before the next attempt. It grows until a stream opens: the server can refuse one stream too many. */
+  #retryWait = RETRY_FIRST;
   #retryNow = () => {};
   #onEvent;
   #onConnection;
@@ -76,7 +78,12 @@ export class Events {
   #connect() {
     const source = new EventSource(this.#lastEventId === null ? "/events" : `/events?after=${this.#lastEventId}`);
     this.#source = source;
-    source.onopen = () => source === this.#source && this.#onConnection(true);
+    source.onopen = () => {
+      if (source === this.#source) {
+        this.#retryWait = RETRY_FIRST;
+        this.#onConnection(true);
+      }
+    };
     source.onerror = () => source === this.#source && this.reconnect();
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
@@ -99,8 +106,9 @@ export class Events {
     this.#source?.close();
     this.#source = null;
     this.#onConnection(false);
-    for (let wait = RETRY_FIRST; isCurrent(); wait = Math.min(wait * 1.6, RETRY_MAX)) {
-      await this.#retryPause(wait + Math.random() * 100);
+    while (isCurrent()) {
+      await this.#retryPause(this.#retryWait + Math.random() * 100);
+      this.#retryWait = Math.min(this.#retryWait * 1.6, RETRY_MAX);
       if (isCurrent() && (await this.#isServerThere())) {
         break;
       }

@@ -9,6 +9,9 @@ import { Emitter } from "../emitter.js";
 /** Milliseconds between reads. */
 const POLL_INTERVAL = 400;
 
+/** After an answer with this many bytes of media there are probably more, so the next read follows at once. */
+const FULL_ANSWER = 512 * 1024;
+
 /** Seconds behind the newest cluster after which playback skips ahead, and seconds of played media that are kept. */
 const LAG_MAX = 3;
 const KEPT_BEHIND = 20;
@@ -63,6 +66,7 @@ export class Player extends Emitter {
 
   async #run() {
     while (!this.#isStopped) {
+      const before = this.received;
       try {
         /** @type {MediaAnswer} */
         const answer = await get(`${this.#path}after=${this.#cursor}`);
@@ -78,7 +82,9 @@ export class Player extends Emitter {
           console.warn("Relayed media cannot be played:", error);
         }
       }
-      await pause(POLL_INTERVAL);
+      if (this.received - before < FULL_ANSWER) {
+        await pause(POLL_INTERVAL);
+      }
     }
   }
 
