@@ -49,6 +49,18 @@ SELECT ts FROM now;
 -- Every refusal code with its HTTP status and sentence.
 SELECT code, status, sentence FROM refusals ORDER BY code;
 
+-- name: CONNECTIONS_PER_ADDRESS
+-- The connections that an address may have open. 0 is no limit.
+SELECT connections_per_address FROM server_limits;
+
+-- name: STREAMS_PER_PERSON
+-- The event streams and waiting requests that a person may have open. 0 is no limit.
+SELECT streams_per_person FROM server_limits;
+
+-- name: UNREAD_BYTES_PER_PERSON
+-- The bytes that the server may hold for a person. 0 is no limit.
+SELECT unread_bytes_per_person FROM server_limits;
+
 -- name: ICE_SERVERS
 -- The ICE servers for clients, as JSON.
 SELECT value FROM settings WHERE name = 'ice_servers';
@@ -302,6 +314,10 @@ SELECT call_id, json FROM signal_json WHERE id = ?1 AND to_user = ?2;
 -- The largest media chunk in bytes.
 SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'media_chunk_max_bytes';
 
+-- name: CALL_UPLOAD_ACCESS
+-- 'granted' if user ?2 may upload media to call ?1, else the code of the refusal.
+SELECT coalesce((SELECT access FROM call_upload_access WHERE call_id = ?1 AND username = ?2), 'call_not_found');
+
 -- name: UPLOAD_CALL_MEDIA
 -- User ?2 uploads a media chunk to call ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5. Returns its id.
 INSERT INTO call_media (call_id, sender, is_init, mime_type, ts, data)
@@ -351,6 +367,10 @@ SELECT state = 'active' FROM screenshares WHERE share_id = ?1;
 -- name: SHARE_ACCESS
 -- 'granted' if user ?2 may read the signals and media of share ?1, else the code of the refusal.
 SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND username = ?2), 'share_not_found');
+
+-- name: SHARE_UPLOAD_ACCESS
+-- 'granted' if user ?2 may upload media to share ?1, else the code of the refusal.
+SELECT coalesce((SELECT access FROM share_upload_access WHERE share_id = ?1 AND username = ?2), 'share_not_found');
 
 -- name: UPLOAD_SHARE_MEDIA
 -- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.
@@ -419,9 +439,14 @@ SELECT (SELECT count(*) FROM calls WHERE NOT is_live AND ended_ts <= (SELECT ts 
 SELECT started_ts FROM calls WHERE call_id = ?1;
 
 -- name: MISSED_CALLS
--- The calls that user ?1 missed since time ?2 as JSON, newest first.
+-- The calls that user ?1 missed since time ?2 and before the one of time ?3 and id ?4 as JSON, newest first.
 SELECT json FROM missed_call_json
-WHERE username = ?1 AND missed_ts > ?2 ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
+WHERE username = ?1 AND missed_ts > ?2 AND (missed_ts, call_id) < (?3, ?4)
+ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
+
+-- name: CALL_MISSED_TS
+-- When user ?2 missed call ?1.
+SELECT missed_ts FROM call_participants WHERE call_id = ?1 AND username = ?2;
 
 -- name: MARK_MISSED_CALLS_SEEN
 -- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
@@ -450,6 +475,10 @@ SELECT id, kind, call_id, username, detail, is_personal FROM events WHERE id > ?
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.
 SELECT DISTINCT username FROM event_recipients WHERE id = ?1;
+
+-- name: COUNT_USER_EVENTS
+-- The number of events after id ?2 that user ?1 may see, counted up to ?3.
+SELECT count(*) FROM (SELECT id FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3);
 
 -- name: USER_EVENTS
 -- At most ?3 events after id ?2 that user ?1 may see.

@@ -82,7 +82,7 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('connections_per_address', 256, 'number', 'count', 0, 1000000,
    'open connections of an address, or of an IPv6 /64; 0 is no limit'),
   ('unread_bytes_per_person', 16777216, 'number', 'bytes', 0, 1073741824,
-   'answers that a person has requested and not yet read; 0 is no limit'),
+   'answers that a person has not read yet, and as many of uploads that are not stored yet; 0 is no limit'),
   ('media_per_person_max_bytes', 67108864, 'number', 'bytes', 0, 1073741824,
    'media kept for a person in all calls and shares; the oldest chunks are deleted first; 0 is no limit'),
   ('restart_grace', 0, 'number', 'seconds', 0, 3600,

@@ -7,6 +7,19 @@ CREATE VIEW media_cutoff (ts) AS
 
 -- Media of calls
 
+CREATE VIEW call_upload_access (call_id, username, access) AS
+-- Who may upload media to a call: 'granted', or the code with which only_accepted_participants_upload refuses. The server
+-- asks before it takes the bytes. No row: there is no such call.
+  SELECT call.call_id, person.username,
+         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
+                               WHERE call_id = call.call_id AND username = person.username)
+              THEN 'not_a_participant'
+              WHEN NOT call.is_live THEN 'call_finished'
+              WHEN NOT EXISTS (SELECT 1 FROM call_participants
+                               WHERE call_id = call.call_id AND username = person.username AND state = 'accepted')
+              THEN 'not_accepted' ELSE 'granted' END
+  FROM calls AS call CROSS JOIN users AS person;
+
 CREATE TRIGGER only_accepted_participants_upload
 -- Media comes from people on the call.
 BEFORE INSERT ON call_media
@@ -81,6 +94,13 @@ BEGIN
 END;
 
 -- Media of screen shares: the same, with the sharer as the one sender
+
+CREATE VIEW share_upload_access (share_id, username, access) AS
+-- Who may upload media to a share: as call_upload_access, for upload_share_media.
+  SELECT share.share_id, person.username,
+         CASE WHEN share.sharer IS NOT person.username THEN 'not_the_sharer'
+              WHEN share.state = 'ended' THEN 'share_ended' ELSE 'granted' END
+  FROM screenshares AS share CROSS JOIN users AS person;
 
 CREATE VIEW upload_share_media (share_id, username, is_init, mime_type, data) AS
 -- POST /screenshare/ID/media: the sharer uploads.

@@ -76,3 +76,9 @@ BEGIN
   SELECT RAISE(ABORT, 'session_cookie_malformed')
   WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^!#$%&''*+.0-9A-Z^_`a-z|~-]*' OR instr(NEW.value, char(0));
 END;
+
+CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_bytes_per_person) AS
+-- The limits of what is no row: the server counts it, and reads the limits here at each use. 0 is no limit.
+  SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'connections_per_address'),
+         (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'streams_per_person'),
+         (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'unread_bytes_per_person');

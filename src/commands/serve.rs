@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::{CommandError, print_line};
 use crate::command_line::Serve;
 use crate::database::{Database, Write};
-use crate::http::{self, App};
+use crate::http::{self, App, HeldBytes};
 use crate::passwords::Hashers;
 use crate::pruning::prune_history;
 use crate::push::Hub;
@@ -60,14 +60,17 @@ pub(super) fn serve(
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints)?;
-    let routes = http::routes(&App {
+    let app = App {
         hub: hub.clone(),
         hashers: Hashers::start(database.failures())?,
         database: database.clone(),
+        unread: HeldBytes::default(),
+        uploads: HeldBytes::default(),
         behind_proxy: options.behind_proxy,
         tls: tls.is_some(),
         ca: tls.as_ref().and_then(|tls| tls.ca()).map(|ca| ca.pem().into()),
-    });
+    };
+    let routes = http::routes(&app);
     let stop = {
         let (hub, database) = (hub.clone(), database.clone());
         async move {
@@ -94,7 +97,7 @@ pub(super) fn serve(
     let served = runtime.block_on(async {
         tokio::select! {
             fatal = failures.first() => Err(fatal),
-            () = http::serve(listener, tls.clone(), routes, stop) => Ok(()),
+            () = http::serve(listener, &app, tls.clone(), routes, stop) => Ok(()),
         }
     });
     if let Err(fatal) = served {

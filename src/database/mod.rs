@@ -213,20 +213,21 @@ impl Database {
         self.readers.read(query)
     }
 
-    /// Runs `query` as [`Database::read`] does, but on one of two threads for large reads, after those that were queued
-    /// before.
+    /// Runs `query` as [`Database::read`] does, but on one of two threads for large reads. People take turns, so that the
+    /// many reads of one do not delay those of others.
     ///
     /// # Errors
     /// As [`Database::read`], and [`ReadError::Closed`] when the database is closed.
     pub async fn read_on_pool<T, E>(
         &self,
+        person: &str,
         query: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<ReadError> + Send + 'static,
     {
-        self.pool.read(query).await
+        self.pool.read(person, query).await
     }
 
     /// The fatal failures of background threads. A server ends when there is one.

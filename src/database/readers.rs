@@ -84,6 +84,26 @@ impl Snapshot {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The rows of `statement`, as long as `take` returns true. It reads none beyond.
+    ///
+    /// # Errors
+    /// If SQLite or `take` fails.
+    pub fn rows_while<const N: usize>(
+        &self,
+        statement: &'static Statement,
+        parameters: [&dyn ToSql; N],
+        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<(), ReadError> {
+        let mut prepared = self.connection.prepare_cached(statement.sql())?;
+        let mut rows = prepared.query(&parameters[..])?;
+        while let Some(row) = rows.next()? {
+            if !take(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The first row of `statement`, mapped by `map`, if there is one.
     ///
     /// # Errors

@@ -38,24 +38,12 @@ impl Request {
     /// As [`Request::caller`], and what `select` returned.
     pub(super) fn read<T>(&self, select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
         let token_hashes = self.token_hashes()?;
-        self.app.database.read(|snapshot| as_caller(snapshot, &token_hashes, select))
-    }
-
-    /// [`Request::read`] on the pool for large reads.
-    ///
-    /// # Errors
-    /// As [`Request::read`].
-    pub(super) fn read_on_pool<T, Q>(&self, select: Q) -> impl Future<Output = Result<T, Error>> + Send + use<T, Q>
-    where
-        T: Send + 'static,
-        Q: FnOnce(&Snapshot, &Caller) -> Result<T, Error> + Send + 'static,
-    {
-        let token_hashes = self.token_hashes();
-        let database = self.app.database.clone();
-        async move {
-            let token_hashes = token_hashes?;
-            database.read_on_pool(move |snapshot| as_caller(snapshot, &token_hashes, select)).await
-        }
+        self.app.database.read(|snapshot| {
+            as_caller(snapshot, &token_hashes, |snapshot, caller| {
+                self.person.get_or_init(|| caller.name.clone());
+                select(snapshot, caller)
+            })
+        })
     }
 
     /// The hashes of the tokens in the request, one of which may be that of a session. A bearer token counts alone.

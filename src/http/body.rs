@@ -35,6 +35,10 @@ const DRAIN_PAUSE: Duration = Duration::from_secs(1);
 /// A drain takes no longer than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+fn too_large(limit: usize, code: &'static str) -> Error {
+    Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The request body is larger than {limit} bytes."))
+}
+
 /// The body of one request.
 pub(super) struct Body {
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>,
@@ -64,24 +68,30 @@ impl Body {
         self.chunks.next().await
     }
 
+    /// The bytes that the body may have: those that are announced, or else `limit`.
+    ///
+    /// # Errors
+    /// 413 with `code` if more than `limit` are announced.
+    pub(super) fn size_within(&self, limit: usize, code: &'static str) -> Result<usize, Error> {
+        match self.announced {
+            Some(announced) if announced > limit => Err(too_large(limit, code)),
+            announced => Ok(announced.unwrap_or(limit)),
+        }
+    }
+
     /// Reads the whole body, of at most `limit` bytes.
     ///
     /// # Errors
     /// 413 with `code` if the body is larger, 408 if it arrives too slowly, 400 if it breaks off.
     pub(super) async fn collect(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
-        let too_large = || {
-            Error::new(StatusCode::PAYLOAD_TOO_LARGE, code, format!("The request body is larger than {limit} bytes."))
-        };
+        self.size_within(limit, code)?;
         let announced = self.announced.unwrap_or(0);
-        if announced > limit {
-            return Err(too_large());
-        }
         let collect = async {
             let mut body = Vec::with_capacity(announced);
             while let Some(chunk) = self.next().await {
                 let chunk = chunk.map_err(|_| Error::bad_request("bad_body", "The request body is incomplete."))?;
                 if body.len() + chunk.len() > limit {
-                    return Err(too_large());
+                    return Err(too_large(limit, code));
                 }
                 body.extend_from_slice(&chunk);
             }

@@ -49,6 +49,12 @@ impl Error {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Log in first, or send a bearer token.")
     }
 
+    /// 429: the caller holds as much as the server gives one person. Less is possible as soon as some of it is released.
+    #[must_use]
+    pub fn too_much(code: &'static str, sentence: &'static str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, sentence).retry_after(1)
+    }
+
     /// 404: no route has this path.
     #[must_use]
     pub fn not_found() -> Self {

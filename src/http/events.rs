@@ -1,9 +1,8 @@
 //! `GET /events`, server-sent events (HTML standard, section 9.2), and long polls, which wait for events.
 
 use std::convert::Infallible;
-use std::future::ready;
-use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -16,8 +15,9 @@ use warp::{Filter, Reply};
 use super::authentication::{Caller, as_caller};
 use super::request::parse_cursor;
 use super::{App, Error, HandlerResult, NO_STORE, Request, Routes, any_of, route};
-use crate::database::Snapshot;
-use crate::push::{Message, Presence, Subscription, stream_start};
+use crate::database::{Database, Snapshot};
+use crate::push::{Message, Page, Presence, Subscription, first_page, next_page};
+use crate::statements;
 
 /// The longest `?wait=`, in seconds.
 const WAIT_MAX: f64 = 60.0;
@@ -34,17 +34,14 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
         return Ok(event_stream(stream::empty()));
     }
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
-    let subscription = request.app.hub.subscribe(&caller.name, caller.token_hash, Presence::Proven);
-    let start = request
-        .app
-        .database
-        .read_on_pool(move |snapshot| stream_start(snapshot, &caller.name, last_event_id).map_err(Error::from))
+    let subscription = subscribe(&request.app, &caller, Presence::Proven)?;
+    let database = request.app.database.clone();
+    let name = caller.name.clone();
+    let first = database
+        .read_on_pool(&caller.name, move |snapshot| Ok::<_, Error>(first_page(snapshot, &name, last_event_id)?))
         .await?;
-    let newest = start.newest;
-    let first = stream::iter(start.messages).map(|message| server_sent(&message));
-    let rest =
-        messages(subscription).filter_map(move |message| ready((message.id > newest).then(|| server_sent(&message))));
-    Ok(event_stream(first.chain(rest)))
+    let stream = EventStream { database, username: caller.name, page: first.into(), subscription };
+    Ok(event_stream(stream::unfold(stream, |mut stream| async move { Some((stream.next().await?, stream)) })))
 }
 
 fn event_stream(events: impl Stream<Item = Event> + Send + Sync + 'static) -> Response {
@@ -58,9 +55,68 @@ fn event_stream(events: impl Stream<Item = Event> + Send + Sync + 'static) -> Re
     response
 }
 
-fn messages(subscription: Subscription) -> impl Stream<Item = Arc<Message>> + Send {
-    stream::unfold(subscription, |mut subscription| async move {
-        subscription.next().await.map(|message| (message, subscription))
+/// The events of a stream: those that the client missed, a page at a time, and then those of its subscription. A page is
+/// read when the client has read the one before it, so that a slow client takes little memory.
+struct EventStream {
+    database: Database,
+    username: String,
+    page: UnsentPage,
+    subscription: Subscription,
+}
+
+/// What is left of a page.
+struct UnsentPage {
+    messages: vec::IntoIter<Message>,
+    newest: i64,
+    has_more: bool,
+}
+
+impl From<Page> for UnsentPage {
+    fn from(Page { messages, newest, has_more }: Page) -> Self {
+        Self { messages: messages.into_iter(), newest, has_more }
+    }
+}
+
+impl EventStream {
+    /// The next event. `None` if the subscription has ended or the log cannot be read; the client resumes.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(message) = self.page.messages.next() {
+                return Some(server_sent(&message));
+            }
+            if !self.page.has_more {
+                break;
+            }
+            let (username, after) = (self.username.clone(), self.page.newest);
+            let read =
+                self.database.read_on_pool(&self.username, move |snapshot| next_page(snapshot, &username, after));
+            self.page = match read.await {
+                Ok(page) => page.into(),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the event log");
+                    return None;
+                }
+            };
+        }
+        loop {
+            let message = self.subscription.next().await?;
+            if message.id > self.page.newest {
+                return Some(server_sent(&message));
+            }
+        }
+    }
+}
+
+/// Subscribes a stream or a long poll of the caller to events.
+///
+/// # Errors
+/// 429 if the caller has as many as the setting `streams_per_person` allows.
+fn subscribe(app: &App, caller: &Caller, presence: Presence) -> Result<Subscription, Error> {
+    let limit: Option<u32> =
+        app.database.read(|snapshot| snapshot.row(&statements::STREAMS_PER_PERSON, [], |row| row.get(0)))?;
+    let limit = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
+    app.hub.subscribe(&caller.name, caller.token_hash.clone(), presence, limit).ok_or_else(|| {
+        Error::too_much("too_many_streams", "Too many open event streams and waiting requests. Close some first.")
     })
 }
 
@@ -107,7 +163,7 @@ pub(super) async fn long_poll<T>(
         app.database.read(|snapshot| as_caller(snapshot, &token_hashes, |snapshot, caller| read(app, snapshot, caller)))
     };
     let deadline = Instant::now() + wait;
-    let mut subscription = app.hub.subscribe(&caller.name, caller.token_hash.clone(), presence);
+    let mut subscription = subscribe(app, &caller, presence)?;
     loop {
         // Events between the first read and the subscription were not delivered.
         let result = read()?;

@@ -9,8 +9,9 @@ use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
-use super::{App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, require, route, status};
-use crate::database::{Value, Write, text};
+use super::bounds::json_items;
+use super::{App, Error, HandlerResult, Request, Routes, any_of, require, route, status};
+use crate::database::{ReadError, Snapshot, Value, Write, text};
 use crate::statements;
 
 /// The default and the maximum of `?limit=`, in calls.
@@ -21,7 +22,7 @@ pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     any_of![
         route!(GET app, calls().and(warp::path("history")) => history().await),
-        route!(GET app, calls().and(warp::path("missed")) => missed()),
+        route!(GET app, calls().and(warp::path("missed")) => missed().await),
         route!(POST app, calls().and(warp::path("missed")).and(warp::path("seen")) => missed_seen().await),
         route!(GET app, warp::path("me") => me().await),
     ]
@@ -38,29 +39,40 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let channel = request.query("channel").map(str::to_owned);
     let before = request.query("before").map(str::to_owned);
     let app = Arc::clone(&request.app);
-    let bad_cursor = || Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the started_ts of a call.");
-    let read = request.read_on_pool(move |snapshot, Caller { name, .. }| {
+    let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         if let Some(channel) = &channel {
             require(&app, snapshot, &statements::CHANNEL_ACCESS, [channel, name])?;
         }
-        let (before_ts, before_id) = match before.as_deref() {
-            None => (f64::INFINITY, ""),
-            Some(before) => match snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get::<_, f64>(0))? {
-                Some(started_ts) => (started_ts, before),
-                None => match before.parse::<f64>() {
-                    Ok(started_ts) if started_ts.is_finite() => (started_ts, ""),
-                    _ => return Err(bad_cursor()),
-                },
-            },
-        };
+        let call_ts = |before: &str| snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get(0));
+        let (before_ts, before_id) = before_cursor(before.as_deref(), call_ts)?;
         let channel = match channel {
             Some(channel) => snapshot.row(&statements::CANONICAL_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
             None => None,
         };
         let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
-        Ok(snapshot.rows(&statements::HISTORY, parameters, |row| row.get::<_, String>(0))?)
-    });
-    Ok(json_list(&read.await?))
+        Ok(json_items(snapshot, &statements::HISTORY, parameters)?)
+    };
+    request.large_response(respond).await
+}
+
+/// The time and the call of the cursor `?before=`, which is a call or a time. All calls are before none.
+///
+/// # Errors
+/// 400 if it is neither.
+fn before_cursor(
+    before: Option<&str>,
+    call_ts: impl FnOnce(&str) -> Result<Option<f64>, ReadError>,
+) -> Result<(f64, &str), Error> {
+    let Some(before) = before else {
+        return Ok((f64::INFINITY, ""));
+    };
+    if let Some(ts) = call_ts(before)? {
+        return Ok((ts, before));
+    }
+    match before.parse::<f64>() {
+        Ok(ts) if ts.is_finite() => Ok((ts, "")),
+        _ => Err(Error::bad_request("bad_cursor", "Invalid ?before=: the call_id or the time of a call.")),
+    }
 }
 
 /// The parameter `?since=`, in seconds since the epoch. 0 without it.
@@ -75,12 +87,17 @@ fn since(request: &Request) -> Result<f64, Error> {
     }
 }
 
-fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
+async fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
     let since = since(request)?;
-    let calls: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
-        Ok(snapshot.rows(&statements::MISSED_CALLS, [name, &since], |row| row.get(0))?)
-    })?;
-    Ok(json_list(&calls))
+    let before = request.query("before").map(str::to_owned);
+    let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+        let missed_ts =
+            |before: &str| Ok(snapshot.row(&statements::CALL_MISSED_TS, [&before, name], |row| row.get(0))?.flatten());
+        let (before_ts, before_id) = before_cursor(before.as_deref(), missed_ts)?;
+        let parameters: [&dyn ToSql; 4] = [name, &since, &before_ts, &before_id];
+        Ok(json_items(snapshot, &statements::MISSED_CALLS, parameters)?)
+    };
+    request.large_response(respond).await
 }
 
 /// The body `{"up_to": TIME}`.
@@ -100,18 +117,18 @@ async fn missed_seen(request: &mut Request) -> HandlerResult {
 
 /// The first screen: the caller, channels, people and live calls.
 async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
-    let read = request.read_on_pool(|snapshot, Caller { name, .. }| {
+    let respond = |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         let channels = snapshot.rows(&statements::USER_CHANNELS, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [name], |row| row.get::<_, String>(0))?;
-        Ok((name.clone(), channels, people, calls))
-    });
-    let (caller, channels, people, calls) = read.await?;
-    Ok(json_text(format!(
-        "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
-        Json::String(caller),
-        channels.join(","),
-        Json::Array(people),
-        calls.join(",")
-    )))
+        let json = format!(
+            "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
+            Json::from(name.as_str()),
+            channels.join(","),
+            Json::Array(people),
+            calls.join(",")
+        );
+        Ok(json.into_bytes())
+    };
+    request.large_response(respond).await
 }

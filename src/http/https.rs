@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use hyper_util::server::graceful::Watcher;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -15,7 +14,7 @@ use warp::Reply;
 use warp::http::StatusCode;
 use warp::http::header::{CONNECTION, HOST, HeaderValue, LOCATION};
 
-use super::listener::serve_connection;
+use super::connection::{self, Protocol, Stopping};
 use super::origin::{NamedHost, check_target};
 use super::{Error, complete};
 use crate::tls::Tls;
@@ -25,7 +24,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a client speaks on an HTTPS port.
 pub(super) enum Handshake {
-    Tls(Box<TlsStream<TcpStream>>),
+    /// HTTP in TLS, of the version that ALPN (RFC 7301) chose.
+    Tls(Box<TlsStream<TcpStream>>, Protocol),
     /// Plain HTTP.
     Plain(TcpStream),
 }
@@ -47,12 +47,17 @@ async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Hand
     if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
         return Ok(Handshake::Plain(stream));
     }
-    Ok(Handshake::Tls(Box::new(acceptor.accept(stream).await?)))
+    let stream = acceptor.accept(stream).await?;
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    Ok(Handshake::Tls(Box::new(stream), protocol))
 }
 
 /// Redirects plain HTTP to the same host and port with `https`, if the certificate is for that host. Other requests get
 /// 400: what a client sends as `Host` may be anything.
-pub(super) async fn redirect(stream: TcpStream, watcher: Watcher, tls: Arc<Tls>) {
+pub(super) async fn redirect(stream: TcpStream, stopping: Stopping, tls: Arc<Tls>) {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let location = https_location(&mut request, &tls);
         async move {
@@ -68,7 +73,7 @@ pub(super) async fn redirect(stream: TcpStream, watcher: Watcher, tls: Arc<Tls>)
             Ok::<_, Infallible>(response)
         }
     });
-    serve_connection(stream, service, watcher).await;
+    connection::serve(stream, Protocol::Http1, service, stopping).await;
 }
 
 /// The `https` address of a GET or HEAD request.

@@ -1,5 +1,4 @@
-//! The accept loop. warp's own has a short backlog and no header timeout: a client that never finishes its headers
-//! would keep its connection.
+//! The accept loop. warp's own has a short backlog, no timeouts, and no limit of connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,25 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::HttpService;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use warp::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use warp::{Filter, Reply};
 
+use super::addresses::{Addresses, Place};
+use super::connection::{self, Protocol};
 use super::origin::check_target;
-use super::{PathMethods, PeerAddress, https, refuse_connection};
+use super::{App, PathMethods, PeerAddress, https, refuse_connection};
+use crate::statements;
 use crate::tls::Tls;
-
-/// The time in which a client has to send the headers of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// HTTP Strict Transport Security (RFC 6797), for half a year.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=15552000");
@@ -62,7 +56,7 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "no such address"))?;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -74,22 +68,26 @@ pub fn bind(address: &str) -> io::Result<TcpListener> {
 /// returns.
 ///
 /// With `tls`, connections are HTTPS, and plain HTTP is redirected to it.
-pub async fn serve<F>(listener: TcpListener, tls: Option<Arc<Tls>>, routes: F, stop: impl Future<Output = ()>)
-where
+pub async fn serve<F>(
+    listener: TcpListener,
+    app: &App,
+    tls: Option<Arc<Tls>>,
+    routes: F,
+    stop: impl Future<Output = ()>,
+) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
     F::Future: Send,
 {
-    let permits = Arc::new(Semaphore::new(max_connections()));
-    let graceful = GracefulShutdown::new();
+    let places = Places::new(app);
     // No HSTS with the self-signed CA: browsers would no longer let users bypass the warning.
     let hsts = tls.as_ref().is_some_and(|tls| tls.ca().is_none());
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -107,45 +105,83 @@ where
                 Ok::<_, Infallible>(response)
             }
         });
-        let watcher = graceful.watcher();
         let tls = tls.clone();
         let mut stopped = stopped.clone();
         // Each connection has its own task, TLS handshake included, so that a slow one blocks no other.
         tokio::spawn(async move {
-            let _permit = permit;
+            let _place = place;
             let Some(tls) = tls else {
-                return serve_connection(stream, service, watcher).await;
+                return connection::serve(stream, Protocol::Http1, service, stopped).await;
             };
-            tokio::select! {
+            let handshake = tokio::select! {
                 // A stopping server does not wait for handshakes.
-                _ = stopped.changed() => {}
-                handshake = https::tls_accept(stream, tls.acceptor()) => match handshake {
-                    Some(https::Handshake::Tls(stream)) => serve_connection(*stream, service, watcher).await,
-                    Some(https::Handshake::Plain(stream)) => https::redirect(stream, watcher, tls).await,
-                    None => {}
-                },
+                _ = stopped.changed() => return,
+                handshake = https::tls_accept(stream, tls.acceptor()) => handshake,
+            };
+            match handshake {
+                Some(https::Handshake::Tls(stream, protocol)) => {
+                    connection::serve(*stream, protocol, service, stopped).await;
+                }
+                Some(https::Handshake::Plain(stream)) => https::redirect(stream, stopped, tls).await,
+                None => {}
             }
         });
     }
-    drop(stopping);
     drop(listener);
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    drop(stopped);
+    let _ = stopping.send(());
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, stopping.closed()).await.is_err() {
         tracing::warn!("some requests did not finish before the shutdown timeout");
     }
 }
 
+/// The connections that may be open at a time, in all and of one address.
+struct Places<'a> {
+    app: &'a App,
+    max: usize,
+    permits: Arc<Semaphore>,
+    addresses: Addresses,
+}
+
+impl<'a> Places<'a> {
+    fn new(app: &'a App) -> Self {
+        let max = max_connections();
+        Self { app, max, permits: Arc::new(Semaphore::new(max)), addresses: Addresses::default() }
+    }
+
+    /// The place of a connection among those of its address. `None` if the address has no more.
+    ///
+    /// Behind a proxy, all connections come from the proxy. A limit above half of all connections would let one address
+    /// take every place.
+    fn of_address(&self, peer: SocketAddr) -> Option<Place> {
+        let limit = self
+            .app
+            .database
+            .read(|snapshot| snapshot.row::<u32, 0>(&statements::CONNECTIONS_PER_ADDRESS, [], |row| row.get(0)));
+        let limit = match limit {
+            _ if self.app.behind_proxy => usize::MAX,
+            Ok(Some(0)) => usize::MAX,
+            Ok(Some(limit)) => usize::try_from(limit).unwrap_or(usize::MAX).min(self.max / 2),
+            // Requests report that the file cannot be read.
+            Ok(None) | Err(_) => self.max / 2,
+        };
+        self.addresses.enter(peer.ip(), limit)
+    }
+}
+
 /// Accepts a connection as soon as there is a permit for it. The semaphore is never closed, so the permit is always
-/// there.
+/// there. A connection beyond the limit of its address is closed at once: before a handshake, it could not be told why.
 async fn accept(
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    places: &Places<'_>,
+) -> (TcpStream, SocketAddr, (Option<OwnedSemaphorePermit>, Place)) {
     loop {
-        let permit = Arc::clone(permits).acquire_owned().await.ok();
+        let permit = Arc::clone(&places.permits).acquire_owned().await.ok();
         match listener.accept().await {
-            Ok((stream, peer)) => match configure_socket(&stream) {
-                Ok(()) => return (stream, peer, permit),
-                Err(error) => tracing::debug!(%error, "a connection closed before its first request"),
+            Ok((stream, peer)) => match (configure_socket(&stream), places.of_address(peer)) {
+                (Ok(()), Some(place)) => return (stream, peer, (permit, place)),
+                (Ok(()), None) => tracing::debug!(%peer, "too many connections from one address"),
+                (Err(error), _) => tracing::debug!(%error, "a connection closed before its first request"),
             },
             Err(error) => {
                 // Without a pause, too many open files would make this a busy loop.
@@ -153,24 +189,6 @@ async fn accept(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Serves the requests of one connection until either side closes it or the server stops.
-pub(super) async fn serve_connection<I, S, B>(stream: I, service: S, watcher: Watcher)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection failed");
     }
 }
 

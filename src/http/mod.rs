@@ -1,11 +1,15 @@
 //! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
+mod addresses;
 mod authentication;
 mod body;
+mod bounds;
 mod calls;
+mod connection;
 mod docs;
 mod error;
 mod events;
+mod held_bytes;
 mod history;
 mod https;
 mod ice;
@@ -31,6 +35,7 @@ use warp::path::FullPath;
 use warp::{Filter, Rejection, Reply};
 
 pub use self::error::Error;
+pub use self::held_bytes::HeldBytes;
 pub use self::listener::{bind, serve};
 pub use self::methods::PathMethods;
 pub use self::request::{App, PeerAddress};
@@ -139,6 +144,7 @@ macro_rules! route {
                     Ok(()) => warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?),
                     Err(error) => warp::Reply::into_response(error),
                 };
+                let response = request.hold_response(response);
                 request.drain().await;
                 response
             })

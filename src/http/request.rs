@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{IntErrorKind, ParseIntError};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use percent_encoding::percent_decode_str;
 use warp::Filter;
@@ -12,6 +12,7 @@ use warp::http::{HeaderMap, Method};
 
 use super::Error;
 use super::body::{Body, parse_json};
+use super::held_bytes::{HeldBytes, Share};
 use crate::database::{Database, Write, WriteResult};
 use crate::passwords::Hashers;
 use crate::push::Hub;
@@ -25,6 +26,10 @@ pub struct App {
     pub hub: Hub,
     /// The threads that verify passwords.
     pub hashers: Hashers,
+    /// Responses that are not read yet.
+    pub unread: HeldBytes,
+    /// Request bodies that are not handled yet.
+    pub uploads: HeldBytes,
     /// A reverse proxy terminates TLS and adds `X-Forwarded-For`, which is then trusted.
     pub behind_proxy: bool,
     /// This server terminates TLS itself.
@@ -55,6 +60,10 @@ pub struct Request {
     query: Result<HashMap<String, String>, Error>,
     peer: Option<PeerAddress>,
     body: Body,
+    /// The caller, once they are known.
+    pub(super) person: OnceLock<String>,
+    /// Holds the body until the request is handled.
+    pub(super) upload: Option<Share>,
 }
 
 /// Extracts the request once its path and method have matched.
@@ -71,7 +80,8 @@ pub(super) fn request(
         .and(warp::body::stream())
         .map(|app, method, headers, query: String, peer, chunks| {
             let body = Body::new(&headers, chunks);
-            Request { app, method, headers, query: parse_query(&query), peer, body }
+            let query = parse_query(&query);
+            Request { app, method, headers, query, peer, body, person: OnceLock::new(), upload: None }
         })
 }
 
@@ -179,8 +189,11 @@ impl Request {
     /// The raw body.
     ///
     /// # Errors
-    /// 413 with `code` if it is larger than `limit` bytes, 408 if it is too slow.
+    /// 413 with `code` if it is larger than `limit` bytes, 408 if it is too slow, 429 if the caller uploads too much at a
+    /// time.
     pub(super) async fn bytes(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
+        let size = self.body.size_within(limit, code)?;
+        self.hold_upload(size)?;
         self.body.collect(limit, code).await
     }
 

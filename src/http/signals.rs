@@ -8,8 +8,9 @@ use warp::reply::Response;
 
 use super::authentication::Caller;
 use super::body::{SIGNAL_BODY_MAX_BYTES, trimmed};
+use super::bounds::json_items;
 use super::events::long_poll;
-use super::{App, Error, HandlerResult, Request, json_list, require, require_granted, status};
+use super::{App, HandlerResult, Request, json_list, require, require_granted, status};
 use crate::database::{Snapshot, Write, text};
 use crate::push::Presence;
 use crate::statements::{self, Statement};
@@ -48,20 +49,18 @@ async fn read(request: &mut Request, id: String, poll: &'static Statement) -> Ha
         let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (access, has_signals): (String, bool) = row.unwrap_or_default();
         require_granted(app, &access)?;
-        Ok(has_signals.then(|| caller.name.clone()))
+        Ok(has_signals.then_some(()))
     };
-    let Some(name) = long_poll(request, Presence::Unproven, has_signals, Option::is_some).await? else {
+    if long_poll(request, Presence::Unproven, has_signals, Option::is_some).await?.is_none() {
         return Ok(json_list(&[]));
-    };
-    // A list can be large, so it is read on the pool. Most polls find nothing and return above.
+    }
+    // A list can be large. Most polls find nothing and return above.
     let app = Arc::clone(&request.app);
-    let database = app.database.clone();
-    let read = database.read_on_pool(move |snapshot| {
-        require(&app, snapshot, poll, [&id, &name, &after])?;
-        let signals: Vec<String> = snapshot.rows(&statements::SIGNALS_AFTER, [&id, &name, &after], |row| row.get(0))?;
-        Ok::<_, Error>(json_list(&signals))
-    });
-    read.await
+    let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+        require(&app, snapshot, poll, [&id, name, &after])?;
+        Ok(json_items(snapshot, &statements::SIGNALS_AFTER, [&id, name, &after])?)
+    };
+    request.large_response(respond).await
 }
 
 pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> HandlerResult<Response> {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,9 +20,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often subscribers are noted as present on their calls. The database stores it more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The queue of a subscriber holds this many messages. When it is full, the subscription ends, and the client resumes
-/// from the log.
+/// The queue of a subscriber holds this many messages, and this many bytes or one message. When it is full, the
+/// subscription ends, and the client resumes from the log.
 const QUEUE_MAX: usize = 256;
+const QUEUE_MAX_BYTES: usize = 512 * 1024;
 
 /// Whether a subscription proves that its user is present on their calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,18 @@ struct Subscriber {
     presence: Presence,
     token_hash: String,
     queue: Sender<Arc<Message>>,
+    /// The bytes in the queue.
+    queued: Arc<AtomicUsize>,
+}
+
+impl Subscriber {
+    /// Queues a message. Returns whether there was room for it.
+    fn send(&self, message: &Arc<Message>) -> bool {
+        let size = message.data.len();
+        let before = self.queued.fetch_add(size, Ordering::Relaxed);
+        let has_room = before == 0 || before + size <= QUEUE_MAX_BYTES;
+        has_room && self.queue.try_send(Arc::clone(message)).is_ok()
+    }
 }
 
 /// The client's end of a subscription. Dropping it unsubscribes.
@@ -65,12 +79,15 @@ pub struct Subscription {
     key: u64,
     hub: Hub,
     queue: Receiver<Arc<Message>>,
+    queued: Arc<AtomicUsize>,
 }
 
 impl Subscription {
     /// The next message. `None` if the session has ended, the server is stopping, or the queue was full.
     pub async fn next(&mut self) -> Option<Arc<Message>> {
-        self.queue.recv().await
+        let message = self.queue.recv().await?;
+        self.queued.fetch_sub(message.data.len(), Ordering::Relaxed);
+        Some(message)
     }
 }
 
@@ -117,18 +134,30 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends.
+    /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends. `None`
+    /// if the user has `limit` subscriptions. A limit of 0 is none.
     #[must_use]
-    pub fn subscribe(&self, username: &str, token_hash: String, presence: Presence) -> Subscription {
+    pub fn subscribe(
+        &self,
+        username: &str,
+        token_hash: String,
+        presence: Presence,
+        limit: usize,
+    ) -> Option<Subscription> {
         let (sender, receiver) = channel(QUEUE_MAX);
+        let queued = Arc::<AtomicUsize>::default();
         let mut subscribers = self.subscribers();
+        let open = subscribers.by_username.get(username).map_or(0, Vec::len);
+        if limit > 0 && open >= limit {
+            return None;
+        }
         let key = subscribers.next_key;
         subscribers.next_key += 1;
         if !subscribers.closed {
-            let subscriber = Subscriber { key, presence, token_hash, queue: sender };
+            let subscriber = Subscriber { key, presence, token_hash, queue: sender, queued: Arc::clone(&queued) };
             subscribers.by_username.entry(username.to_owned()).or_default().push(subscriber);
         }
-        Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver }
+        Some(Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver, queued })
     }
 
     /// Ends all subscriptions. Later ones end at once.
@@ -264,7 +293,7 @@ impl HubLoop {
         for username in usernames {
             if let Some(own) = subscribers.by_username.get_mut(username) {
                 // Dropping a subscriber whose queue is full ends its subscription.
-                own.retain(|subscriber| subscriber.queue.try_send(Arc::clone(message)).is_ok());
+                own.retain(|subscriber| subscriber.send(message));
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Row;
 use rusqlite::types::FromSqlError;
+use rusqlite::{Row, ToSql};
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
@@ -12,7 +12,11 @@ use crate::database::{ReadError, Snapshot};
 use crate::statements;
 
 /// A client that missed more events than this gets a snapshot instead.
-const RESUME_MAX: usize = 2_000;
+const RESUME_MAX: i64 = 2_000;
+
+/// A page of missed events ends with the event that fills it.
+const PAGE_MAX_EVENTS: i64 = 100;
+const PAGE_MAX_BYTES: usize = 256 * 1024;
 
 /// One server-sent event.
 #[derive(Debug)]
@@ -120,40 +124,66 @@ fn signal(snapshot: &Snapshot, detail: Option<&str>, to_user: &str) -> Result<Op
     Ok(Some(data))
 }
 
-/// The beginning of an event stream.
-pub struct StreamStart {
-    /// The first messages.
+/// A part of the beginning of an event stream.
+pub struct Page {
+    /// The messages, of some hundred kilobytes at most.
     pub messages: Vec<Message>,
     /// The newest event that they cover. Only later ones may follow.
     pub newest: i64,
+    /// More events up to the present are stored; they are on the next page.
+    pub has_more: bool,
 }
 
-/// The beginning of an event stream of `username`: the events after `last_event_id`, or a snapshot if there is no such
-/// id.
+/// The first page of an event stream of `username`: of the events after `last_event_id`, or a snapshot if there is no
+/// such id.
 ///
 /// A client that names an id which the log no longer has, does not have yet, or never had, gets a snapshot with
 /// `"lost": true`.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn stream_start(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<StreamStart, ReadError> {
+pub fn first_page(snapshot: &Snapshot, username: &str, last_event_id: Option<i64>) -> Result<Page, ReadError> {
     let newest = newest_event(snapshot)?;
     let oldest: Option<i64> = snapshot.row(&statements::OLDEST_EVENT_ID, [], |row| row.get(0))?.flatten();
     let is_in_gap = |id: &i64| snapshot.row(&statements::IS_IN_EVENT_GAP, [id], |row| row.get::<_, bool>(0));
     let is_lost = last_event_id.as_ref().map(is_in_gap).transpose()?.flatten().unwrap_or_default();
     let is_resumable = |id: &i64| !is_lost && *id <= newest && id.saturating_add(1) >= oldest.unwrap_or(newest + 1);
     if let Some(id) = last_event_id.filter(is_resumable) {
-        let limit = i64::try_from(RESUME_MAX + 1).unwrap_or(i64::MAX);
-        let events = snapshot.rows(&statements::USER_EVENTS, [&username, &id, &limit], Event::from_row)?;
-        if events.len() <= RESUME_MAX {
-            let mut renderer = Renderer::default();
-            let rendered = events.iter().map(|event| renderer.render(snapshot, event));
-            let messages = rendered.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-            return Ok(StreamStart { messages, newest });
+        let missed: Option<i64> =
+            snapshot.row(&statements::COUNT_USER_EVENTS, [&username, &id, &(RESUME_MAX + 1)], |row| row.get(0))?;
+        if missed <= Some(RESUME_MAX) {
+            return next_page(snapshot, username, id);
         }
     }
     let data = snapshot_data(snapshot, username, last_event_id.is_some())?;
-    Ok(StreamStart { messages: vec![Message { id: newest, name: "snapshot", data }], newest })
+    Ok(Page { messages: vec![Message { id: newest, name: "snapshot", data }], newest, has_more: false })
+}
+
+/// The page of the events of `username` after event `after`.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn next_page(snapshot: &Snapshot, username: &str, after: i64) -> Result<Page, ReadError> {
+    let parameters: [&dyn ToSql; 3] = [&username, &after, &PAGE_MAX_EVENTS];
+    let events = snapshot.rows(&statements::USER_EVENTS, parameters, Event::from_row)?;
+    let mut renderer = Renderer::default();
+    let (mut messages, mut bytes, mut newest, mut covered) = (Vec::new(), 0, after, 0);
+    for event in &events {
+        if bytes >= PAGE_MAX_BYTES {
+            break;
+        }
+        if let Some(message) = renderer.render(snapshot, event)? {
+            bytes += message.data.len();
+            messages.push(message);
+        }
+        newest = event.id;
+        covered += 1;
+    }
+    let has_more = covered < events.len() || covered == usize::try_from(PAGE_MAX_EVENTS).unwrap_or(usize::MAX);
+    if !has_more {
+        newest = newest_event(snapshot)?;
+    }
+    Ok(Page { messages, newest, has_more })
 }
 
 /// What a client needs to show the current state: ringing calls, live calls and shares.

@@ -7,4 +7,4 @@ mod hub;
 mod messages;
 
 pub use self::hub::{Hub, HubError, Presence, Subscription};
-pub use self::messages::{Message, stream_start};
+pub use self::messages::{Message, Page, first_page, next_page};

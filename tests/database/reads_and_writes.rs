@@ -249,7 +249,7 @@ fn large_reads_run_on_a_bounded_pool() {
             .map(|_| {
                 let (database, running, peak) = (database.clone(), Arc::clone(&running), Arc::clone(&peak));
                 tokio::spawn(async move {
-                    let read = database.read_on_pool(move |snapshot| {
+                    let read = database.read_on_pool("", move |snapshot| {
                         assert_ne!(std::thread::current().id(), async_thread);
                         peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(20));

@@ -4,6 +4,7 @@
 mod support;
 
 mod bodies;
+mod bounds;
 mod call_media;
 mod call_screen;
 mod calls_active;
@@ -12,6 +13,7 @@ mod clients;
 mod cookies;
 mod docs;
 mod heads;
+mod http2;
 mod login;
 mod methods;
 mod pages;

@@ -44,6 +44,11 @@ impl Raw {
         self
     }
 
+    /// Another handle of the connection, to send while this one waits for a response.
+    pub fn try_clone(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     fn fill(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

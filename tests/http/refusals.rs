@@ -18,6 +18,11 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_host",
     "bad_query",
     "bad_target",
+    // tests/http/bounds.rs
+    "too_many_streams",
+    "too_much_unread",
+    "too_much_uploading",
+    // elsewhere
     "body_too_slow",
     "database_busy",
     // tests/http/login.rs
@@ -190,7 +195,7 @@ fn codes_in_the_sources() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for maker in ["Error::new(", "Self::new(", "bad_request(", ".bytes("] {
+        for maker in ["Error::new(", "Self::new(", "bad_request(", "too_much(", ".bytes("] {
             for rest in text.split(maker).skip(1) {
                 let arguments = rest.split([')', ';']).next().unwrap_or_default();
                 let text = arguments.split('"').nth(1);
