@@ -129,8 +129,8 @@ async fn an_oversized_head_is_refused_at_once() {
     let server = Server::start();
     let long = "x".repeat(100_000);
     for (request, status) in [
-        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
-        (format!("GET /healthz?{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
+        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
+        (format!("GET /healthz?{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
         (format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200)), 431),
     ] {
         let begun = Instant::now();
