@@ -21,6 +21,22 @@ UPDATE clock SET pinned_ts = ?1, sweeps = 0 WHERE id = 1;
 -- Returns the clock to the machine's time.
 UPDATE clock SET pinned_ts = NULL, sweeps = 1 WHERE id = 1;
 
+-- name: STEP_CLOCK
+-- Moves the times that measure elapsed time by ?1 seconds: the wall clock was set.
+INSERT INTO clock_step (seconds) VALUES (?1);
+
+-- name: PAUSE_CLOCK
+-- Renews the presence of everybody on a call: the server was unable to work for a while.
+INSERT INTO clock_pause DEFAULT VALUES;
+
+-- name: NOTE_BOOT
+-- Stores that by the present wall clock the machine booted at ?2, and the id ?1 of this boot.
+UPDATE clock SET boot_id = ?1, booted_ts = ?2 WHERE id = 1;
+
+-- name: NOTED_BOOT
+-- When boot ?1 began by the wall clock of the last comparison, if this is still that boot.
+SELECT booted_ts FROM clock WHERE boot_id = ?1 AND booted_ts IS NOT NULL;
+
 -- name: SWEEP_DUE
 -- One row: whether a sweep is due, or another program left the clock pinned.
 SELECT is_due OR EXISTS (SELECT 1 FROM clock WHERE pinned_ts IS NOT NULL OR NOT sweeps) FROM sweep_due;

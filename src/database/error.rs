@@ -21,6 +21,9 @@ pub enum ReadError {
     /// A column does not have the type that the program expects, which is a defect.
     #[error("unexpected column: {0}")]
     Column(#[from] FromSqlError),
+    /// The wall clock was set, and the times in the file have not moved yet.
+    #[error("the wall clock was set")]
+    ClockSet,
     /// The server is stopping.
     #[error("the server is stopping")]
     Closed,
@@ -36,7 +39,7 @@ impl ReadError {
                 matches!(failure.code, ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::TooBig)
             }
             Self::Sqlite(_) | Self::Column(_) => true,
-            Self::Closed | Self::Replaced(_) => false,
+            Self::ClockSet | Self::Closed | Self::Replaced(_) => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
 mod checkpoints;
+mod elapsed_time;
 mod error;
 mod execute;
 mod fatal;
@@ -13,6 +14,7 @@ mod open;
 mod reader_pool;
 mod readers;
 mod schema;
+mod wall_clock;
 mod watcher;
 mod write;
 mod writer;
@@ -40,6 +42,7 @@ use self::job::{Job, Pending};
 use self::open::{Opened, ServerLock};
 use self::reader_pool::ReaderPool;
 use self::readers::Readers;
+use self::wall_clock::WallClock;
 use self::writer::Writer;
 use crate::statements;
 
@@ -75,7 +78,7 @@ impl Database {
     /// The file cannot be read or written, is not one of this program's, is of a newer version, or has to be upgraded
     /// while a server is running. A refused file is left unchanged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_command(path, true)?).map_err(|problem| problem.at(path))
+        Self::start(path, open::open_for_command(path, true)?, None).map_err(|problem| problem.at(path))
     }
 
     /// [`Database::open`] for a command that creates no file.
@@ -83,7 +86,7 @@ impl Database {
     /// # Errors
     /// As [`Database::open`]; and there is no file, or an empty one.
     pub fn open_existing(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_command(path, false)?).map_err(|problem| problem.at(path))
+        Self::start(path, open::open_for_command(path, false)?, None).map_err(|problem| problem.at(path))
     }
 
     /// Opens the file at `path` for a server: takes the server's lock, which lasts as long as the database is open,
@@ -92,7 +95,7 @@ impl Database {
     /// # Errors
     /// As [`Database::open`]; and another server is running on the file.
     pub fn open_for_server(path: &Path) -> Result<Self, OpenError> {
-        Self::start(path, open::open_for_server(path)?).map_err(|problem| problem.at(path))
+        Self::start(path, open::open_for_server(path)?, Some(WallClock::new())).map_err(|problem| problem.at(path))
     }
 
     /// Tries `write` on a new database in memory: a command that would be refused must not create a file.
@@ -117,9 +120,10 @@ impl Database {
         refusal().map_err(|error| error.to_string())?.map_or(Ok(()), Err)
     }
 
-    fn start(path: &Path, opened: Opened) -> Result<Self, OpenProblem> {
+    fn start(path: &Path, opened: Opened, clock: Option<WallClock>) -> Result<Self, OpenProblem> {
         let files = Arc::new(opened.files);
-        let readers = Arc::new(Readers::new(path, &files));
+        let clock = clock.map(Arc::new);
+        let readers = Arc::new(Readers::new(path, &files, clock.clone()));
         let refusals = readers.read(|snapshot| {
             snapshot.rows(&statements::REFUSALS, [], |row| {
                 let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
@@ -127,12 +131,16 @@ impl Database {
             })
         })?;
         let failures = Failures::default();
-        let writer = Writer::start(opened.connection, Arc::clone(&files), failures.clone())?;
+        let writer = Writer::start(opened.connection, Arc::clone(&files), clock.clone(), failures.clone())?;
+        let writer = Arc::new(writer);
+        if let Some(clock) = clock {
+            clock.set_writer(Arc::downgrade(&writer));
+        }
         let pool = ReaderPool::start(&readers, &failures)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             files,
-            writer: Arc::new(writer),
+            writer,
             readers,
             pool: Arc::new(pool),
             refusals: Arc::new(refusals.into_iter().collect()),

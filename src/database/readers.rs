@@ -11,22 +11,36 @@ use thread_local::ThreadLocal;
 use super::ReadError;
 use super::files::OpenFiles;
 use super::open::open_connection;
+use super::wall_clock::{WallClock, check_unchanged};
 use crate::statements::Statement;
 
 /// One connection per reading thread, for cache locality.
 pub(super) struct Readers {
     path: PathBuf,
     files: Arc<OpenFiles>,
+    /// A server's. The reads of a command do not wait for a server.
+    clock: Option<Arc<WallClock>>,
     idle: ThreadLocal<Cell<Option<Box<Snapshot>>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, files: &Arc<OpenFiles>) -> Self {
-        Self { path: path.to_owned(), files: Arc::clone(files), idle: ThreadLocal::new() }
+    pub(super) fn new(path: &Path, files: &Arc<OpenFiles>, clock: Option<Arc<WallClock>>) -> Self {
+        Self { path: path.to_owned(), files: Arc::clone(files), clock, idle: ThreadLocal::new() }
     }
 
     /// Runs `query` in one read transaction. A read inside a read opens another connection.
+    ///
+    /// # Errors
+    /// What `query` returned, that the file cannot be read, or that the wall clock was set meanwhile.
     pub(super) fn read<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
+        let Some(clock) = &self.clock else { return self.read_snapshot(query) };
+        let before = clock.wait_until_applied()?;
+        let result = self.read_snapshot(query);
+        check_unchanged(before)?;
+        result
+    }
+
+    fn read_snapshot<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
         let idle = self.idle.get_or_default();
         let snapshot = match idle.take() {
             Some(snapshot) => snapshot,

@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::WriteError;
 use super::checkpoints::{Checkpoints, save_log};
+use super::elapsed_time::{Began, ElapsedTime};
 use super::error::{is_constraint, is_failed_sync, plain_message};
 use super::execute::run_write;
 use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
 use super::job::Job;
 use super::open::OpenProblem;
+use super::wall_clock::WallClock;
 use super::write::WriteResult;
 use crate::statements;
 
@@ -54,13 +56,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which owns `connection`. It reports to `failures` when it can no longer write.
+    /// Starts the thread, which owns `connection`. It reports to `failures` when it can no longer write. With the wall
+    /// `clock` of a server it pins the clock in each transaction and applies time limits; a command's leaves both alone.
     ///
     /// # Errors
     /// When the file cannot be written, or the thread cannot be started.
     pub(super) fn start(
         connection: Connection,
         files: Arc<OpenFiles>,
+        clock: Option<Arc<WallClock>>,
         failures: Failures,
     ) -> Result<Self, OpenProblem> {
         let checkpoints = Checkpoints::new(&connection)?;
@@ -79,6 +83,8 @@ impl Writer {
             has_failed_commit: false,
             last_error: None,
             sweep_refusal: None,
+            is_server: clock.is_some(),
+            elapsed_time: ElapsedTime::new(clock),
         };
         let thread = thread::Builder::new()
             .name("writer".to_owned())
@@ -135,6 +141,9 @@ struct WriterLoop {
     last_error: Option<String>,
     /// The refusal of the last sweep, if a rule refused it.
     sweep_refusal: Option<String>,
+    /// A server pins the clock and sweeps; a command does not.
+    is_server: bool,
+    elapsed_time: ElapsedTime,
 }
 
 impl WriterLoop {
@@ -241,7 +250,8 @@ impl WriterLoop {
         claimed: &mut VecDeque<Job>,
         finished: &mut Vec<(Job, Result<WriteResult, WriteError>)>,
     ) -> Result<(), WriteError> {
-        let is_swept = self.pin_clock()?;
+        let began = self.elapsed_time.begin(&self.connection)?;
+        let is_swept = self.pin_clock(&began)?;
         while let Some(job) = claimed.pop_front() {
             let mut result = run_write(&self.connection, &job.write);
             if !is_swept && matches!(result, Err(WriteError::Refused { .. })) {
@@ -259,6 +269,7 @@ impl WriterLoop {
         }
         self.unpin_clock()?;
         self.connection.execute_batch("COMMIT")?;
+        self.elapsed_time.committed(&began);
         Ok(())
     }
 
@@ -277,6 +288,7 @@ impl WriterLoop {
             };
             if !matches!(error, WriteError::Busy) {
                 self.fail_waiting(|_| true, &error);
+                self.elapsed_time.blocked();
                 return Ok(false);
             }
             self.receive_jobs();
@@ -286,6 +298,7 @@ impl WriterLoop {
             let now = Instant::now();
             self.fail_waiting(|job| job.is_expired(now), &WriteError::Busy);
             if self.waiting.is_empty() {
+                self.elapsed_time.blocked();
                 return Ok(false);
             }
         }
@@ -300,8 +313,11 @@ impl WriterLoop {
 
     /// Pins the clock; a trigger then runs the sweeps that are due. If a rule refuses the sweep, which is a defect, logs
     /// it once while it lasts, and pins the clock without a sweep. Returns whether there was no such refusal.
-    fn pin_clock(&mut self) -> rusqlite::Result<bool> {
-        let ts = machine_time();
+    fn pin_clock(&mut self, began: &Began) -> rusqlite::Result<bool> {
+        if !self.is_server {
+            return Ok(true);
+        }
+        let ts = began.ts();
         let refusal = match self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([ts]) {
             Err(error) if is_constraint(&error) && !self.connection.is_autocommit() => Some(error.to_string()),
             result => result.map(|_| None)?,
@@ -320,6 +336,9 @@ impl WriterLoop {
     }
 
     fn unpin_clock(&self) -> rusqlite::Result<()> {
+        if !self.is_server {
+            return Ok(());
+        }
         self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
         Ok(())
     }
@@ -367,9 +386,7 @@ impl WriterLoop {
     }
 
     fn sweep_and_vacuum(&mut self) -> rusqlite::Result<()> {
-        let is_due: bool =
-            self.connection.prepare_cached(statements::SWEEP_DUE.sql())?.query_row([], |row| row.get(0))?;
-        if is_due || self.has_failed_commit {
+        if self.has_failed_commit || self.is_sweep_due()? {
             self.sweep()?;
         }
         self.checkpoints.housekeep(&self.connection)?;
@@ -384,14 +401,19 @@ impl WriterLoop {
         Ok(())
     }
 
+    /// Whether a time limit is over, or the times in the file have to move.
+    fn is_sweep_due(&mut self) -> rusqlite::Result<bool> {
+        if !self.is_server {
+            return Ok(false);
+        }
+        Ok(self.elapsed_time.is_due()
+            || self.connection.prepare_cached(statements::SWEEP_DUE.sql())?.query_row([], |row| row.get(0))?)
+    }
+
     /// Pins and frees the clock; a trigger then runs the sweeps that are due.
     fn sweep(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let swept = self.pin_clock().and_then(|is_swept| {
-            self.unpin_clock()?;
-            // A refused sweep has changed nothing, so a commit would only wake the readers.
-            self.connection.execute_batch(if is_swept || self.has_failed_commit { "COMMIT" } else { "ROLLBACK" })
-        });
+        self.connection.execute_batch("BEGIN IMMEDIATE").inspect_err(|_| self.elapsed_time.blocked())?;
+        let swept = self.sweep_in_transaction();
         if swept.is_err() {
             self.roll_back();
         }
@@ -400,17 +422,25 @@ impl WriterLoop {
         self.send_commit_hint();
         Ok(())
     }
+
+    fn sweep_in_transaction(&mut self) -> rusqlite::Result<()> {
+        let began = self.elapsed_time.begin(&self.connection)?;
+        let is_swept = self.pin_clock(&began)?;
+        // It writes in any case, so that the commit overwrites a failed one.
+        self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
+        if is_swept || began.has_moved_times() || self.has_failed_commit {
+            self.connection.execute_batch("COMMIT")?;
+            self.elapsed_time.committed(&began);
+            Ok(())
+        } else {
+            // A refused sweep has changed nothing, so a commit would only wake the readers.
+            self.connection.execute_batch("ROLLBACK")
+        }
+    }
 }
 
 fn fail_all(jobs: impl Iterator<Item = Job>, error: &WriteError) {
     for job in jobs {
         job.finish(Err(error.clone()));
     }
-}
-
-/// The machine's time in seconds since the epoch, to the millisecond, as the view `now` gives it.
-#[expect(clippy::disallowed_methods, reason = "the one clock: each transaction pins it")]
-fn machine_time() -> f64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_millis() as f64 / 1000.0
 }

@@ -153,6 +153,9 @@ impl Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
+        if matches!(error, ReadError::ClockSet) {
+            return Self::new(UNAVAILABLE, "clock_set", "The server's clock was set. Try again.").retry_after(1);
+        }
         // A replaced file ends the server, which says so.
         if !matches!(error, ReadError::Replaced(_)) {
             tracing::error!(%error, "cannot read the database");

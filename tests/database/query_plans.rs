@@ -68,7 +68,7 @@ const LIVE_INDEXES: [&str; 5] = [
 const LISTS: [&str; 4] = ["LIST_USERS", "LIST_CHANNELS", "OTHER_USERS", "REFUSALS"];
 
 /// Statements that apply a step of the wall clock. It moves all of the tables whose age is bounded, and no history.
-const STEPS: [&str; 1] = ["START_SERVER"];
+const STEPS: [&str; 2] = ["START_SERVER", "STEP_CLOCK"];
 const MOVED: [&str; 4] = ["call_media", "share_media", "login_attempts", "events"];
 
 /// The lines of a statement's query plan, with those of its triggers.

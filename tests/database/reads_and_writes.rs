@@ -62,9 +62,9 @@ fn writes_in_one_commit_succeed_and_fail_independently() {
 }
 
 #[test]
-fn clock_is_pinned_inside_a_write_and_free_outside() {
+fn clock_is_pinned_inside_a_servers_write_and_free_outside() {
     let (_folder, path, connection) = new_file();
-    let database = Database::open(&path).unwrap();
+    let database = Database::open_for_server(&path).unwrap();
     let result = database.write_blocking(add("alice").then(&statements::HEALTH, [])).unwrap();
     let created: f64 = connection.query_row("SELECT created_ts FROM users", [], |row| row.get(0)).unwrap();
     assert_eq!(result.all::<(f64,)>(&statements::HEALTH).unwrap(), [(created,)]);
@@ -72,11 +72,36 @@ fn clock_is_pinned_inside_a_write_and_free_outside() {
     assert_eq!(pinned, None);
 }
 
+/// A command writes beside a server, or without one. The server applies the time limits.
+#[test]
+fn a_command_leaves_the_clock_free_and_sweeps_nothing() {
+    let (_folder, path, connection) = new_file();
+    connection
+        .execute_batch(
+            "INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0);
+             INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
+             VALUES (printf('%064d', 0), 'alice', 0, 1);
+             CREATE TRIGGER pinned BEFORE UPDATE ON clock BEGIN SELECT RAISE(ABORT, 'pinned'); END;",
+        )
+        .unwrap();
+    let command = Database::open(&path).unwrap();
+    command.write_blocking(add("bob")).unwrap();
+    // Longer than the interval of the writer's housekeeping.
+    std::thread::sleep(Duration::from_millis(1200));
+    command.write_blocking(add("carol")).unwrap();
+    command.close();
+    let sessions: i64 = connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap();
+    assert_eq!(sessions, 1);
+    let added: i64 =
+        connection.query_row("SELECT count(*) FROM users WHERE created_ts > 1.7e9", [], |row| row.get(0)).unwrap();
+    assert_eq!(added, 2);
+}
+
 /// A refusal inside the sweep is a defect, and not the answer to a write that has nothing to do with it.
 #[test]
 fn refused_sweep_is_nobody_elses_refusal() {
     let (_folder, path, admin) = new_file();
-    let database = Database::open(&path).unwrap();
+    let database = Database::open_for_server(&path).unwrap();
     database.write_blocking(add("alice")).unwrap();
     admin
         .execute_batch(

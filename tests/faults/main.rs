@@ -16,6 +16,7 @@ mod slow_clients;
 mod stopping;
 mod strace;
 mod swapped_files;
+mod wall_clock;
 
 use std::io::Write;
 use std::time::Duration;
