@@ -1,8 +1,8 @@
 // @ts-check
 // The REST API: requests, and errors with a sentence for people.
 //
-// The browser adds the session cookie. A POST with a cookie must have a JSON or octet-stream Content-Type, even without
-// a body: that is how the server rejects forged requests of other sites.
+// The browser adds the session cookie, and the headers Sec-Fetch-Site and Origin, by which the server rejects forged
+// requests of other sites. For a browser without them, a POST has a Content-Type even without a body.
 
 /** The server refused: `status` and `code` are for programs, `message` is a sentence for people. */
 export class Refused extends Error {

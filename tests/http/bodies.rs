@@ -198,3 +198,40 @@ async fn a_body_for_a_get_changes_nothing() {
     let twice = scene.alice.post_json("/calls/initiate", json!({ "channel": "dm:alice:carol" })).await;
     assert_refused(&twice, 409, "channel_has_live_call");
 }
+
+#[tokio::test]
+async fn names_and_channels_are_trimmed_but_payloads_and_passwords_are_not() {
+    let scene = Scene::active().await;
+    let Scene { server, alice, bob, .. } = &scene;
+    let post = async |path: &str, body: serde_json::Value| alice.post_json(path, body).await;
+    for blank in [" ", "\t\n", "\u{a0}\u{3000}"] {
+        let refused = post("/calls/initiate", json!({ "channel": blank })).await;
+        assert_refused(&refused, 400, "bad_body");
+        assert_refused(&post(&scene.path("invite"), json!({ "username": blank })).await, 400, "bad_body");
+    }
+    let live = post("/calls/initiate", json!({ "channel": " dm:bob:alice\r\n" })).await;
+    assert_eq!(live.1["call_id"], scene.call.as_str(), "{live:?}");
+    assert_eq!(post(&scene.path("invite"), json!({ "username": "\tcarol " })).await.0, 200);
+    assert_eq!(post(&scene.path("remove"), json!({ "username": " carol\n" })).await.0, 200);
+    assert_eq!(post(&scene.path("gone"), json!({ "username": " bob " })).await.0, 200);
+    let signal = json!({ "to": " bob ", "type": "offer", "payload": " as it is " });
+    assert_eq!(post(&scene.path("signal"), signal).await.0, 200);
+    assert_eq!(bob.read(&scene.path("signals")).await[0]["payload"], " as it is ");
+    let share = post("/screenshare/start", json!({ "channel": "\n dm:alice:bob " })).await.1;
+    assert_eq!(bob.read("/screenshare/active?channel=%20dm:alice:bob%0a").await[0]["share_id"], share["share_id"]);
+    assert_eq!(bob.read("/calls/active?channel=+dm:bob:alice+").await["call"]["call_id"], scene.call.as_str());
+    assert_eq!(alice.post_bytes(&scene.path("media?init=1&mime=audio/webm"), *b"x").await.0, 200);
+    let media = bob.read(&format!("/calls/{}/media?sender=%09alice%20", scene.call)).await;
+    assert_eq!(media["mime_type"], "audio/webm");
+    assert_eq!(bob.read(&format!("/calls/history?channel=%20dm:alice:bob&before=%20{}", i64::MAX)).await, json!([]));
+
+    server.run(&["user", "add", "dave"], "a long password");
+    for (username, password, status) in
+        [(" dave\n", "a long password", 200), ("dave", " a long password", 401), ("dave", "a long password ", 401)]
+    {
+        let body = json!({ "username": username, "password": password });
+        let login = answer(reqwest::Client::new().post(format!("{}/login", server.url)).json(&body)).await;
+        assert_eq!(login.0, status, "{username:?} {password:?}");
+        assert!(status != 200 || login.1["username"] == "dave", "{login:?}");
+    }
+}

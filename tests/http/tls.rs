@@ -328,6 +328,34 @@ async fn plain_http_is_redirected_to_https() {
 }
 
 #[tokio::test]
+async fn plain_http_is_redirected_to_the_names_of_a_given_certificate() {
+    let folder = TempDir::new().unwrap();
+    let names = ["*.calls.test", "calls.test", "203.0.113.7", "127.0.0.1"];
+    let options = sign(&ca_that_permits(&[]), &names, folder.path());
+    let server = Server::start_in(TempDir::new().unwrap(), &options.each_ref().map(String::as_str));
+    for (host, address) in [
+        ("calls.test:6767", Some("calls.test:6767")),
+        ("www.calls.test:443", Some("www.calls.test")),
+        ("WWW.Calls.Test.:443", Some("www.calls.test")),
+        ("203.0.113.7:6767", Some("203.0.113.7:6767")),
+        // A wildcard is for one label (RFC 6125, section 6.4.3).
+        ("a.b.calls.test", None),
+        ("*.calls.test", None),
+        ("xcalls.test", None),
+        ("localhost", None),
+        ("203.0.113.8", None),
+    ] {
+        let response = response_to(&server, &format!("GET /?x=1 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let location = address.map(|address| format!("\r\nlocation: https://{address}/?x=1\r\n"));
+        match location {
+            Some(location) => assert!(response.contains(&location), "{host}: {response}"),
+            None => assert!(response.starts_with("http/1.1 400 "), "{host}: {response}"),
+        }
+        assert!(response.contains("\r\nx-content-type-options: nosniff\r\n"), "{response}");
+    }
+}
+
+#[tokio::test]
 async fn a_stalled_handshake_times_out_and_blocks_nobody() {
     let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
     let mut silent: Vec<_> = (0..50).map(|_| connect(&server)).collect();

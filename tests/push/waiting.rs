@@ -62,18 +62,56 @@ async fn an_expired_wait_returns_the_last_result() {
     assert!(asked.elapsed() >= Duration::from_millis(200));
 }
 
+/// Each wait ends with 401 at once, whichever way its session ends.
 #[tokio::test]
-async fn the_end_of_a_session_ends_the_wait() {
+async fn the_end_of_a_session_ends_the_wait_with_401() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    for end in ["logout", "deleted", "expired", "password", "removed"] {
+        let bob = server.person("bob");
+        let call = alice.call("dm:alice:bob").await;
+        assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
+        let share = alice.post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })).await.1;
+        let share = share["share_id"].as_str().unwrap();
+        let version = bob.read(&format!("/calls/{call}/state")).await["version"].as_i64().unwrap();
+        let paths = [
+            "/calls/incoming?wait=30".to_owned(),
+            format!("/calls/{call}/signals?wait=30&after=999999"),
+            format!("/screenshare/{share}/signals?wait=30&after=999999"),
+            format!("/calls/{call}/state?wait=30&seen={version}"),
+        ];
+        let asked = Instant::now();
+        let waits = futures_util::future::join_all(paths.iter().map(|path| bob.get(path)));
+        let (answers, ()) = tokio::join!(waits, async {
+            // Most waits have begun then. The others get the same response.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            match end {
+                "logout" => assert_eq!(bob.post("/logout").await.0, 200),
+                "deleted" => server.execute("DELETE FROM sessions WHERE username = 'bob'"),
+                "expired" => {
+                    server.execute("UPDATE sessions SET expires_ts = expires_ts - 3599.8 WHERE username = 'bob'");
+                }
+                "password" => drop(server.run(&["user", "passwd", "bob"], "another password")),
+                _ => server.execute("DELETE FROM users WHERE username = 'bob'"),
+            }
+        });
+        assert!(asked.elapsed() < Duration::from_secs(10), "{end}: {:?}", asked.elapsed());
+        for (path, answer) in paths.iter().zip(&answers) {
+            assert_eq!((answer.0, &answer.1["code"]), (401, &json!("unauthorized")), "{end}: {path}");
+        }
+        alice.post(&format!("/calls/{call}/end")).await;
+    }
+}
+
+/// The sessions of the same person are apart.
+#[tokio::test]
+async fn the_end_of_another_session_does_not_end_the_wait() {
     let server = Server::start();
     let (bob, other) = (server.person("bob"), server.person("bob"));
     let asked = Instant::now();
-    let ((status, body), ()) = tokio::join!(bob.get("/calls/incoming?wait=30"), async {
-        server.sql().execute("DELETE FROM sessions", []).unwrap();
-    });
-    assert!(asked.elapsed() < Duration::from_secs(10));
-    // The session may end before the poll or during it.
-    assert!((status == 200 && body == json!([])) || status == 401, "{status} {body}");
-    assert_refused(&other.get("/calls/incoming").await, 401, "unauthorized");
+    let (waited, ended) = tokio::join!(bob.get("/calls/incoming?wait=1.5"), other.post("/logout"));
+    assert_eq!((waited, ended.0), ((200, json!([])), 200));
+    assert!(asked.elapsed() >= Duration::from_millis(1500));
 }
 
 #[tokio::test]
