@@ -27,6 +27,8 @@ pub enum Action {
     Shell(Shell, usize),
     /// The clock goes on by so many seconds, and the server sweeps.
     Wait(u32),
+    /// The server could not work for some time.
+    Pause,
     /// The server starts.
     Restart,
 }
@@ -56,7 +58,7 @@ impl Action {
     /// All actions that the search tries in each state.
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self::Wait(GONE_AFTER), Self::Wait(RINGING_TIMEOUT)];
-        all.extend([Self::Wait(PRESENCE_TIMEOUT), Self::Restart]);
+        all.extend([Self::Wait(PRESENCE_TIMEOUT), Self::Pause, Self::Restart]);
         all.extend([Self::Shell(Shell::EndCall, 0), Self::Shell(Shell::InsertCall, 0)]);
         for person in 0..PEOPLE.len() {
             for shell in [
@@ -92,6 +94,9 @@ impl Action {
                 advance(sql, seconds);
                 sweep(sql);
             }
+            Self::Pause => execute(sql, "INSERT INTO clock_pause DEFAULT VALUES", &[])
+                .map(drop)
+                .map_err(|error| Refusal::Code(code(&error)))?,
             Self::Restart => run(sql, &statements::START_SERVER, &[]).map(drop).map_err(Refusal::Code)?,
         }
         Ok(())
@@ -133,6 +138,11 @@ impl Shell {
 /// Moves the clock. The file of the search has no trigger that sweeps at once, so that views are seen before a sweep.
 pub fn advance(sql: &Connection, seconds: u32) {
     sql.prepare_cached("UPDATE clock SET pinned_ts = pinned_ts + ?1").unwrap().execute([seconds]).unwrap();
+}
+
+/// The wall clock is set to another time.
+pub fn step_clock(sql: &Connection, seconds: i32) {
+    sql.prepare_cached("INSERT INTO clock_step (seconds) VALUES (?1)").unwrap().execute([seconds]).unwrap();
 }
 
 /// What pinning the clock does on a server.

@@ -57,7 +57,8 @@ fn query(sql: &Connection, table: &str) -> String {
         "calls" => "is_live",
         "screenshares" => "state = 'active'",
         "call_participants" => "EXISTS (SELECT 1 FROM calls WHERE calls.call_id = stored.call_id AND is_live)",
-        "users" | "sessions" | "private_channels" | "private_channel_members" => "0",
+        "call_media" | "share_media" => "is_init = 0",
+        "users" | "sessions" | "private_channels" | "private_channel_members" | "call_signals" => "0",
         _ => "1",
     };
     let columns = texts(sql, &format!("SELECT name FROM pragma_table_info('{table}')"));
@@ -66,7 +67,7 @@ fn query(sql: &Connection, table: &str) -> String {
         .map(|column| {
             if NUMBERS.contains(&column.as_str()) {
                 format!("{column} IS NULL")
-            } else if column.ends_with("_ts") {
+            } else if column == "ts" || column.ends_with("_ts") {
                 format!("CASE WHEN {is_live} THEN round({column} - (SELECT ts FROM now), 3) ELSE {column} IS NULL END")
             } else {
                 column.clone()

@@ -5,7 +5,8 @@
 //!
 //! - `integrity_violations` is empty;
 //! - no action and no read of any person is refused with a status that its route does not have;
-//! - what clients see before a sweep is what they see after it.
+//! - what clients see before a sweep is what they see after it;
+//! - a step of the wall clock changes nothing but the times.
 //!
 //! The long round: `cargo slow all_longer_sequences`. `EXHAUSTIVE_DEPTH` sets its depth.
 

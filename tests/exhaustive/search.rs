@@ -7,9 +7,11 @@ use minimost_calls::database::{Database, open_connection};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::actions::{Action, BEGIN, GONE_AFTER, PEOPLE, PRESENCE_TIMEOUT, RINGING_TIMEOUT, Refusal, STRANGER};
+use crate::actions::{
+    Action, BEGIN, GONE_AFTER, PEOPLE, PRESENCE_TIMEOUT, RINGING_TIMEOUT, Refusal, STRANGER, step_clock,
+};
 use crate::content::Content;
-use crate::routes::check_reads;
+use crate::routes::{Route, check_reads};
 use crate::views::check_views;
 
 /// A channel in which the people act.
@@ -19,15 +21,25 @@ pub enum Scenario {
     DirectMessage,
     /// A private channel of three.
     PrivateChannel,
+    /// A private channel of three with an active call, which still rings for the third.
+    ActiveCall,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 2] = [Self::DirectMessage, Self::PrivateChannel];
+    pub const ALL: [Self; 3] = [Self::DirectMessage, Self::PrivateChannel, Self::ActiveCall];
 
     fn channel(self) -> &'static str {
         match self {
             Self::DirectMessage => "dm:ann:bob",
-            Self::PrivateChannel => "private:1",
+            Self::PrivateChannel | Self::ActiveCall => "private:1",
+        }
+    }
+
+    /// The actions before the first state.
+    fn beginning(self) -> Vec<Action> {
+        match self {
+            Self::DirectMessage | Self::PrivateChannel => vec![],
+            Self::ActiveCall => vec![Action::Request(Route::Initiate, 0, 0), Action::Request(Route::Accept, 1, 1)],
         }
     }
 }
@@ -81,8 +93,9 @@ impl World {
         // would read it again after each undone step.
         sql.execute_batch(&format!(
             "BEGIN;
-             DELETE FROM rules WHERE name = 'pinning_the_clock_sweeps';
+             DROP TRIGGER listed_rule_stays;
              DROP TRIGGER pinning_the_clock_sweeps;
+             DELETE FROM rules WHERE name IN ('listed_rule_stays', 'pinning_the_clock_sweeps');
              UPDATE clock SET pinned_ts = {BEGIN};
              UPDATE settings SET value = CASE name WHEN 'ringing_timeout' THEN {RINGING_TIMEOUT}
                WHEN 'presence_timeout' THEN {PRESENCE_TIMEOUT} WHEN 'gone_after' THEN {GONE_AFTER}
@@ -120,7 +133,7 @@ impl World {
             Action::Request(route, ..) if !route.statuses().contains(&status) => {
                 Err(format!("{action:?} was refused with {code} ({status}), not with one of {:?}", route.statuses()))
             }
-            Action::Wait(_) | Action::Restart => Err(format!("{action:?} was refused: {code}")),
+            Action::Wait(_) | Action::Pause | Action::Restart => Err(format!("{action:?} was refused: {code}")),
             _ => Ok(()),
         }
     }
@@ -134,7 +147,18 @@ impl World {
             return Err(format!("integrity_violations: {violations:?}"));
         }
         check_reads(&self.sql, self.scenario.channel(), |code| self.status(code))?;
-        check_views(&self.sql)
+        check_views(&self.sql)?;
+        let content = self.content.hash(&self.sql);
+        for seconds in [3600, -3600] {
+            let stepped = self.undoing(|| {
+                step_clock(&self.sql, seconds);
+                self.content.hash(&self.sql)
+            });
+            if stepped != content {
+                return Err(format!("a step of the clock by {seconds} s changes more than the times"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +169,7 @@ pub fn search(scenario: Scenario, depth: usize) -> Report {
     let all = Action::all();
     let mut report = Report { scenario, levels: vec![], tried: 0, refusals: BTreeMap::new(), seconds: 0.0 };
     let mut seen = HashSet::from([world.content.hash(&world.sql)]);
-    let mut frontier: Vec<Vec<Action>> = vec![vec![]];
+    let mut frontier = vec![scenario.beginning()];
     for _ in 0..depth {
         let mut next = Vec::new();
         for path in &frontier {
