@@ -251,26 +251,30 @@ END;
 -- What clients see
 
 CREATE VIEW current_calls AS
--- Calls as they are now, swept or not: a ringing call whose last invitation has timed out is rejected.
+-- Calls as they are now, swept or not: a ringing call whose last invitation has timed out is rejected, and an active one
+-- with nobody on it is abandoned.
   SELECT call_id, channel, initiator,
-         CASE WHEN timed_out THEN 'rejected' ELSE state END AS state,
+         CASE timed_out WHEN 'timeout' THEN 'rejected' WHEN 'abandoned' THEN 'ended' ELSE state END AS state,
          started_ts, answered_ts,
-         CASE WHEN timed_out
+         CASE WHEN timed_out IS NOT NULL
               THEN round((SELECT coalesce(max(invited_ts), started_ts) FROM call_participants
                           WHERE call_id = stored.call_id AND state = 'pending')
                          + (SELECT timeout FROM ring_cutoff), 3)
               ELSE ended_ts END AS ended_ts,
-         screenshare_user,
-         CASE WHEN timed_out THEN 'timeout' ELSE ended_reason END AS ended_reason, version,
-         is_live AND NOT timed_out AS is_live
+         screenshare_user, coalesce(timed_out, ended_reason) AS ended_reason, version,
+         is_live AND timed_out IS NULL AS is_live
   FROM (SELECT *,
                -- CASE stops at the first test that decides; AND would evaluate all of them.
-               CASE WHEN state <> 'ringing' THEN 0
-                    WHEN started_ts > (SELECT ts FROM ring_cutoff) THEN 0
-                    ELSE NOT EXISTS (SELECT 1 FROM call_participants
-                                     WHERE call_id = calls.call_id AND role = 'participant'
-                                       AND (state = 'accepted'
-                                            OR (state = 'pending' AND invited_ts > (SELECT ts FROM ring_cutoff))))
+               CASE WHEN NOT is_live THEN NULL
+                    WHEN state = 'active' AND EXISTS (SELECT 1 FROM call_participants
+                                                      WHERE call_id = calls.call_id AND state = 'accepted') THEN NULL
+                    WHEN started_ts > (SELECT ts FROM ring_cutoff) THEN NULL
+                    WHEN EXISTS (SELECT 1 FROM call_participants
+                                 WHERE call_id = calls.call_id
+                                   AND ((state = 'pending' AND invited_ts > (SELECT ts FROM ring_cutoff)
+                                         AND (role = 'participant' OR calls.state = 'active'))
+                                        OR (state = 'accepted' AND role = 'participant'))) THEN NULL
+                    ELSE CASE state WHEN 'ringing' THEN 'timeout' ELSE 'abandoned' END
                END AS timed_out
         FROM calls) AS stored;
 

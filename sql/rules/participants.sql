@@ -400,7 +400,8 @@ BEGIN
   SET ended_reason = CASE WHEN EXISTS (SELECT 1 FROM call_participants
                                        WHERE call_id = NEW.call_id AND missed_ts IS NOT NULL)
                           THEN 'timeout' ELSE 'rejected' END,
-      ended_ts = NEW.missed_ts,
+      ended_ts = CASE WHEN NEW.missed_ts IS NOT NULL
+                      THEN (SELECT max(missed_ts) FROM call_participants WHERE call_id = NEW.call_id) END,
       state = 'rejected'
   WHERE call_id = NEW.call_id;
 END;
@@ -427,7 +428,11 @@ WHEN NEW.state = 'rejected'
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
   AND NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND in_call)
 BEGIN
-  UPDATE calls SET state = 'ended', ended_reason = 'abandoned' WHERE call_id = NEW.call_id;
+  UPDATE calls
+  SET ended_ts = CASE WHEN NEW.missed_ts IS NOT NULL
+                      THEN (SELECT max(missed_ts) FROM call_participants WHERE call_id = NEW.call_id) END,
+      state = 'ended', ended_reason = 'abandoned'
+  WHERE call_id = NEW.call_id;
 END;
 
 -- What clients see
