@@ -313,6 +313,28 @@ impl Model {
         }
     }
 
+    /// What is live, and the age of media, measure elapsed time: their times move with the wall clock, in milliseconds.
+    pub fn set_clock(&mut self, seconds: f64) {
+        let to_milliseconds = |time: f64| (time * 1000.0).round() / 1000.0;
+        let now = to_milliseconds(self.now + seconds);
+        let set = |time: &mut f64| *time = to_milliseconds(*time + seconds).min(now);
+        for call in self.calls.iter_mut().filter(|call| call.is_live()) {
+            set(&mut call.started);
+            call.answered.iter_mut().for_each(set);
+            for participant in call.participants.values_mut() {
+                let Participant { joined, left, invited, missed, last_seen, .. } = participant;
+                [joined, left, missed].into_iter().flatten().chain([invited, last_seen]).for_each(set);
+            }
+        }
+        for share in self.shares.iter_mut().filter(|share| share.is_active) {
+            set(&mut share.started);
+        }
+        let streams = self.calls.iter_mut().flat_map(|call| call.media.values_mut());
+        let chunks = streams.chain(self.shares.iter_mut().map(|share| &mut share.media));
+        chunks.flat_map(|stream| &mut stream.chunks).for_each(|chunk| set(&mut chunk.ts));
+        self.now = now;
+    }
+
     /// A server start ends all live calls and shares.
     pub fn restart(&mut self) {
         for call in 0..self.calls.len() {

@@ -218,6 +218,10 @@ pub enum Action {
     Wait {
         units: u8,
     },
+    /// The wall clock is set by so many seconds. Not on the machine's clock.
+    SetClock {
+        seconds: f64,
+    },
     Restart,
 }
 
@@ -225,7 +229,7 @@ const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove ReportGone S
     ReadMedia ReadActiveCall ReadIncoming ReadHistory ReadMissed MarkMissedSeen StartShare StopShare ShareSignal \
     UploadShareMedia ReadShareSignals ReadShareMedia ReadShares JoinChannel LeaveChannel AddUser RemoveUser \
     SetCallState SetParticipantState InsertParticipant SetSharer SetAnsweredTs ChangeInitiator ReplaceCall ChangeRole DeleteCall \
-    DeleteParticipant SetShareState DeleteShare Wait Restart";
+    DeleteParticipant SetShareState DeleteShare Wait SetClock Restart";
 
 impl Action {
     /// Its name.
@@ -334,7 +338,7 @@ impl Action {
     pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];
 
     /// Actions that are never refused: time, restarts, and removals of what may be absent.
-    pub const NEVER_REFUSED: [&str; 4] = ["Wait", "Restart", "RemoveUser", "LeaveChannel"];
+    pub const NEVER_REFUSED: [&str; 5] = ["Wait", "SetClock", "Restart", "RemoveUser", "LeaveChannel"];
 }
 
 /// An action and its transport.

@@ -129,6 +129,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 SetShareState { share: nth(), active: any() };
         2 DeleteShare { share: nth() };
         16 Wait { units: prop_oneof![9 => 1..=4u8, 4 => 5..=7u8, 1 => Just(8u8)] };
+        3 SetClock { seconds: proptest::sample::select(&[0.25, 120.0, -20.0, 3600.0, -7200.0, 3e8][..]) };
     };
     prop_oneof![280 => people, 80 => admin, 1 => Just(Action::Restart)]
 }

@@ -131,7 +131,8 @@ impl SqlQueries<'_> {
     }
 
     pub fn missed(&self, actor: &str) -> Value {
-        self.jsons(&statements::MISSED_CALLS, &[text(actor), SqlValue::Real(0.0)])
+        let parameters = [text(actor), SqlValue::Real(0.0), SqlValue::Real(f64::INFINITY), text("")];
+        self.jsons(&statements::MISSED_CALLS, &parameters)
     }
 
     pub fn state(&self, actor: &str, call: &str) -> Outcome {

@@ -165,6 +165,14 @@ impl<'a> World<'a> {
                 self.wait(units)?;
                 Some(true)
             }
+            Action::SetClock { seconds } => {
+                if self.clock == Clock::Pinned {
+                    let step = bind(&statements::STEP_CLOCK, [SqlValue::Real(seconds)]);
+                    self.do_sql(&step).unwrap_or_else(|refusal| panic!("a step was refused: {refusal:?}"));
+                    self.model.set_clock(seconds);
+                }
+                Some(true)
+            }
             Action::Restart => {
                 self.restart();
                 Some(true)
