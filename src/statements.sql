@@ -270,9 +270,9 @@ SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
 -- The participants of call ?1 who have accepted.
 SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username;
 
--- name: IS_ACCEPTED
--- Whether user ?2 is on call ?1.
-SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?1 AND username = ?2 AND state = 'accepted');
+-- name: IS_GONE
+-- Whether user ?2 has left call ?1 because nothing proved their presence.
+SELECT EXISTS (SELECT 1 FROM gone_participants WHERE call_id = ?1 AND username = ?2);
 
 -- name: LAST_SIGNAL_ID
 -- The id of the newest signal to user ?2 in call ?1, 0 without one.
@@ -286,12 +286,21 @@ SELECT coalesce((SELECT signals_access FROM call_access WHERE call_id = ?1 AND u
 -- ==== presence
 
 -- name: NOTE_PRESENCE
--- Records that user ?1 is present on call ?2, or on all their calls if ?2 is NULL.
-INSERT INTO do_note_presence (username, call_id) VALUES (?1, ?2);
+-- Records that user ?1 has proved presence on call or share ?2 by the session with token hash ?3.
+INSERT INTO do_note_presence (username, call_id, session) VALUES (?1, ?2, ?3);
+
+-- name: NOTE_CLOSED_STREAM
+-- Records that the last event stream of user ?1 that named call or share ?2 has closed.
+INSERT INTO do_note_closed_stream (username, call_id) VALUES (?1, ?2);
 
 -- name: PRESENCE_DUE
--- The users whose presence is due to be recorded.
-SELECT DISTINCT username FROM presence_due;
+-- The users whose presence is due to be recorded, and the call or share.
+SELECT username, call_id FROM presence_due;
+
+-- name: NEEDS_PRESENCE
+-- Whether user ?1 is on call ?2, or shares screen ?2.
+SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?2 AND username = ?1 AND state = 'accepted')
+    OR EXISTS (SELECT 1 FROM screenshares WHERE share_id = ?2 AND sharer = ?1 AND state = 'active');
 
 
 -- ==== signals
@@ -305,15 +314,17 @@ INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload)
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
 -- name: POLL_CALL_SIGNALS
--- One row: 'granted' if user ?2 may read the signals of call ?1, else the code of the refusal; and whether the call has a
--- signal to them after id ?3.
+-- One row: 'granted' if user ?2 may read the signals of call ?1, else the code of the refusal; whether the call has a
+-- signal to them after id ?3; and 0: reading a call's signals does not prove presence.
 SELECT coalesce((SELECT signals_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'call_not_found'),
-  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
+  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3), 0;
 
 -- name: POLL_SHARE_SIGNALS
--- The same columns as `POLL_CALL_SIGNALS`, for share ?1.
+-- The same columns as `POLL_CALL_SIGNALS`, for share ?1. The last one is whether the presence of user ?2, as the sharer,
+-- is due to be recorded.
 SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND username = ?2), 'share_not_found'),
-  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3);
+  EXISTS (SELECT 1 FROM call_signals WHERE call_id = ?1 AND to_user = ?2 AND id > ?3),
+  EXISTS (SELECT 1 FROM presence_due WHERE call_id = ?1 AND username = ?2);
 
 -- name: SIGNALS_AFTER
 -- The signals to user ?2 after id ?3 in call or share ?1 as JSON.

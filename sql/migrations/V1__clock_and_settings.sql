@@ -54,7 +54,7 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('presence_interval', 5, 'number', 'seconds', 0, 3600,
    'presence of a participant is stored at most this often'),
   ('gone_after', 12, 'number', 'seconds', 0, 3600,
-   'a report that a participant is gone counts if they are unseen for this long'),
+   'a participant whose connection closes leaves this much later; a report of a lost one counts after as long'),
   ('call_max_seconds', 0, 'number', 'seconds', 0, 31536000,
    'an active call ends this long after the first answer; 0 is no limit'),
   ('events_max_age', 86400, 'number', 'seconds', 1, 31536000,

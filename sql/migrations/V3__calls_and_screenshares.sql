@@ -54,8 +54,11 @@ CREATE TABLE call_participants (
   invited_by TEXT,                                         -- the inviter; NULL for those who were called at the start
   missed_ts  REAL,                                         -- when the last invitation ended unanswered, NULL otherwise
   missed_seen_ts REAL,                                     -- when this person took note of the missed call
-  last_seen_ts REAL,                                       -- the newest proof of presence: an open event stream, or a
-                                                           -- request for the call's state
+  last_seen_ts REAL,                                       -- the newest proof of presence; NULL after a restart, until
+                                                           -- this person returns
+  leaves_ts  REAL,                                         -- when this person leaves unless they prove presence first,
+                                                           -- or left for want of a proof; NULL otherwise
+  seen_by    TEXT,                                         -- token hash of the session of the newest proof
   visible_after INTEGER,                                   -- for guests: id of the last event before the invitation;
                                                            -- later ones are visible. NULL for members
   in_call    INTEGER GENERATED ALWAYS AS (state = 'pending' OR state = 'accepted') VIRTUAL, -- 0: rejected or left
@@ -66,6 +69,8 @@ CREATE INDEX call_participants_pending_by_user ON call_participants (username) W
 CREATE INDEX call_participants_pending_by_time ON call_participants (invited_ts) WHERE state = 'pending';
 CREATE INDEX call_participants_in_call_by_user ON call_participants (username) WHERE in_call;
 CREATE INDEX call_participants_accepted_by_seen ON call_participants (last_seen_ts) WHERE state = 'accepted';
+CREATE INDEX call_participants_accepted_by_leaves ON call_participants (leaves_ts)
+WHERE state = 'accepted' AND leaves_ts IS NOT NULL;
 CREATE INDEX call_participants_guests ON call_participants (username) WHERE visible_after IS NOT NULL;
 CREATE INDEX call_participants_missed ON call_participants (username, missed_ts) WHERE missed_ts IS NOT NULL;
 
@@ -127,6 +132,9 @@ CREATE TABLE screenshares (
              CONSTRAINT screenshares_state_known CHECK (state IN ('active', 'ended')),
   started_ts REAL NOT NULL,                                -- when it began
   ended_ts   REAL,                                         -- when it ended
+  last_seen_ts REAL,                                       -- the sharer's presence, as in call_participants
+  leaves_ts  REAL,                                         -- when it ends unless the sharer proves presence first
+  seen_by    TEXT,                                         -- token hash of the session of the newest proof
   CONSTRAINT screenshares_end_once_ended CHECK (ended_ts IS NULL OR state = 'ended')
 ) STRICT, WITHOUT ROWID;
 
@@ -134,6 +142,9 @@ CREATE INDEX screenshares_active_by_channel ON screenshares (channel, sharer) WH
 CREATE INDEX screenshares_by_channel ON screenshares (channel);
 CREATE INDEX screenshares_ended_by_end ON screenshares (ended_ts) WHERE state = 'ended';
 CREATE INDEX screenshares_active_by_sharer ON screenshares (sharer) WHERE state = 'active';
+CREATE INDEX screenshares_active_by_seen ON screenshares (last_seen_ts) WHERE state = 'active';
+CREATE INDEX screenshares_active_by_leaves ON screenshares (leaves_ts)
+WHERE state = 'active' AND leaves_ts IS NOT NULL;
 
 CREATE TABLE share_media (
   -- The same as call_media, for a screen share. Its one sender is the sharer.

@@ -122,6 +122,9 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT username || ' is accepted in call ' || call_id || ' but has no time of joining, or one of leaving'
   FROM call_participants WHERE state = 'accepted' AND (joined_ts IS NULL OR left_ts IS NOT NULL)
   UNION ALL
+  SELECT username || ' is accepted in call ' || call_id || ' but was never seen, and has no time to leave'
+  FROM call_participants WHERE state = 'accepted' AND last_seen_ts IS NULL AND leaves_ts IS NULL
+  UNION ALL
   SELECT username || ' is invited to call ' || call_id || ' without a time'
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
@@ -165,6 +168,9 @@ CREATE VIEW integrity_violations (violation) AS
   UNION ALL
   SELECT sharer || ' shares twice in ' || channel || ': ' || group_concat(share_id, ' and ')
   FROM screenshares WHERE state = 'active' GROUP BY channel, sharer HAVING count(*) > 1
+  UNION ALL
+  SELECT 'the sharer of ' || share_id || ' was never seen, and has no time to leave'
+  FROM screenshares WHERE state = 'active' AND last_seen_ts IS NULL AND leaves_ts IS NULL
   UNION ALL
   SELECT 'share ' || share_id || ' has ended but does not say when'
   FROM screenshares WHERE state = 'ended' AND ended_ts IS NULL

@@ -219,6 +219,7 @@ BEGIN
   UPDATE call_participants
   SET left_ts = coalesce(NEW.ended_ts, (SELECT ts FROM now)),
       missed_ts = CASE state WHEN 'pending' THEN coalesce(NEW.ended_ts, (SELECT ts FROM now)) ELSE missed_ts END,
+      seen_by = NULL,
       state = 'left'
   WHERE call_id = NEW.call_id AND in_call;
 

@@ -25,7 +25,8 @@ CREATE VIEW stepped_now (ts) AS
   FROM clock;
 
 CREATE TRIGGER clock_step_moves_elapsed_time
--- No time moves into the future: another program may have written it with the new clock before the server noticed.
+-- No time moves into the future, except leaves_ts, which is there: another program may have written it with the new
+-- clock before the server noticed.
 -- The end of the same statement clears step_seconds, so that nobody else changes what is final.
 AFTER UPDATE OF step_seconds ON clock
 WHEN NEW.step_seconds IS NOT NULL
@@ -41,11 +42,14 @@ BEGIN
       left_ts = min(round(left_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
       missed_ts = min(round(missed_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
       missed_seen_ts = min(round(missed_seen_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
-      last_seen_ts = min(round(last_seen_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now))
+      last_seen_ts = min(round(last_seen_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
+      leaves_ts = round(leaves_ts + NEW.step_seconds, 3)
   WHERE call_id IN (SELECT call_id FROM calls WHERE is_live);
 
   UPDATE screenshares
-  SET started_ts = min(round(started_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now))
+  SET started_ts = min(round(started_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
+      last_seen_ts = min(round(last_seen_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
+      leaves_ts = round(leaves_ts + NEW.step_seconds, 3)
   WHERE state = 'active';
 
   UPDATE call_media
@@ -72,10 +76,13 @@ CREATE VIEW clock_pause (unused) AS
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER clock_pause_renews_presence
--- Nobody could prove presence meanwhile, so everybody on a call has the full presence_timeout again.
+-- Nobody could prove presence meanwhile, so everybody on a call, and every sharer, has the full presence_timeout again.
+-- A departure that had begun stops, because nothing could stop it meanwhile.
 INSTEAD OF INSERT ON clock_pause
 BEGIN
-  UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now) WHERE state = 'accepted';
+  UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL WHERE state = 'accepted';
+
+  UPDATE screenshares SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL WHERE state = 'active';
 END;
 
 CREATE VIEW newest_time (ts) AS

@@ -103,7 +103,7 @@ CREATE VIEW share_upload_access (share_id, username, access) AS
   FROM screenshares AS share CROSS JOIN users AS person;
 
 CREATE VIEW upload_share_media (share_id, username, is_init, mime_type, data) AS
--- POST /screenshare/ID/media: the sharer uploads.
+-- POST /screenshare/ID/media: the sharer uploads, and so proves presence.
   SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER only_sharer_uploads
@@ -114,6 +114,8 @@ BEGIN
 
   INSERT INTO share_media (share_id, is_init, mime_type, ts, data)
   VALUES (NEW.share_id, NEW.is_init, NEW.mime_type, (SELECT ts FROM now), NEW.data);
+
+  INSERT INTO do_note_presence (username, call_id) VALUES (NEW.username, NEW.share_id);
 END;
 
 CREATE TRIGGER share_media_is_for_an_active_share

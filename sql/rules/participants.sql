@@ -46,13 +46,17 @@ END;
 -- Actions
 
 CREATE VIEW accept_call (call_id, username) AS
--- POST /calls/ID/accept: answers, joins late, or rejoins. A second device that answers finds it done.
+-- POST /calls/ID/accept: answers, joins late, or rejoins. A second device that answers finds it done, and proves
+-- presence.
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER accept_call_joins
 -- The row changes, or is added for a member who was not called.
 INSTEAD OF INSERT ON accept_call
 BEGIN
+  UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = NULL
+  WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted';
+
   UPDATE call_participants SET state = 'accepted'
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
@@ -215,6 +219,8 @@ BEGIN
   SET invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
       joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
       last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
+      leaves_ts = NULL,
+      seen_by = NULL,
       visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM call_channel_members
                                             WHERE call_id = NEW.call_id AND username = NEW.username)
                            THEN coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) END
@@ -324,6 +330,8 @@ BEGIN
       missed_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_ts END,
       missed_seen_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_seen_ts END,
       last_seen_ts = CASE WHEN NEW.state = 'accepted' THEN (SELECT ts FROM now) ELSE last_seen_ts END,
+      leaves_ts = CASE WHEN NEW.state = 'left' AND leaves_ts <= (SELECT ts FROM now) THEN leaves_ts END,
+      seen_by = NULL,
       visible_after = CASE WHEN NEW.state = 'pending'
                              AND NOT EXISTS (SELECT 1 FROM call_channel_members
                                              WHERE call_id = NEW.call_id AND username = NEW.username)

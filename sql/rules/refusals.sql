@@ -47,7 +47,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('not_the_sharer', 403, 1, 'Only the sharer can do that.'),
     ('participant_identity_is_fixed', 409, 0, 'The call, the name and the role of a participant never change.'),
     ('participant_move_illegal', 409, 0, 'Illegal state transition of a participant.'),
-    ('presence_interval_too_long', 409, 0, 'presence_interval is at most half of presence_timeout, and less than gone_after unless that is 0.'),
+    ('presence_interval_too_long', 409, 0, 'presence_interval is at most half of presence_timeout.'),
     ('recipient_not_in_call', 403, 1, 'The recipient is not in the call.'),
     ('recipient_not_in_share', 403, 1, 'A signal of a screen share is between the sharer and a member of the channel.'),
     ('role_is_wrong', 409, 0, 'Exactly the initiator of a call has the role initiator.'),

@@ -107,6 +107,14 @@ BEGIN
                     WHERE subject = 'share' AND from_state = 'new' AND to_state = NEW.state);
 END;
 
+CREATE TRIGGER new_share_proves_presence
+-- It lasts while its sharer is present.
+AFTER INSERT ON screenshares
+BEGIN
+  UPDATE screenshares SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = NULL
+  WHERE share_id = NEW.share_id;
+END;
+
 CREATE TRIGGER new_share_ends_the_earlier
 -- A person has one active share a channel.
 AFTER INSERT ON screenshares
@@ -141,7 +149,8 @@ CREATE TRIGGER ended_share_is_settled
 AFTER UPDATE OF state ON screenshares
 WHEN OLD.state = 'active' AND NEW.state = 'ended'
 BEGIN
-  UPDATE screenshares SET ended_ts = coalesce(ended_ts, (SELECT ts FROM now)) WHERE share_id = NEW.share_id;
+  UPDATE screenshares SET ended_ts = coalesce(ended_ts, (SELECT ts FROM now)), seen_by = NULL
+  WHERE share_id = NEW.share_id;
 
   DELETE FROM call_signals WHERE call_id = NEW.share_id;
 

@@ -27,14 +27,12 @@ CREATE TRIGGER settings_work_together
 -- like absence. A pruned call has no state, so clients that resume after its end must find no events of it either. Raise
 -- the larger value first, and lower the smaller one first.
 BEFORE UPDATE OF value ON settings
-WHEN NEW.name = 'presence_interval' OR NEW.name = 'presence_timeout' OR NEW.name = 'gone_after'
-  OR NEW.name = 'history_max_age' OR NEW.name = 'events_max_age'
+WHEN NEW.name = 'presence_interval' OR NEW.name = 'presence_timeout' OR NEW.name = 'history_max_age'
+  OR NEW.name = 'events_max_age'
 BEGIN
   SELECT RAISE(ABORT, 'presence_interval_too_long')
   WHERE (SELECT max(CASE name WHEN 'presence_interval' THEN value END) * 2
               > max(CASE name WHEN 'presence_timeout' THEN value END)
-           OR max(CASE name WHEN 'gone_after' THEN value END)
-              BETWEEN 0.001 AND max(CASE name WHEN 'presence_interval' THEN value END)
          FROM (SELECT name, CASE name WHEN NEW.name THEN NEW.value ELSE value END AS value FROM settings));
 
   SELECT RAISE(ABORT, 'history_max_age_too_short')

@@ -4,12 +4,27 @@
 -- would store.
 
 CREATE VIEW due_absences AS
--- Accepted participants of active calls who are absent.
+-- Accepted participants of active calls who are absent: the last proof of presence is too old, or a departure that began
+-- was not stopped.
   SELECT participant.call_id, participant.username
   FROM call_participants AS participant
   JOIN calls AS call ON call.call_id = participant.call_id
   WHERE participant.state = 'accepted' AND participant.last_seen_ts <= (SELECT ts FROM presence_cutoff)
+    AND call.state = 'active'
+  UNION ALL
+  SELECT participant.call_id, participant.username
+  FROM call_participants AS participant
+  JOIN calls AS call ON call.call_id = participant.call_id
+  WHERE participant.state = 'accepted' AND participant.leaves_ts <= (SELECT ts FROM now)
     AND call.state = 'active';
+
+CREATE VIEW due_shares AS
+-- Active shares whose sharer is absent.
+  SELECT share_id FROM screenshares
+  WHERE state = 'active' AND last_seen_ts <= (SELECT ts FROM presence_cutoff)
+  UNION ALL
+  SELECT share_id FROM screenshares
+  WHERE state = 'active' AND leaves_ts <= (SELECT ts FROM now);
 
 CREATE VIEW due_invitations AS
 -- Pending invitations that have timed out, and when.
@@ -74,6 +89,7 @@ CREATE VIEW due_events AS
 CREATE VIEW sweep_due (is_due) AS
 -- Whether a sweep would find anything. The server asks twice a second; every part is a search in an index.
   SELECT EXISTS (SELECT 1 FROM due_absences)
+      OR EXISTS (SELECT 1 FROM due_shares)
       OR EXISTS (SELECT 1 FROM due_invitations)
       OR EXISTS (SELECT 1 FROM due_unanswered_calls)
       OR EXISTS (SELECT 1 FROM due_overlong_calls)
@@ -93,15 +109,22 @@ INSTEAD OF INSERT ON do_sweep
 WHEN (SELECT sweeps FROM clock WHERE id = 1)
 BEGIN
   -- Absent participants leave. If all are absent, the call ends as abandoned first; otherwise the last departure but
-  -- one would record a hang-up.
-  UPDATE calls SET state = 'ended', ended_reason = 'abandoned'
+  -- one would record a hang-up. If none of them was seen since a restart, the restart is the reason.
+  UPDATE calls
+  SET state = 'ended',
+      ended_reason = CASE WHEN EXISTS (SELECT 1 FROM call_participants
+                                       WHERE call_id = calls.call_id AND state = 'accepted'
+                                         AND last_seen_ts IS NOT NULL)
+                          THEN 'abandoned' ELSE 'restart' END
   WHERE call_id IN (SELECT call_id FROM due_absences)
     AND NOT EXISTS (SELECT 1 FROM call_participants
                     WHERE call_id = calls.call_id AND state = 'accepted'
-                      AND last_seen_ts > (SELECT ts FROM presence_cutoff));
+                      AND (call_id, username) NOT IN (SELECT call_id, username FROM due_absences));
 
-  UPDATE call_participants SET state = 'left'
+  UPDATE call_participants SET leaves_ts = (SELECT ts FROM now), state = 'left'
   WHERE state = 'accepted' AND (call_id, username) IN (SELECT call_id, username FROM due_absences);
+
+  UPDATE screenshares SET state = 'ended' WHERE share_id IN (SELECT share_id FROM due_shares);
 
   -- Unanswered invitations time out. A late sweep still stores the time of the timeout, unless the call was just
   -- abandoned. A re-invited initiator comes first: timing out the last callee ends the call and settles the remaining
@@ -148,14 +171,19 @@ BEGIN
   INSERT INTO do_sweep (unused) VALUES (NULL);
 END;
 
+CREATE VIEW return_deadline (ts) AS
+-- At a start: when the people on a call have to be back. No row without a restart_grace.
+  SELECT (SELECT ts FROM now) + value FROM settings WHERE name = 'restart_grace' AND value > 0;
+
 CREATE VIEW start_server (machine_ts) AS
 -- The server starts: INSERT INTO start_server (machine_ts) SELECT ts FROM now.
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER server_start_ends_what_was_live
--- The clients of an earlier run have lost their connections. What timed out in between has timed out. A machine without
--- a battery may start decades early: what was live then ends at the newest time in the file, and the times that remain
--- move back to the machine's time. Otherwise they would stay in the future once the machine's clock is right.
+-- The clients of an earlier run have lost their connections. With restart_grace they have time to return. What timed out
+-- in between has timed out. Signals and media were for connections that no longer exist. A machine without a battery may
+-- start decades early: what was live then ends at the newest time in the file, and the times that remain move back to
+-- the machine's time. Otherwise they would stay in the future once the machine's clock is right.
 INSTEAD OF INSERT ON start_server
 BEGIN
   UPDATE clock SET pinned_ts = (SELECT ts FROM newest_time)
@@ -163,9 +191,23 @@ BEGIN
 
   INSERT INTO do_sweep (unused) VALUES (NULL);
 
-  UPDATE calls SET state = 'ended', ended_reason = 'restart' WHERE is_live;
+  UPDATE calls SET state = 'ended', ended_reason = 'restart'
+  WHERE is_live AND NOT EXISTS (SELECT 1 FROM return_deadline);
 
-  UPDATE screenshares SET state = 'ended' WHERE state = 'active';
+  UPDATE screenshares SET state = 'ended'
+  WHERE state = 'active' AND NOT EXISTS (SELECT 1 FROM return_deadline);
+
+  UPDATE call_participants SET last_seen_ts = NULL, leaves_ts = (SELECT ts FROM return_deadline)
+  WHERE state = 'accepted';
+
+  UPDATE screenshares SET last_seen_ts = NULL, leaves_ts = (SELECT ts FROM return_deadline)
+  WHERE state = 'active';
+
+  DELETE FROM call_signals;
+
+  DELETE FROM call_media;
+
+  DELETE FROM share_media;
 
   UPDATE clock SET step_seconds = NEW.machine_ts - pinned_ts WHERE id = 1 AND pinned_ts > NEW.machine_ts;
 END;

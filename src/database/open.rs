@@ -247,7 +247,10 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
         retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
             schema::upgrade(&mut connection)?;
-            Ok(use_wal(&connection)?)
+            use_wal(&connection)?;
+            // Nobody could prove presence while no server ran. This comes before the first sweep.
+            connection.execute(statements::PAUSE_CLOCK.sql(), [])?;
+            Ok(())
         })?;
         let files = OpenFiles::record(path)?;
         // The lock must be on the file that SQLite has opened.

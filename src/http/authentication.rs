@@ -8,7 +8,7 @@ use warp::http::{Method, StatusCode};
 
 use super::origin::{NamedHost, is_same_origin};
 use super::{App, Error, Request};
-use crate::database::{ReadError, Snapshot};
+use crate::database::{ReadError, Snapshot, Value, text};
 use crate::statements;
 use crate::tokens::token_hash;
 
@@ -21,6 +21,13 @@ pub(super) struct Caller {
     pub(super) name: String,
     /// The hash of the session's token.
     pub(super) token_hash: String,
+}
+
+impl Caller {
+    /// The parameters of [`statements::NOTE_PRESENCE`] for a call or share.
+    pub(super) fn presence_on(&self, id: &str) -> [Value; 3] {
+        [text(&self.name), text(id), text(&self.token_hash)]
+    }
 }
 
 impl Request {

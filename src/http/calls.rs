@@ -15,7 +15,6 @@ use super::{
     signals, status,
 };
 use crate::database::{Snapshot, Value, Write, WriteResult, text};
-use crate::push::Presence;
 use crate::statements::{self, Statement};
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -85,10 +84,11 @@ fn refuse_empty(member: &str, value: String) -> Result<String, Error> {
 }
 
 async fn initiate(request: &mut Request) -> HandlerResult {
-    let caller = request.caller()?;
+    let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
     let call_id = Uuid::new_v4().to_string();
-    let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(caller)])
+    let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
         .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
     let written = request.app.write(write).await.map_err(|error| match error.code() {
@@ -109,7 +109,7 @@ fn names(written: &WriteResult, statement: &'static Statement) -> Result<Vec<Str
 
 async fn incoming(request: &mut Request) -> HandlerResult<impl Reply> {
     let is_ringing = |calls: &Vec<String>| !calls.is_empty();
-    let calls = long_poll(request, Presence::Unproven, incoming_now, is_ringing).await?;
+    let calls = long_poll(request, None, incoming_now, is_ringing).await?;
     Ok(json_list(&calls))
 }
 
@@ -118,10 +118,11 @@ fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Str
 }
 
 async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
-    let caller = request.caller()?;
-    let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller)])
+    let caller = request.read(|_, caller| Ok(caller.clone()))?;
+    let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller.name)])
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
-        .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller)]);
+        .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller.name)]);
     let written = request.app.write(write).await?;
     let last_signal_id = written.one::<(i64,)>(&statements::LAST_SIGNAL_ID)?.map_or(0, |(id,)| id);
     Ok(warp::reply::json(&json!({
@@ -160,13 +161,10 @@ async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
 async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     let username = UsernameBody::read(request).await?;
-    // The report removed the participant if they were on the call before it and are not after it.
-    let report = Write::new(&statements::IS_ACCEPTED, [text(&call_id), text(&username)])
-        .then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
-        .then(&statements::IS_ACCEPTED, [text(call_id), text(username)]);
-    let before_and_after = request.app.write(report).await?.all::<(bool,)>(&statements::IS_ACCEPTED)?;
-    let removed = before_and_after == [(true,), (false,)];
-    Ok(status(if removed { "removed" } else { "ignored" }))
+    let report = Write::new(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
+        .then(&statements::IS_GONE, [text(call_id), text(username)]);
+    let is_gone = request.app.write(report).await?.one(&statements::IS_GONE)?;
+    Ok(status(if is_gone == Some((true,)) { "removed" } else { "ignored" }))
 }
 
 async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
@@ -193,21 +191,21 @@ async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult {
 /// Reading the state proves presence, which is stored at intervals.
 async fn state(call_id: String, request: &mut Request) -> HandlerResult<impl Reply> {
     let seen = request.query("seen").and_then(parse_cursor);
-    let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, &caller.name);
+    let read = |app: &App, snapshot: &Snapshot, caller: &Caller| state_now(app, snapshot, &call_id, caller);
     let is_news = |(version, _): &(i64, Bytes)| seen != Some(*version);
-    let (_, state) = long_poll(request, Presence::Proven, read, is_news).await?;
+    let (_, state) = long_poll(request, Some(&call_id), read, is_news).await?;
     Ok(json_text(state))
 }
 
-fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &str) -> Result<(i64, Bytes), Error> {
-    let row = snapshot.row(&statements::CALL_STATE_AND_ACCESS, [&call_id, &caller], |row| {
+fn state_now(app: &App, snapshot: &Snapshot, call_id: &str, caller: &Caller) -> Result<(i64, Bytes), Error> {
+    let row = snapshot.row(&statements::CALL_STATE_AND_ACCESS, [&call_id, &caller.name.as_str()], |row| {
         let state = Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?);
         Ok((state, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
     })?;
     let (state, version, access, is_presence_due) = row.ok_or_else(|| Error::refused(app, "call_not_found"))?;
     require_granted(app, &access)?;
     if is_presence_due {
-        app.database.write_and_forget(Write::new(&statements::NOTE_PRESENCE, [text(caller), text(call_id)]));
+        app.database.write_and_forget(Write::new(&statements::NOTE_PRESENCE, caller.presence_on(call_id)));
     }
     Ok((version, state))
 }

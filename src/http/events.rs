@@ -16,11 +16,14 @@ use super::authentication::{Caller, as_caller};
 use super::request::parse_cursor;
 use super::{App, Error, HandlerResult, NO_STORE, Request, Routes, any_of, route};
 use crate::database::{Database, Snapshot};
-use crate::push::{Message, Page, Presence, Subscription, first_page, next_page};
+use crate::push::{Message, Page, Subscription, first_page, next_page};
 use crate::statements;
 
 /// The longest `?wait=`, in seconds.
 const WAIT_MAX: f64 = 60.0;
+
+/// The longest id of a call or share.
+const ID_MAX_BYTES: usize = 64;
 
 pub(super) fn routes(app: &App) -> Routes {
     any_of![route!(GET app, warp::path("events") => events().await)]
@@ -33,8 +36,10 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
     if request.method == Method::HEAD {
         return Ok(event_stream(stream::empty()));
     }
+    let names = ["call", "share"].into_iter().filter_map(|name| request.query(name)).filter(|id| is_id(id));
+    let names = names.map(str::to_owned).collect();
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
-    let subscription = subscribe(&request.app, &caller, Presence::Proven)?;
+    let subscription = subscribe(&request.app, &caller, names)?;
     let database = request.app.database.clone();
     let name = caller.name.clone();
     let first = database
@@ -53,6 +58,11 @@ fn event_stream(events: impl Stream<Item = Event> + Send + Sync + 'static) -> Re
     // Without this header, nginx buffers the response.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Whether this may be the id of a call or share. Others are not worth their memory.
+fn is_id(id: &str) -> bool {
+    (1..=ID_MAX_BYTES).contains(&id.len())
 }
 
 /// The events of a stream: those that the client missed, a page at a time, and then those of its subscription. A page is
@@ -107,15 +117,15 @@ impl EventStream {
     }
 }
 
-/// Subscribes a stream or a long poll of the caller to events.
+/// Subscribes a stream or a long poll of the caller to events. It proves presence on the calls and shares that it names.
 ///
 /// # Errors
 /// 429 if the caller has as many as the setting `streams_per_person` allows.
-fn subscribe(app: &App, caller: &Caller, presence: Presence) -> Result<Subscription, Error> {
+fn subscribe(app: &App, caller: &Caller, names: Vec<String>) -> Result<Subscription, Error> {
     let limit: Option<u32> =
         app.database.read(|snapshot| snapshot.row(&statements::STREAMS_PER_PERSON, [], |row| row.get(0)))?;
     let limit = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
-    app.hub.subscribe(&caller.name, caller.token_hash.clone(), presence, limit).ok_or_else(|| {
+    app.hub.subscribe(&caller.name, caller.token_hash.clone(), names, limit).ok_or_else(|| {
         Error::too_much("too_many_streams", "Too many open event streams and waiting requests. Close some first.")
     })
 }
@@ -139,14 +149,14 @@ fn wait_duration(request: &Request) -> Result<Duration, Error> {
 }
 
 /// Long poll: reads again on each event visible to the caller until `is_news` holds or `?wait=` expires, then returns
-/// the last result.
+/// the last result. While it waits, it proves the caller's presence on the call or share whose id is `present_on`.
 ///
 /// # Errors
 /// As [`Request::caller`], also if the session ends during the wait, 400 for an invalid `?wait=`, and what `read`
 /// returned.
 pub(super) async fn long_poll<T>(
     request: &Request,
-    presence: Presence,
+    present_on: Option<&str>,
     read: impl Fn(&App, &Snapshot, &Caller) -> Result<T, Error>,
     is_news: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
@@ -163,16 +173,19 @@ pub(super) async fn long_poll<T>(
         app.database.read(|snapshot| as_caller(snapshot, &token_hashes, |snapshot, caller| read(app, snapshot, caller)))
     };
     let deadline = Instant::now() + wait;
-    let mut subscription = subscribe(app, &caller, presence)?;
-    loop {
+    let names = present_on.filter(|id| is_id(id)).map(str::to_owned).into_iter().collect();
+    let mut subscription = subscribe(app, &caller, names)?;
+    let result = loop {
         // Events between the first read and the subscription were not delivered.
-        let result = read()?;
-        if is_news(&result) {
-            return Ok(result);
+        match read() {
+            Ok(result) if !is_news(&result) => {}
+            result => break result,
         }
         // An ended session, a stopping server and an expired wait all end the poll with one more read.
         if !matches!(timeout_at(deadline, subscription.next()).await, Ok(Some(_))) {
-            return read();
+            break read();
         }
-    }
+    };
+    subscription.finish();
+    result
 }

@@ -32,11 +32,11 @@ impl Upload {
     /// # Errors
     /// 401 without a session, the refusal in `access`, 400 for an init segment without a MIME type or an empty body, 413 if it is larger than
     /// the setting `media_chunk_max_bytes`, 408 if it is too slow.
-    async fn read(request: &mut Request, id: &str, access: &'static Statement) -> Result<(String, Self), Error> {
+    async fn read(request: &mut Request, id: &str, access: &'static Statement) -> Result<(Caller, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
             require(&request.app, snapshot, access, [&id, &caller.name])?;
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
-            Ok((caller.name.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
+            Ok((caller.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
         let is_init = request.query("init").or_else(|| request.header("x-init")) == Some("1");
         let mime = request.raw_query("mime").or_else(|| request.header("x-mime"));
@@ -73,7 +73,7 @@ fn stored(seq: i64) -> warp::reply::Json {
 pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> HandlerResult {
     let (caller, upload) = Upload::read(request, &call_id, &statements::CALL_UPLOAD_ACCESS).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
-    let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller), init, mime, data]);
+    let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller.name), init, mime, data]);
     let seq = request.app.write(write).await?.one(&statements::UPLOAD_CALL_MEDIA)?;
     Ok(stored(seq.filter(|_| !is_init).map_or(INIT_SEQ, |(seq,)| seq)))
 }
@@ -81,7 +81,9 @@ pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> Ha
 pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> HandlerResult {
     let (caller, upload) = Upload::read(request, &share_id, &statements::SHARE_UPLOAD_ACCESS).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
-    let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller), init, mime, data])
+    let presence = caller.presence_on(&share_id);
+    let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller.name), init, mime, data])
+        .then(&statements::NOTE_PRESENCE, presence)
         .then(&statements::NEWEST_SHARE_CHUNK_ID, [text(share_id)]);
     let seq = request.app.write(write).await?.one::<(Option<i64>,)>(&statements::NEWEST_SHARE_CHUNK_ID)?;
     Ok(stored(seq.and_then(|(seq,)| seq).filter(|_| !is_init).unwrap_or(INIT_SEQ)))

@@ -25,13 +25,12 @@ pub(super) fn routes(app: &App) -> Routes {
 }
 
 async fn start(request: &mut Request) -> HandlerResult {
-    let caller = request.caller()?;
+    let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
     let share_id = Uuid::new_v4().to_string();
-    request
-        .app
-        .write(Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(channel), text(caller)]))
-        .await?;
+    let write = Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(channel), text(&caller.name)])
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&share_id));
+    request.app.write(write).await?;
     Ok(warp::reply::json(&json!({ "share_id": share_id })))
 }
 

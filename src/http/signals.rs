@@ -12,7 +12,6 @@ use super::bounds::json_items;
 use super::events::long_poll;
 use super::{App, HandlerResult, Request, json_list, require, require_granted, status};
 use crate::database::{Snapshot, Write, text};
-use crate::push::Presence;
 use crate::statements::{self, Statement};
 
 /// The body of a signal.
@@ -42,16 +41,26 @@ pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> Ha
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 
-/// Answers a poll for the signals after `?after=`. `poll` selects the caller's access and whether there is a signal.
-async fn read(request: &mut Request, id: String, poll: &'static Statement) -> HandlerResult<Response> {
+/// Answers a poll for the signals after `?after=`. `poll` selects the caller's access, whether there is a signal, and
+/// whether the caller's presence is due to be recorded. With `proves_presence`, a waiting poll proves it, too.
+async fn read(
+    request: &mut Request,
+    id: String,
+    poll: &'static Statement,
+    proves_presence: bool,
+) -> HandlerResult<Response> {
     let after = request.after(0);
+    let present_on = proves_presence.then_some(id.as_str());
     let has_signals = |app: &App, snapshot: &Snapshot, caller: &Caller| {
-        let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (access, has_signals): (String, bool) = row.unwrap_or_default();
+        let row = snapshot.row(poll, [&id, &caller.name, &after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let (access, has_signals, is_presence_due): (String, bool, bool) = row.unwrap_or_default();
         require_granted(app, &access)?;
+        if is_presence_due {
+            app.database.write_and_forget(Write::new(&statements::NOTE_PRESENCE, caller.presence_on(&id)));
+        }
         Ok(has_signals.then_some(()))
     };
-    if long_poll(request, Presence::Unproven, has_signals, Option::is_some).await?.is_none() {
+    if long_poll(request, present_on, has_signals, Option::is_some).await?.is_none() {
         return Ok(json_list(&[]));
     }
     // A list can be large. Most polls find nothing and return above.
@@ -64,9 +73,9 @@ async fn read(request: &mut Request, id: String, poll: &'static Statement) -> Ha
 }
 
 pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> HandlerResult<Response> {
-    read(request, call_id, &statements::POLL_CALL_SIGNALS).await
+    read(request, call_id, &statements::POLL_CALL_SIGNALS, false).await
 }
 
 pub(super) async fn read_in_share(share_id: String, request: &mut Request) -> HandlerResult<Response> {
-    read(request, share_id, &statements::POLL_SHARE_SIGNALS).await
+    read(request, share_id, &statements::POLL_SHARE_SIGNALS, true).await
 }

@@ -11,28 +11,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
-use crate::database::{Database, ReadError, Snapshot, Value, Watcher, Write, text};
+use crate::database::{Database, ReadError, Snapshot, Watcher, Write, text};
 use crate::statements;
 
 /// Commits of other programs are noticed within this time. Our own writer sends a hint.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often subscribers are noted as present on their calls. The database stores it more rarely.
+/// How often subscribers are noted as present on the calls that they name. The database stores it more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The queue of a subscriber holds this many messages, and this many bytes or one message. When it is full, the
 /// subscription ends, and the client resumes from the log.
 const QUEUE_MAX: usize = 256;
 const QUEUE_MAX_BYTES: usize = 512 * 1024;
-
-/// Whether a subscription proves that its user is present on their calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It does: an event stream, or a long poll of a call's state.
-    Proven,
-    /// It does not: a long poll of anything else.
-    Unproven,
-}
 
 /// Routes events to subscribers. Clones share the subscribers.
 #[derive(Clone)]
@@ -49,14 +40,28 @@ struct Shared {
 #[derive(Default)]
 struct Subscribers {
     by_username: HashMap<String, Vec<Subscriber>>,
+    /// Users and ids of calls or shares that a subscription began to name, or lost, since the hub last looked.
+    changed: HashSet<(String, String)>,
     next_key: u64,
     closed: bool,
+}
+
+impl Subscribers {
+    /// The hash of the session's token of the newest subscription of `username` that names `id`.
+    fn naming(&self, username: &str, id: &str) -> Option<&str> {
+        let own = self.by_username.get(username)?;
+        own.iter().rev().find(|subscriber| subscriber.names.iter().any(|name| name == id)).map(|it| &*it.token_hash)
+    }
+
+    fn note_change(&mut self, username: &str, names: &[String]) {
+        self.changed.extend(names.iter().map(|id| (username.to_owned(), id.clone())));
+    }
 }
 
 /// The hub's end of a subscription.
 struct Subscriber {
     key: u64,
-    presence: Presence,
+    names: Vec<String>,
     token_hash: String,
     queue: Sender<Arc<Message>>,
     /// The bytes in the queue.
@@ -73,9 +78,10 @@ impl Subscriber {
     }
 }
 
-/// The client's end of a subscription. Dropping it unsubscribes.
+/// The client's end of a subscription. Dropping it unsubscribes: the client's connection was lost.
 pub struct Subscription {
     username: String,
+    names: Vec<String>,
     key: u64,
     hub: Hub,
     queue: Receiver<Arc<Message>>,
@@ -89,11 +95,17 @@ impl Subscription {
         self.queued.fetch_sub(message.data.len(), Ordering::Relaxed);
         Some(message)
     }
+
+    /// Unsubscribes a long poll that is answered. Its client is present until it polls again, or for `presence_timeout`.
+    pub fn finish(mut self) {
+        self.names.clear();
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut subscribers = self.hub.subscribers();
+        subscribers.note_change(&self.username, &self.names);
         if let Some(own) = subscribers.by_username.get_mut(&self.username) {
             own.retain(|subscriber| subscriber.key != self.key);
             if own.is_empty() {
@@ -134,14 +146,15 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends. `None`
-    /// if the user has `limit` subscriptions. A limit of 0 is none.
+    /// Subscribes to the events that `username` may see, from now on and until the session of `token_hash` ends. The
+    /// subscription proves the user's presence on each call that they are on, and each screen that they share, whose id
+    /// is in `names`. `None` if the user has `limit` subscriptions. A limit of 0 is none.
     #[must_use]
     pub fn subscribe(
         &self,
         username: &str,
         token_hash: String,
-        presence: Presence,
+        names: Vec<String>,
         limit: usize,
     ) -> Option<Subscription> {
         let (sender, receiver) = channel(QUEUE_MAX);
@@ -154,10 +167,12 @@ impl Hub {
         let key = subscribers.next_key;
         subscribers.next_key += 1;
         if !subscribers.closed {
-            let subscriber = Subscriber { key, presence, token_hash, queue: sender, queued: Arc::clone(&queued) };
+            subscribers.note_change(username, &names);
+            let names = names.clone();
+            let subscriber = Subscriber { key, names, token_hash, queue: sender, queued: Arc::clone(&queued) };
             subscribers.by_username.entry(username.to_owned()).or_default().push(subscriber);
         }
-        Some(Subscription { username: username.to_owned(), key, hub: self.clone(), queue: receiver, queued })
+        Some(Subscription { username: username.to_owned(), names, key, hub: self.clone(), queue: receiver, queued })
     }
 
     /// Ends all subscriptions. Later ones end at once.
@@ -205,7 +220,7 @@ impl HubLoop {
             if self.hub.subscribers().closed {
                 return;
             }
-            let result = self.poll().and_then(|()| {
+            let result = self.poll().and_then(|()| self.note_changes()).and_then(|()| {
                 if Instant::now() < presence_due {
                     return Ok(());
                 }
@@ -320,17 +335,46 @@ impl HubLoop {
         Ok(())
     }
 
-    /// Notes the participants whose subscriptions prove their presence. Without a call, this writes nothing.
-    fn note_presence(&self) -> Result<(), ReadError> {
-        let participants: Vec<String> =
-            self.database.read(|snapshot| snapshot.rows(&statements::PRESENCE_DUE, [], |row| row.get(0)))?;
+    /// Notes who has opened the first or closed the last subscription that names a call or share of theirs. Both come
+    /// from this thread, so the database has them in order: a page that reloads faster than this does not depart.
+    fn note_changes(&self) -> Result<(), ReadError> {
+        let changed = std::mem::take(&mut self.hub.subscribers().changed);
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let needed = |snapshot: &Snapshot| {
+            let mut needed = Vec::new();
+            for (username, id) in changed {
+                if snapshot.row(&statements::NEEDS_PRESENCE, [&username, &id], |row| row.get(0))? == Some(true) {
+                    needed.push((username, id));
+                }
+            }
+            Ok::<_, ReadError>(needed)
+        };
+        let needed: Vec<(String, String)> = self.database.read(needed)?;
         let subscribers = self.hub.subscribers();
-        let present = participants.into_iter().filter(|username| {
-            let own = subscribers.by_username.get(username);
-            own.is_some_and(|own| own.iter().any(|subscriber| subscriber.presence == Presence::Proven))
+        let write = needed.into_iter().fold(Write::default(), |write, (username, id)| {
+            let Some(token_hash) = subscribers.naming(&username, &id) else {
+                return write.then(&statements::NOTE_CLOSED_STREAM, [text(username), text(id)]);
+            };
+            let token_hash = text(token_hash);
+            write.then(&statements::NOTE_PRESENCE, [text(username), text(id), token_hash])
         });
-        let write = present.fold(Write::default(), |write, username| {
-            write.then(&statements::NOTE_PRESENCE, [text(username), Value::Null])
+        drop(subscribers);
+        self.database.write_and_forget(write);
+        Ok(())
+    }
+
+    /// Notes the presence that subscriptions prove. Without a call or share, this writes nothing.
+    fn note_presence(&self) -> Result<(), ReadError> {
+        let due: Vec<(String, String)> = self
+            .database
+            .read(|snapshot| snapshot.rows(&statements::PRESENCE_DUE, [], |row| Ok((row.get(0)?, row.get(1)?))))?;
+        let subscribers = self.hub.subscribers();
+        let write = due.into_iter().fold(Write::default(), |write, (username, id)| {
+            let Some(token_hash) = subscribers.naming(&username, &id) else { return write };
+            let token_hash = text(token_hash);
+            write.then(&statements::NOTE_PRESENCE, [text(username), text(id), token_hash])
         });
         drop(subscribers);
         self.database.write_and_forget(write);

@@ -6,5 +6,5 @@
 mod hub;
 mod messages;
 
-pub use self::hub::{Hub, HubError, Presence, Subscription};
+pub use self::hub::{Hub, HubError, Subscription};
 pub use self::messages::{Message, Page, first_page, next_page};

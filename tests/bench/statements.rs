@@ -118,7 +118,7 @@ fn writes(criterion: &mut Criterion) {
         "INITIATE_CALL, ACCEPT_CALL, END_CALL",
         &[initiate, accept, (&statements::END_CALL, params!["new", "a150"])],
     );
-    measure("NOTE_PRESENCE", &[(&statements::NOTE_PRESENCE, params!["a000", "call0"])]);
+    measure("NOTE_PRESENCE", &[(&statements::NOTE_PRESENCE, params!["a000", "call0", None::<&str>])]);
 }
 
 criterion_group! {

@@ -49,7 +49,7 @@ fn its_commands_print_what_it_says() {
     let (out, err) = texts(&output);
     assert!(output.status.success(), "{out}\n{err}");
     let printed: Vec<_> = out.split("=== block\n").map(Printed::of).collect();
-    let [login, _tokens, _listen, ring, signals, screen, media, end, events, rest @ ..] = &printed[..] else {
+    let [login, _tokens, _listen, ring, _present, signals, screen, media, end, events, rest @ ..] = &printed[..] else {
         panic!("the tour has {} blocks: {out}", printed.len());
     };
 

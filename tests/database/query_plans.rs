@@ -56,10 +56,11 @@ const SHORT: [&str; 23] = [
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.
-const LIVE_INDEXES: [&str; 5] = [
+const LIVE_INDEXES: [&str; 6] = [
+    "call_participants_accepted_by_seen",
+    "screenshares_active_by_seen",
     "calls_live_by_channel",
     "calls_ringing_by_start",
-    "call_participants_accepted_by_seen",
     "screenshares_active_by_channel",
     "screenshares_active_by_sharer",
 ];
@@ -67,9 +68,10 @@ const LIVE_INDEXES: [&str; 5] = [
 /// Statements that list a whole table.
 const LISTS: [&str; 4] = ["LIST_USERS", "LIST_CHANNELS", "OTHER_USERS", "REFUSALS"];
 
-/// Statements that apply a step of the wall clock. It moves all of the tables whose age is bounded, and no history.
+/// Statements that empty the signals, or apply a step of the wall clock: it moves all of the tables whose age is bounded, and
+/// no history.
 const STEPS: [&str; 2] = ["START_SERVER", "STEP_CLOCK"];
-const MOVED: [&str; 4] = ["call_media", "share_media", "login_attempts", "events"];
+const MOVED: [&str; 5] = ["call_signals", "call_media", "share_media", "login_attempts", "events"];
 
 /// The lines of a statement's query plan, with those of its triggers.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {

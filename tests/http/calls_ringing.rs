@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use minimost_calls::tokens::token_hash;
 use serde_json::json;
 
 use crate::scenes::{Scene, keys, participants};
-use crate::support::Server;
+use crate::support::{Server, rows_of};
 
 #[tokio::test]
 async fn initiate_returns_the_call_and_its_participants() {
@@ -133,16 +134,23 @@ async fn incoming_lists_an_active_group_call_that_still_rings() {
 }
 
 #[tokio::test]
-async fn accept_from_a_second_device_changes_nothing() {
+async fn accept_from_a_second_device_changes_nothing_but_presence() {
     let scene = Scene::ringing().await;
     let accepted = json!({ "status": "accepted", "participants": ["alice", "bob"], "last_signal_id": 0 });
     assert_eq!(scene.bob.post(&scene.path("accept")).await, (200, accepted.clone()));
-    let before = scene.server.rows();
     let second_device = scene.server.person("bob");
-    let before_second = scene.server.rows();
-    assert_ne!(before, before_second, "a session is a row");
+    let rows = || {
+        let presence = "last_seen_ts = NULL, leaves_ts = 0, seen_by = NULL";
+        let mut sql = scene.server.sql();
+        let undone = sql.transaction().unwrap();
+        undone.execute(&format!("UPDATE call_participants SET {presence}"), []).unwrap();
+        rows_of(&undone)
+    };
+    let before = rows();
     assert_eq!(second_device.post(&scene.path("accept")).await, (200, accepted));
-    assert_eq!(scene.server.rows(), before_second);
+    assert_eq!(rows(), before);
+    let seen_by: String = scene.server.value("SELECT seen_by FROM call_participants WHERE username = 'bob'");
+    assert_eq!(seen_by, token_hash(&second_device.token));
 
     let state = scene.state().await;
     assert_eq!(state["state"], "active");

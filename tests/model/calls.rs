@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::model::{
-    Call, CallState, Members, Model, Participant, ParticipantState, Person, Refusal, Signal, Stream, Verdict,
+    Call, CallState, Members, Model, Participant, ParticipantState, Person, Presence, Refusal, Signal, Stream, Verdict,
 };
 
 /// A condition of an action on a call.
@@ -148,7 +148,7 @@ impl Model {
             invited_by: None,
             missed: None,
             missed_is_seen: false,
-            last_seen: self.now,
+            presence: Presence::proved(self.now),
             was_guest: false,
         }
     }
@@ -165,7 +165,10 @@ impl Model {
                 reasons.push((403, "not_a_member"));
             }
             if reasons.is_empty() {
-                if !found.has_accepted(actor) {
+                if found.has_accepted(actor) {
+                    let own = self.calls[number].participants.get_mut(&actor).unwrap();
+                    own.presence = Presence::proved(self.now);
+                } else {
                     self.answer(number, actor);
                 }
                 return Verdict::done();
@@ -181,7 +184,7 @@ impl Model {
         let own = call.participants.entry(actor).or_insert(new_participant);
         own.state = ParticipantState::Accepted;
         (own.joined, own.left, own.missed, own.missed_is_seen) = (Some(now), None, None, false);
-        own.last_seen = now;
+        own.presence = Presence::proved(now);
         if !own.is_initiator && call.state == CallState::Ringing {
             call.state = CallState::Active;
             call.answered = Some(now);
@@ -195,7 +198,7 @@ impl Model {
         let now = self.now;
         let other = self.calls[call].participants.entry(actor).or_insert(new_participant);
         (other.state, other.left) = (ParticipantState::Pending, None);
-        (other.invited, other.missed, other.missed_is_seen) = (now, None, false);
+        (other.invited, other.missed, other.missed_is_seen, other.presence.is_gone) = (now, None, false, false);
         other.was_guest |= !is_member;
     }
 
@@ -292,13 +295,14 @@ impl Model {
         }
         let call = call.unwrap();
         let unseen = self.calls[call].participants.get(&target).is_some_and(|other| {
-            other.state == ParticipantState::Accepted && other.last_seen + self.limits.gone_after <= self.now
+            let is_unseen = other.presence.seen.is_some_and(|seen| seen + self.limits.gone_after <= self.now);
+            other.state == ParticipantState::Accepted && is_unseen
         });
         if unseen && actor != target {
-            self.depart_if_present(call, target);
-            return Verdict::Done(json!({ "status": "removed" }));
+            self.lose(call, target);
         }
-        Verdict::Done(json!({ "status": "ignored" }))
+        let is_gone = self.calls[call].participants.get(&target).is_some_and(|other| other.presence.is_gone);
+        Verdict::Done(json!({ "status": if is_gone { "removed" } else { "ignored" } }))
     }
 
     pub fn signal(&mut self, actor: Person, call: Option<usize>, to: Person, signal_body: SignalBody) -> Verdict {
@@ -346,16 +350,31 @@ impl Model {
         Verdict::done()
     }
 
-    /// Reading the state of a call renews `last_seen_ts`, at most once an interval.
+    /// Reading the state of a call proves presence.
     pub fn note_presence(&mut self, actor: Person, call: Option<usize>) {
-        let (now, interval) = (self.now, self.limits.presence_interval);
         if let Some(found) = call.and_then(|call| self.calls.get_mut(call))
             && let Some(own) = found.participants.get_mut(&actor)
             && own.state == ParticipantState::Accepted
-            && own.last_seen + interval <= now
         {
-            own.last_seen = now;
+            own.presence.note(self.now, &self.limits);
         }
+    }
+
+    /// The last event stream of a participant that named the call closes.
+    pub fn close_stream(&mut self, actor: Person, call: Option<usize>) -> Verdict {
+        if let Some(found) = call.and_then(|call| self.calls.get_mut(call))
+            && let Some(own) = found.participants.get_mut(&actor)
+            && own.state == ParticipantState::Accepted
+        {
+            own.presence.close_stream(self.now, &self.limits);
+        }
+        Verdict::done()
+    }
+
+    /// A participant whose presence nothing proves leaves.
+    fn lose(&mut self, call: usize, actor: Person) {
+        self.calls[call].participants.get_mut(&actor).unwrap().presence.is_gone = true;
+        self.depart_if_present(call, actor);
     }
 
     /// Ends a participation, with its effects on the call.
@@ -420,20 +439,24 @@ impl Model {
         }
     }
 
-    /// Unseen participants leave. If all are unseen, the call ends as abandoned.
+    /// Unseen participants leave. If all are unseen, the call ends as abandoned, or by the restart that all are lost since.
     pub fn remove_unseen(&mut self, call: usize) {
-        let (now, limit) = (self.now, self.limits.presence_timeout);
+        let now = self.now;
         let accepted = self.calls[call].participants.iter().filter(|(_, it)| it.state == ParticipantState::Accepted);
-        let (unseen, seen): (Vec<_>, Vec<_>) = accepted.partition(|(_, it)| it.last_seen + limit <= now);
+        let (unseen, seen): (Vec<_>, Vec<_>) = accepted.partition(|(_, it)| it.presence.end(&self.limits) <= now);
         let unseen: Vec<Person> = unseen.into_iter().map(|(actor, _)| *actor).collect();
         if unseen.is_empty() {
             return;
         }
         if seen.is_empty() {
-            return self.finish(call, CallState::Ended, "abandoned", now);
+            let is_awaited = |actor: &Person| self.calls[call].participants[actor].presence.seen.is_none();
+            let reason = if unseen.iter().all(is_awaited) { "restart" } else { "abandoned" };
+            return self.finish(call, CallState::Ended, reason, now);
         }
         for actor in unseen {
-            self.depart_if_present(call, actor);
+            if self.calls[call].has_accepted(actor) {
+                self.lose(call, actor);
+            }
         }
     }
 }

@@ -149,7 +149,7 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
          UPDATE settings SET value = CASE name
            WHEN 'ringing_timeout' THEN {0} WHEN 'presence_interval' THEN {2} WHEN 'media_buffer_seconds' THEN {media} WHEN 'media_buffer_max_bytes' THEN {4}
            WHEN 'media_chunk_max_bytes' THEN {5} WHEN 'signals_per_call_max' THEN {6} WHEN 'signal_max_bytes' THEN {7}
-           WHEN 'call_max_seconds' THEN {8} ELSE value END",
+           WHEN 'call_max_seconds' THEN {8} WHEN 'restart_grace' THEN {9} ELSE value END",
         limits.ringing_timeout,
         limits.presence_timeout,
         limits.presence_interval,
@@ -158,7 +158,8 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
         limits.media_chunk_max_bytes,
         limits.signals_per_call_max,
         limits.signal_max_bytes,
-        limits.call_max_seconds
+        limits.call_max_seconds,
+        limits.restart_grace
     ))
     .unwrap();
 }
@@ -182,6 +183,7 @@ fn run_over_sql(sequences: u32, seed: u64) -> Report {
             signals_per_call_max: 3,
             signal_max_bytes: 256,
             call_max_seconds: 400.125,
+            restart_grace: if number.is_multiple_of(2) { 20.25 } else { 0.0 },
         };
         sql.execute_batch("BEGIN").unwrap();
         apply_settings(&sql, &limits);
@@ -201,13 +203,14 @@ fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
         ringing_timeout: 3000.0,
         presence_timeout: 7400.0,
         presence_interval: 1000.0,
-        gone_after: 1200.0,
+        gone_after: 2300.0,
         media_buffer_seconds: f64::INFINITY,
         media_buffer_max_bytes: 64,
         media_chunk_max_bytes: 32,
         signals_per_call_max: 3,
         signal_max_bytes: 256,
         call_max_seconds: 0.0,
+        restart_grace: 0.0,
     };
     apply_settings(&sql, &limits());
     run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {

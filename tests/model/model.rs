@@ -86,6 +86,8 @@ pub struct Limits {
     pub signal_max_bytes: usize,
     /// 0 means no limit.
     pub call_max_seconds: f64,
+    /// 0 means that a restart ends everything.
+    pub restart_grace: f64,
 }
 
 /// The members of a channel.
@@ -108,6 +110,55 @@ pub struct Channel {
     pub members: Members,
 }
 
+/// The presence of a participant or a sharer.
+#[derive(Clone, Copy)]
+pub struct Presence {
+    /// The newest proof that was stored. `None` after a restart, until the next one.
+    pub seen: Option<f64>,
+    /// When they depart, unless they prove presence first.
+    pub leaves: Option<f64>,
+    /// A participant left because nothing proved their presence.
+    pub is_gone: bool,
+}
+
+impl Presence {
+    /// Proved now.
+    pub fn proved(now: f64) -> Self {
+        Self { seen: Some(now), leaves: None, is_gone: false }
+    }
+
+    /// Whether a proof would be stored.
+    pub fn is_due(self, now: f64, limits: &Limits) -> bool {
+        // A short `gone_after` shortens the interval.
+        let interval = limits.presence_interval.min(limits.gone_after / 2.0);
+        self.leaves.is_some() || self.seen.is_none_or(|seen| seen + interval <= now)
+    }
+
+    /// Stores a proof, at most once an interval.
+    pub fn note(&mut self, now: f64, limits: &Limits) {
+        if self.is_due(now, limits) {
+            *self = Self::proved(now);
+        }
+    }
+
+    /// The last event stream that proved presence closes.
+    pub fn close_stream(&mut self, now: f64, limits: &Limits) {
+        *self = Self { seen: Some(now), leaves: Some(now + limits.gone_after), is_gone: false };
+    }
+
+    /// The wall clock is set. A departure lies in the future, and moves as far as the proof.
+    fn set_clock(&mut self, set: impl Fn(&mut f64), seconds: f64) {
+        self.seen.iter_mut().for_each(set);
+        self.leaves = self.leaves.map(|leaves| ((leaves + seconds) * 1000.0).round() / 1000.0);
+    }
+
+    /// When they are absent.
+    pub fn end(self, limits: &Limits) -> f64 {
+        let unseen = self.seen.map_or(f64::INFINITY, |seen| seen + limits.presence_timeout);
+        unseen.min(self.leaves.unwrap_or(f64::INFINITY))
+    }
+}
+
 pub struct Participant {
     pub is_initiator: bool,
     pub state: ParticipantState,
@@ -117,7 +168,7 @@ pub struct Participant {
     pub invited_by: Option<Person>,
     pub missed: Option<f64>,
     pub missed_is_seen: bool,
-    pub last_seen: f64,
+    pub presence: Presence,
     /// Invited without being a member of the channel.
     pub was_guest: bool,
 }
@@ -206,6 +257,7 @@ pub struct Share {
     pub sharer: Person,
     pub is_active: bool,
     pub started: f64,
+    pub presence: Presence,
     pub signals: Vec<Signal>,
     pub media: Stream,
     pub is_pruned: bool,
@@ -273,7 +325,7 @@ impl Model {
                 match participant.state {
                     ParticipantState::Pending => due.push(participant.invited + self.limits.ringing_timeout),
                     ParticipantState::Accepted if call.state == CallState::Active => {
-                        due.push(participant.last_seen + self.limits.presence_timeout);
+                        due.push(participant.presence.end(&self.limits));
                     }
                     _ => {}
                 }
@@ -282,6 +334,7 @@ impl Model {
                 due.extend(call.answered.map(|answered| answered + self.limits.call_max_seconds));
             }
         }
+        due.extend(self.shares.iter().filter(|share| share.is_active).map(|share| share.presence.end(&self.limits)));
         let streams = self.calls.iter().flat_map(|call| call.media.values());
         let chunks = streams.chain(self.shares.iter().map(|share| &share.media)).flat_map(|stream| &stream.chunks);
         due.extend(chunks.map(|chunk| chunk.ts + self.limits.media_buffer_seconds));
@@ -306,6 +359,12 @@ impl Model {
                 self.finish(call, CallState::Ended, "max_duration", self.now);
             }
         }
+        for share in 0..self.shares.len() {
+            let found = &self.shares[share];
+            if found.is_active && found.presence.end(&self.limits) <= self.now {
+                self.end_share(share);
+            }
+        }
         let oldest = self.now - self.limits.media_buffer_seconds;
         let streams = self.calls.iter_mut().flat_map(|call| call.media.values_mut());
         for stream in streams.chain(self.shares.iter_mut().map(|share| &mut share.media)) {
@@ -322,12 +381,14 @@ impl Model {
             set(&mut call.started);
             call.answered.iter_mut().for_each(set);
             for participant in call.participants.values_mut() {
-                let Participant { joined, left, invited, missed, last_seen, .. } = participant;
-                [joined, left, missed].into_iter().flatten().chain([invited, last_seen]).for_each(set);
+                let Participant { joined, left, invited, missed, presence, .. } = participant;
+                [joined, left, missed].into_iter().flatten().chain([invited]).for_each(set);
+                presence.set_clock(set, seconds);
             }
         }
         for share in self.shares.iter_mut().filter(|share| share.is_active) {
             set(&mut share.started);
+            share.presence.set_clock(set, seconds);
         }
         let streams = self.calls.iter_mut().flat_map(|call| call.media.values_mut());
         let chunks = streams.chain(self.shares.iter_mut().map(|share| &mut share.media));
@@ -335,8 +396,26 @@ impl Model {
         self.now = now;
     }
 
-    /// A server start ends all live calls and shares.
+    /// A server start ends all live calls and shares, or gives their people time to return. Signals and media are lost.
     pub fn restart(&mut self) {
+        if self.limits.restart_grace > 0.0 {
+            let awaited = Presence { seen: None, leaves: Some(self.now + self.limits.restart_grace), is_gone: false };
+            for call in self.calls.iter_mut().filter(|call| call.is_live()) {
+                for participant in call.participants.values_mut() {
+                    if participant.state == ParticipantState::Accepted {
+                        participant.presence = awaited;
+                    }
+                }
+                call.signals.clear();
+                call.media.clear();
+            }
+            for share in self.shares.iter_mut().filter(|share| share.is_active) {
+                share.presence = awaited;
+                share.signals.clear();
+                share.media = Stream::default();
+            }
+            return;
+        }
         for call in 0..self.calls.len() {
             if self.calls[call].is_live() {
                 self.finish(call, CallState::Ended, "restart", self.now);

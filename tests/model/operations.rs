@@ -124,6 +124,12 @@ impl World<'_> {
         }
     }
 
+    /// A statement of the server, after the last stream that names this call or share has closed.
+    fn stream_closes(&self, actor: Person, id: &str) -> Operation {
+        let statement = bind(&statements::NOTE_CLOSED_STREAM, [text(&self.model.names[actor]), text(id)]);
+        Operation { statement: Some(statement), ..Operation::default() }
+    }
+
     /// A statement of the admin.
     fn admin_statement(sql: &str, parameters: impl IntoIterator<Item = SqlValue>) -> Operation {
         Operation { statement: Some((sql.to_owned(), parameters.into_iter().collect())), ..Operation::default() }
@@ -142,9 +148,11 @@ impl World<'_> {
         if let Some(share) = action.share().and_then(|nth| model.share(self.resolve_share(nth).0)) {
             let members: Vec<Person> = everybody.filter(|actor| model.is_member(share.channel, *actor)).collect();
             return match action {
-                Action::StopShare { .. } | Action::UploadShareMedia { .. } | Action::ShareSignal { .. } => {
-                    action.with_people(&[share.sharer], &members)
-                }
+                Action::StopShare { .. }
+                | Action::UploadShareMedia { .. }
+                | Action::CloseShareStream { .. }
+                | Action::ReadShareSignals { .. }
+                | Action::ShareSignal { .. } => action.with_people(&[share.sharer], &members),
                 _ => action.with_people(&members, &members),
             };
         }
@@ -234,6 +242,8 @@ impl World<'_> {
                 operation.context.is_init = upload.is_init();
                 operation
             }
+            Action::CloseStream { actor, call } => self.stream_closes(actor, &self.resolve_call(call).1),
+            Action::CloseShareStream { actor, share } => self.stream_closes(actor, &self.resolve_share(share).1),
             Action::ReadState { actor, call } => read(Query::State(actor, self.resolve_call(call).0)),
             Action::ReadSignals { actor, call, after } => {
                 read(Query::CallSignals(actor, self.resolve_call(call).0, after))
@@ -389,6 +399,8 @@ impl World<'_> {
             Action::UploadMedia { actor, upload, .. } => {
                 model.upload(actor, call, (upload.is_init(), upload.has_mime()), upload.data(chunk_limit))
             }
+            Action::CloseStream { actor, .. } => model.close_stream(actor, call),
+            Action::CloseShareStream { actor, .. } => model.close_share_stream(actor, share),
             Action::MarkMissedSeen { actor } => model.mark_missed_seen(actor),
             Action::StartShare { actor, channel } => model.start_share(actor, channel),
             Action::StopShare { actor, .. } => model.stop_share(actor, share),

@@ -261,9 +261,9 @@ impl Model {
 
     /// Whether reading the call's state would write presence.
     pub fn would_note_presence(&self, actor: Person, call: Option<usize>) -> bool {
-        self.call(call).and_then(|call| call.participants.get(&actor)).is_some_and(|own| {
-            own.state == ParticipantState::Accepted && own.last_seen + self.limits.presence_interval <= self.now
-        })
+        self.call(call)
+            .and_then(|call| call.participants.get(&actor))
+            .is_some_and(|own| own.state == ParticipantState::Accepted && own.presence.is_due(self.now, &self.limits))
     }
 
     /// A live call has a pending or accepted participant.

@@ -1,7 +1,7 @@
 //! The model of screen shares outside calls.
 
 use crate::calls::{SignalBody, store_signal, upload_refusals};
-use crate::model::{Model, Person, Refusal, Share, Signal, Stream, Verdict};
+use crate::model::{Model, Person, Presence, Refusal, Share, Signal, Stream, Verdict};
 
 impl Model {
     /// The refusals of an action on a share, for a member or for its sharer.
@@ -40,6 +40,7 @@ impl Model {
             sharer: actor,
             is_active: true,
             started: self.now,
+            presence: Presence::proved(self.now),
             signals: vec![],
             media: Stream::default(),
             is_pruned: false,
@@ -100,6 +101,26 @@ impl Model {
             return Verdict::Refused(reasons);
         }
         self.shares[share.unwrap()].media.store(init, data, self.now, &self.limits);
+        self.note_share_presence(actor, share);
+        Verdict::done()
+    }
+
+    /// The sharer's uploads and reads of signals prove presence.
+    pub fn note_share_presence(&mut self, actor: Person, share: Option<usize>) {
+        if let Some(share) = share.and_then(|share| self.shares.get_mut(share))
+            && share.sharer == actor
+        {
+            share.presence.note(self.now, &self.limits);
+        }
+    }
+
+    /// The last event stream of a person that named the share closes.
+    pub fn close_share_stream(&mut self, actor: Person, share: Option<usize>) -> Verdict {
+        if let Some(share) = share.and_then(|share| self.shares.get_mut(share))
+            && share.sharer == actor
+        {
+            share.presence.close_stream(self.now, &self.limits);
+        }
         Verdict::done()
     }
 }

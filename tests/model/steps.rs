@@ -94,6 +94,11 @@ pub enum Action {
         actor: Person,
         call: Nth,
     },
+    /// The last event stream that names the call.
+    CloseStream {
+        actor: Person,
+        call: Nth,
+    },
     ReadSignals {
         actor: Person,
         call: Nth,
@@ -139,6 +144,10 @@ pub enum Action {
         actor: Person,
         share: Nth,
         upload: UploadKind,
+    },
+    CloseShareStream {
+        actor: Person,
+        share: Nth,
     },
     ReadShareSignals {
         actor: Person,
@@ -225,9 +234,9 @@ pub enum Action {
     Restart,
 }
 
-const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove ReportGone Signal ShareScreen UploadMedia ReadState ReadSignals \
+const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove ReportGone Signal ShareScreen UploadMedia ReadState CloseStream ReadSignals \
     ReadMedia ReadActiveCall ReadIncoming ReadHistory ReadMissed MarkMissedSeen StartShare StopShare ShareSignal \
-    UploadShareMedia ReadShareSignals ReadShareMedia ReadShares JoinChannel LeaveChannel AddUser RemoveUser \
+    UploadShareMedia CloseShareStream ReadShareSignals ReadShareMedia ReadShares JoinChannel LeaveChannel AddUser RemoveUser \
     SetCallState SetParticipantState InsertParticipant SetSharer SetAnsweredTs ChangeInitiator ReplaceCall ChangeRole DeleteCall \
     DeleteParticipant SetShareState DeleteShare Wait SetClock Restart";
 
@@ -266,6 +275,8 @@ impl Action {
             | Self::ShareScreen { actor, .. }
             | Self::UploadMedia { actor, .. }
             | Self::ReadState { actor, .. }
+            | Self::CloseStream { actor, .. }
+            | Self::CloseShareStream { actor, .. }
             | Self::ReadSignals { actor, .. }
             | Self::StartShare { actor, .. }
             | Self::StopShare { actor, .. }
@@ -296,6 +307,7 @@ impl Action {
             | Self::ShareScreen { call, .. }
             | Self::UploadMedia { call, .. }
             | Self::ReadState { call, .. }
+            | Self::CloseStream { call, .. }
             | Self::ReadSignals { call, .. }
             | Self::ReadMedia { call, .. }
             | Self::SetCallState { call, .. }
@@ -318,6 +330,7 @@ impl Action {
             Self::StopShare { share, .. }
             | Self::ShareSignal { share, .. }
             | Self::UploadShareMedia { share, .. }
+            | Self::CloseShareStream { share, .. }
             | Self::ReadShareSignals { share, .. }
             | Self::ReadShareMedia { share, .. }
             | Self::SetShareState { share, .. }
@@ -337,8 +350,9 @@ impl Action {
     /// Actions that are always refused.
     pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];
 
-    /// Actions that are never refused: time, restarts, and removals of what may be absent.
-    pub const NEVER_REFUSED: [&str; 5] = ["Wait", "SetClock", "Restart", "RemoveUser", "LeaveChannel"];
+    /// Actions that are never refused: time, restarts, lost connections, and removals of what may be absent.
+    pub const NEVER_REFUSED: [&str; 7] =
+        ["Wait", "SetClock", "Restart", "RemoveUser", "LeaveChannel", "CloseStream", "CloseShareStream"];
 }
 
 /// An action and its transport.

@@ -96,6 +96,7 @@ fn action() -> impl Strategy<Value = Action> {
         9 ShareScreen { actor: actor(), call: nth(), on: any() };
         12 UploadMedia { actor: actor(), call: nth(), upload: upload() };
         8 ReadState { actor: actor(), call: nth() };
+        4 CloseStream { actor: actor(), call: nth() };
         5 ReadSignals { actor: actor(), call: nth(), after: any() };
         5 ReadMedia { actor: actor(), call: nth(), target: target(), after: any() };
         2 ReadActiveCall { actor: anybody(), channel: channel() };
@@ -107,6 +108,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 StopShare { actor: actor(), share: nth() };
         9 ShareSignal { actor: actor(), share: nth(), target: target(), kind: kind() };
         7 UploadShareMedia { actor: actor(), share: nth(), upload: upload() };
+        2 CloseShareStream { actor: actor(), share: nth() };
         3 ReadShareSignals { actor: actor(), share: nth(), after: any() };
         3 ReadShareMedia { actor: actor(), share: nth(), after: any() };
         2 ReadShares { actor: anybody(), channel: channel() };

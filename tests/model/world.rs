@@ -234,8 +234,11 @@ impl<'a> World<'a> {
                  UPDATE calls SET started_ts = started_ts - {seconds} WHERE call_id IN ({live});
                  UPDATE call_participants SET invited_ts = invited_ts - {seconds}
                  WHERE call_id IN ({live}) AND state = 'pending';
-                 UPDATE call_participants SET last_seen_ts = last_seen_ts - {seconds}
+                 UPDATE call_participants
+                 SET last_seen_ts = last_seen_ts - {seconds}, leaves_ts = leaves_ts - {seconds}
                  WHERE call_id IN ({live}) AND state = 'accepted';
+                 UPDATE screenshares SET last_seen_ts = last_seen_ts - {seconds}, leaves_ts = leaves_ts - {seconds}
+                 WHERE state = 'active';
                  COMMIT"
             ))
             .map_err(|error| format!("rows could not be aged: {error}"))?;
@@ -354,10 +357,15 @@ impl<'a> World<'a> {
         check_outcome(&Verdict::Done(expected), &Ok(body.clone()), transport).map(drop)
     }
 
-    /// Runs a query as a step. Reading a call's state notes presence.
+    /// Runs a query as a step. Reading a call's state, or the signals of one's own share, notes presence.
     fn query(&mut self, step: Step, query: Query) -> Result<bool, String> {
         let noted = match (step.action, query) {
-            (Action::ReadState { .. }, Query::State(actor, call)) => Some((actor, call)),
+            (Action::ReadState { .. }, Query::State(actor, call)) => {
+                Some((actor, call.map_or("nowhere", |number| &self.model.calls[number].id).to_owned()))
+            }
+            (Action::ReadShareSignals { .. }, Query::ShareSignals(actor, share, _)) => {
+                Some((actor, share.map_or("nowhere", |number| &self.model.shares[number].id).to_owned()))
+            }
             _ => None,
         };
         let is_known = self.model.exists[query.actor()];
@@ -365,7 +373,7 @@ impl<'a> World<'a> {
         let by_http = self.http.is_some() && (step.transport == Transport::Http || !is_known);
         if by_http {
             self.compare_by_http(&[query])?;
-            if let (Some(http), Some(_), true) = (&self.http, noted, is_known) {
+            if let (Some(http), Some(_), true) = (&self.http, &noted, is_known) {
                 // Presence is written in order with other writes, so this write shows that it is stored.
                 let actor = query.actor();
                 let flush = Body::Json(json!({ "up_to": 0.0 }));
@@ -373,15 +381,17 @@ impl<'a> World<'a> {
             }
         } else {
             self.compare_by_sql(&[query])?;
-            if let Some((actor, call_number)) = noted {
-                let id = call_number.map_or("nowhere", |number| &self.model.calls[number].id);
-                let seen =
-                    bind(&statements::NOTE_PRESENCE, [SqlValue::Text(self.name(actor)), SqlValue::Text(id.to_owned())]);
-                self.do_sql(&seen).unwrap();
+            if let Some((actor, id)) = noted {
+                let parameters = [SqlValue::Text(self.name(actor)), SqlValue::Text(id), SqlValue::Null];
+                self.do_sql(&bind(&statements::NOTE_PRESENCE, parameters)).unwrap();
             }
         }
-        if let (Some((actor, call)), true) = (noted, is_known) {
-            self.model.note_presence(actor, call);
+        match (step.action, query) {
+            (Action::ReadState { .. }, Query::State(actor, call)) if is_known => self.model.note_presence(actor, call),
+            (Action::ReadShareSignals { .. }, Query::ShareSignals(actor, share, _)) if is_known => {
+                self.model.note_share_presence(actor, share);
+            }
+            _ => {}
         }
         Ok(matches!(verdict, Verdict::Done(_)))
     }

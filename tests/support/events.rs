@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 use super::Person;
@@ -27,11 +27,16 @@ pub struct Event {
 impl EventStream {
     /// Opens a stream that resumes after event `after`, if that is given.
     pub async fn open(person: &Person, after: Option<i64>) -> Self {
-        let mut request = person.request(Method::GET, "/events");
+        let mut request = person.getting("/events");
         if let Some(after) = after {
             request = request.header("last-event-id", after.to_string());
         }
         Self::from_request(request).await
+    }
+
+    /// Opens a stream that names a call or a share: `call=ID` or `share=ID`.
+    pub async fn naming(person: &Person, query: &str) -> Self {
+        Self::from_request(person.getting(&format!("/events?{query}"))).await
     }
 
     /// Opens a stream with this request.

@@ -179,29 +179,7 @@ impl Server {
 
     /// The rows of all tables that requests change, to compare.
     pub fn rows(&self) -> String {
-        let mut sql = self.sql();
-        let snapshot = sql.transaction().unwrap();
-        let mut dump = String::new();
-        for table in [
-            "users",
-            "sessions",
-            "private_channel_members",
-            "calls",
-            "call_participants",
-            "call_signals",
-            "call_media",
-            "screenshares",
-            "share_media",
-        ] {
-            let mut statement = snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
-            let columns = statement.column_count();
-            let mut rows = statement.query([]).unwrap();
-            while let Some(row) = rows.next().unwrap() {
-                let values: Vec<rusqlite::types::Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
-                writeln!(dump, "{table} {values:?}").unwrap();
-            }
-        }
-        dump
+        rows_of(&self.sql().transaction().unwrap())
     }
 
     /// Sends a request, and fails unless it is refused with this status and code and changes nothing.
@@ -232,6 +210,31 @@ impl Server {
         assert_eq!(violations, Vec::<String>::new());
         assert_eq!(self.value::<String>("PRAGMA integrity_check"), "ok");
     }
+}
+
+/// The rows of all tables that requests change, as a transaction sees them.
+pub fn rows_of(snapshot: &Connection) -> String {
+    let mut dump = String::new();
+    for table in [
+        "users",
+        "sessions",
+        "private_channel_members",
+        "calls",
+        "call_participants",
+        "call_signals",
+        "call_media",
+        "screenshares",
+        "share_media",
+    ] {
+        let mut statement = snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<rusqlite::types::Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
+            writeln!(dump, "{table} {values:?}").unwrap();
+        }
+    }
+    dump
 }
 
 impl Drop for Server {
