@@ -1,6 +1,7 @@
 //! The command line: its grammar, and one-line messages for its errors. The comments are the texts of `--help`.
 
 use std::env;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub enum Command {
         /// The user
         name: String,
         /// How long the token is valid, such as 12h or 30d [default: the setting `session_ttl`]
-        #[arg(long, value_parser = humantime::parse_duration)]
+        #[arg(long, value_parser = lifetime)]
         ttl: Option<Duration>,
     },
     /// Manage private channels and their members
@@ -142,6 +143,14 @@ pub enum History {
         #[arg(long, value_parser = humantime::parse_duration, value_name = "AGE")]
         older_than: Duration,
     },
+}
+
+/// The shortest and the longest lifetime of a token: the longest is that of the setting `session_ttl`, ten years.
+const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(315_360_000);
+
+fn lifetime(argument: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(argument).map_err(|error| error.to_string())?;
+    if LIFETIMES.contains(&lifetime) { Ok(lifetime) } else { Err("a token is valid for 1s to 3650d".to_owned()) }
 }
 
 fn channel_id(argument: &str) -> Result<i64, String> {

@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints one line to standard error, although an argument in the message may contain line breaks. `eprintln!` would
-/// panic if standard error is closed.
+/// Prints one line to standard error, although an argument in the message may contain line breaks, or codes that control a
+/// terminal. `eprintln!` would panic if standard error is closed.
 fn report(message: &str) {
-    let _ = writeln!(io::stderr(), "{}", message.replace(['\n', '\r'], " "));
+    let _ = writeln!(io::stderr(), "{}", message.replace(char::is_control, " "));
 }

@@ -147,6 +147,25 @@ SELECT min(max(until_ts) - (SELECT ts FROM now), (SELECT pause_max FROM login_li
 FROM login_pauses WHERE address = ?2 AND (username = ?1 OR username IS NULL);
 
 
+-- ==== the commands
+
+-- name: UNKNOWN_USER
+-- The first name in the JSON list ?1 that is no user's.
+SELECT value FROM json_each(?1) WHERE value NOT IN (SELECT username FROM users) LIMIT 1;
+
+-- name: LOG_COMMAND
+-- Records change ?1 of subject ?2, if it has changed rows: ?3, or those of the statement before if ?3 is NULL.
+INSERT INTO command_log (ts, change, subject) SELECT ts, ?1, ?2 FROM now WHERE coalesce(?3, changes()) > 0;
+
+-- name: NEWEST_COMMAND
+-- The id of the newest change by a command.
+SELECT max(id) FROM command_log;
+
+-- name: COMMANDS_AFTER
+-- The changes by commands after id ?1, oldest first.
+SELECT id, change, subject FROM command_log WHERE id > ?1 ORDER BY id;
+
+
 -- ==== channels
 
 -- name: ADD_CHANNEL

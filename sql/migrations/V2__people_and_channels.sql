@@ -43,7 +43,13 @@ CREATE TABLE private_channels (
   -- Channels with a list of members. Everywhere else such a channel is named 'private:' and its id.
   id         INTEGER PRIMARY KEY AUTOINCREMENT,            -- never used twice: a new channel must not inherit old calls
   name       TEXT NOT NULL                                 -- the title that people see
-             CONSTRAINT private_channels_name_length CHECK (length(name) BETWEEN 1 AND 200),
+             CONSTRAINT private_channels_name_length CHECK (length(name) BETWEEN 1 AND 200)
+             -- No control characters, line separators or changes of direction, and more than white space.
+             CONSTRAINT private_channels_name_printable CHECK (instr(name, char(0)) = 0
+               AND name NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159)
+                 || char(8232) || '-' || char(8238) || char(8294) || '-' || char(8297) || ']*'
+               AND name GLOB '*[^ ' || char(160) || char(5760) || char(8192) || '-' || char(8207) || char(8239)
+                 || char(8287) || '-' || char(8292) || char(12288) || char(65279) || ']*'),
   created_by TEXT,                                         -- the creator, or the first member
   created_ts REAL NOT NULL                                 -- when
 ) STRICT;
@@ -68,3 +74,11 @@ CREATE TABLE dm_members (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX dm_members_by_user ON dm_members (username);
+
+CREATE TABLE command_log (
+  -- What the commands of the program changed, the newest thousand. A running server logs each row.
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,               -- never used twice
+  ts      REAL NOT NULL,                                   -- when
+  change  TEXT NOT NULL,                                   -- what, such as `added user`
+  subject TEXT NOT NULL                                    -- whom, or which channel
+) STRICT;

@@ -23,9 +23,18 @@ CREATE VIEW help (task, statement) AS
     ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
     ('prune a hundred calls older than a year; repeat',
      'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
+    ('what commands changed',
+     'SELECT datetime(ts, ''unixepoch'') AS utc, change, subject FROM command_log ORDER BY id DESC LIMIT 20'),
     ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
     ('is anything wrong', 'SELECT * FROM integrity_violations'),
     ('is the file intact', 'PRAGMA integrity_check');
+
+CREATE TRIGGER command_log_is_bounded
+-- A script may run a command every minute.
+AFTER INSERT ON command_log
+BEGIN
+  DELETE FROM command_log WHERE id <= NEW.id - 1000;
+END;
 
 CREATE VIEW live_calls AS
 -- The calls of this moment.

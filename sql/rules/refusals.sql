@@ -91,6 +91,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('events_kind_known', 400, 0, 'There is no such kind of event.'),
     ('login_attempts_username_format', 400, 0, 'A login attempt is for a user name, or for ? and digits of a hash.'),
     ('private_channels_name_length', 400, 0, 'The title of a channel has 1 to 200 characters.'),
+    ('private_channels_name_printable', 400, 0, 'The title of a channel has no control characters, and more than white space.'),
     ('screenshares_end_once_ended', 409, 0, 'Only an ended screen share has an end.'),
     ('screenshares_share_id_format', 400, 0, 'An id has 1 to 64 of the characters A-Z a-z 0-9 _ -.'),
     ('screenshares_state_known', 400, 0, 'A screen share is active or ended.'),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CommandError, open_or_create, print_line, write};
+use super::{CommandError, change, open_or_create, print_line};
 use crate::command_line::Channel;
 use crate::database::{Database, Value, Write, text};
 use crate::statements;
@@ -13,13 +13,13 @@ pub(super) fn run(path: &Path, command: Channel) -> Result<(), CommandError> {
         Channel::List => list(&Database::open_existing(path)?),
         Channel::Join { id, name } => {
             let subject = format!("private:{id}, {name}");
-            let join = Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(name)]);
-            write(&Database::open_existing(path)?, &subject, join).map(drop)
+            let join = Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(&name)]);
+            change(&Database::open_existing(path)?, &subject, "added member", &[&name], join).map(drop)
         }
         Channel::Leave { id, name } => {
             let subject = format!("private:{id}, {name}");
-            let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(name)]);
-            let left = write(&Database::open_existing(path)?, &subject, leave)?;
+            let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(&name)]);
+            let left = change(&Database::open_existing(path)?, &subject, "removed member", &[&name], leave)?;
             let left: Option<(String,)> = left.one(&statements::LEAVE_CHANNEL)?;
             left.map(drop).ok_or_else(|| CommandError::refused(subject, "Not a member, or no such channel."))
         }
@@ -33,11 +33,12 @@ fn add(path: &Path, title: &str, mut members: Vec<String>) -> Result<(), Command
     members.dedup();
     let subject = format!("{title} with {}", members.join(", "));
     let channel = Write::new(&statements::ADD_CHANNEL, [text(title), text(creator)]);
-    let channel = members
-        .into_iter()
-        .fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
+    let channel =
+        members.iter().fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
     let database = open_or_create(path, &subject, &channel)?;
-    let added: Option<(i64,)> = write(&database, &subject, channel)?.one(&statements::ADD_CHANNEL)?;
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let added = change(&database, &subject, "added channel", &members, channel)?;
+    let added: Option<(i64,)> = added.one(&statements::ADD_CHANNEL)?;
     let (id,) = added.ok_or_else(|| CommandError::refused(subject, "The new channel has no id."))?;
     print_line(&format!("private:{id}"))
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::{CommandError, print_line, serve, token, user};
+use super::serve::{self, Hangup};
+use super::{CommandError, print_line, token, user};
 use crate::command_line::Serve;
 use crate::database::{Database, open_connection};
 use crate::tokens::new_token;
@@ -26,11 +27,12 @@ pub(super) fn run(listen: String) -> Result<(), CommandError> {
         user::add(&database, name, &password)?;
         users.push((name, password, token::add(&database, name, None)?));
     }
-    open_connection(&path).and_then(|connection| connection.execute_batch(DEMO)).map_err(CommandError::Demo)?;
+    // Its writer would sweep, at the machine's time, what the demo makes in the past.
     drop(database);
+    open_connection(&path).and_then(|connection| connection.execute_batch(DEMO)).map_err(CommandError::Demo)?;
 
     let options = Serve { listen, ..Serve::default() };
-    serve::serve(&path, &options, |address, _| {
+    serve::serve(&path, &options, Hangup::Stops, |address, _| {
         let url = format!("http://{address}");
         print_line(&format!("minimost-calls demo on {url}"))?;
         print_line(&format!(

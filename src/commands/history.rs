@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{CommandError, print_line, write};
 use crate::command_line::History;
-use crate::database::{Database, Value, Write};
+use crate::database::{Database, Value, Write, text};
 use crate::statements;
 
 /// After each step come so many times its length for the server and other writers.
@@ -24,5 +24,8 @@ pub(super) fn run(database: &Database, command: &History) -> Result<(), CommandE
         }
         thread::sleep((begun.elapsed() * PAUSE).min(Duration::from_secs(1)));
     }
+    let subject = format!("{count} calls and screen shares");
+    let entry = [text("pruned history of"), text(subject), Value::Integer(count)];
+    write(database, "history", Write::new(&statements::LOG_COMMAND, entry))?;
     print_line(&format!("{count} calls and screen shares were deleted"))
 }

@@ -13,9 +13,10 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, Fatal, OpenError, ReadError, Write, WriteError, WriteResult};
+use crate::database::{Database, Fatal, OpenError, ReadError, Value, Write, WriteError, WriteResult, text};
 use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
+use crate::statements;
 use crate::tls::TlsError;
 
 /// Why a command failed.
@@ -137,15 +138,30 @@ fn open_or_create(path: &Path, subject: &str, write: &Write) -> Result<Database,
 /// Writes. The error of a refusal is `subject` and the sentence of the refusal code.
 fn write(database: &Database, subject: &str, write: Write) -> Result<WriteResult, CommandError> {
     database.write_blocking(write).map_err(|source| {
-        let refusal = match &source {
-            WriteError::Refused { code, .. } => database.refusal(code),
-            _ => None,
+        let WriteError::Refused { code, rows } = &source else {
+            return CommandError::Write { subject: subject.to_owned(), source };
         };
-        match refusal {
+        let unknown: Option<(String,)> = rows.one(&statements::UNKNOWN_USER).ok().flatten();
+        let subject = unknown.filter(|_| code == "user_not_found").map_or_else(|| subject.to_owned(), |(name,)| name);
+        match database.refusal(code) {
             Some(refusal) => CommandError::refused(subject, &refusal.sentence),
-            None => CommandError::Write { subject: subject.to_owned(), source },
+            None => CommandError::Write { subject, source },
         }
     })
+}
+
+/// [`write`] for a change that a running server logs. `users` are the names that must be users'.
+fn change(
+    database: &Database,
+    subject: &str,
+    change: &str,
+    users: &[&str],
+    write: Write,
+) -> Result<WriteResult, CommandError> {
+    let write = write
+        .then(&statements::LOG_COMMAND, [text(change), text(subject), Value::Null])
+        .on_refusal(&statements::UNKNOWN_USER, [text(serde_json::json!(users).to_string())]);
+    self::write(database, subject, write)
 }
 
 /// Prints a line to standard output.

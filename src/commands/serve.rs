@@ -19,7 +19,7 @@ use crate::statements;
 use crate::tls::Tls;
 
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
-    serve(path, options, |address, tls| {
+    serve(path, options, Hangup::Ignored, |address, tls| {
         let scheme = if tls.is_some() { "https" } else { "http" };
         if let Some(ca) = tls.and_then(Tls::ca) {
             let url = format!("{scheme}://{}", reachable(address));
@@ -31,11 +31,21 @@ pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
     })
 }
 
+/// What a server does at SIGHUP, which the end of a terminal sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// It continues, and logs a line.
+    Ignored,
+    /// It stops.
+    Stops,
+}
+
 /// Serves the database at `path` until SIGTERM, SIGINT or a fatal failure. Calls `started` with the address before the
 /// first request.
 pub(super) fn serve(
     path: &Path,
     options: &Serve,
+    at_hangup: Hangup,
     started: impl FnOnce(SocketAddr, Option<&Tls>) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     start_logging();
@@ -49,6 +59,7 @@ pub(super) fn serve(
     let address = listener.local_addr()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let database = Database::open_for_server(path)?;
     if let Some((file, mode)) = database.open_to_others().first() {
         let (file, others) = (file.display(), "is open to other users of this machine");
@@ -74,9 +85,15 @@ pub(super) fn serve(
     let stop = {
         let (hub, database) = (hub.clone(), database.clone());
         async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => match at_hangup {
+                        Hangup::Stops => break,
+                        Hangup::Ignored => tracing::info!("SIGHUP is ignored; a changed certificate is reloaded without it"),
+                    },
+                }
             }
             tracing::info!("stopping");
             // A graceful stop waits for all responses; streams would never end.

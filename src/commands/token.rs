@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CommandError, print_line, write};
+use super::{CommandError, change, print_line};
 use crate::database::{Database, Value, Write, text};
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
@@ -16,6 +16,6 @@ pub(super) fn add(database: &Database, name: &str, ttl: Option<Duration>) -> Res
     let token = new_token()?;
     let ttl = ttl.map_or(Value::Null, |ttl| Value::Real(ttl.as_secs_f64()));
     let session = Write::new(&statements::ADD_SESSION, [text(token_hash(&token)), text(name), ttl]);
-    write(database, name, session)?;
+    change(database, name, "added token of user", &[name], session)?;
     Ok(token)
 }

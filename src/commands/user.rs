@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use super::{CommandError, open_or_create, print_line, write};
+use super::{CommandError, change, open_or_create, print_line};
 use crate::command_line::User;
 use crate::database::{Database, Value, Write, text};
 use crate::passwords::{self, PASSWORD_LENGTH};
@@ -16,23 +16,25 @@ pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
     match command {
         User::Add { name } => {
             let added = new_user(&name, &read_password(&name)?)?;
-            write(&open_or_create(path, &name, &added)?, &name, added).map(drop)
+            change(&open_or_create(path, &name, &added)?, &name, "added user", &[], added).map(drop)
         }
         User::List => list(&Database::open_existing(path)?),
         User::Passwd { name } => {
             let database = Database::open_existing(path)?;
             let hash = passwords::hash(&read_password(&name)?)?;
-            change_user(&database, &name, &statements::SET_PASSWORD, [text(&name), text(hash)])
+            let parameters = [text(&name), text(hash)];
+            change_user(&database, &name, "changed password of user", &statements::SET_PASSWORD, parameters)
         }
         User::Remove { name } => {
-            change_user(&Database::open_existing(path)?, &name, &statements::REMOVE_USER, [text(&name)])
+            let database = Database::open_existing(path)?;
+            change_user(&database, &name, "removed user", &statements::REMOVE_USER, [text(&name)])
         }
     }
 }
 
 /// Adds a user with a password.
 pub(super) fn add(database: &Database, name: &str, password: &str) -> Result<(), CommandError> {
-    write(database, name, new_user(name, password)?).map(drop)
+    change(database, name, "added user", &[], new_user(name, password)?).map(drop)
 }
 
 fn new_user(name: &str, password: &str) -> Result<Write, CommandError> {
@@ -43,10 +45,12 @@ fn new_user(name: &str, password: &str) -> Result<Write, CommandError> {
 fn change_user<const N: usize>(
     database: &Database,
     name: &str,
+    what: &str,
     statement: &'static Statement,
     parameters: [Value; N],
 ) -> Result<(), CommandError> {
-    let changed: Option<(String,)> = write(database, name, Write::new(statement, parameters))?.one(statement)?;
+    let changed = change(database, name, what, &[name], Write::new(statement, parameters))?;
+    let changed: Option<(String,)> = changed.one(statement)?;
     changed.map(drop).ok_or_else(|| CommandError::refused(name, "There is no such user."))
 }
 

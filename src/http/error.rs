@@ -7,7 +7,7 @@ use warp::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use warp::http::{Response, StatusCode};
 use warp::{Rejection, Reply};
 
-use super::{App, UNAVAILABLE};
+use super::{App, UNAVAILABLE, outages};
 use crate::database::{ReadError, WriteError, WriteResult};
 
 /// A response with a status of 400 or more: `{"error": SENTENCE, "code": CODE}`, sometimes with another member.
@@ -22,6 +22,8 @@ struct Parts {
     sentence: Cow<'static, str>,
     detail: Option<(&'static str, Json)>,
     retry_after: Option<u64>,
+    /// What the log says about a status of 503 and above, instead of the sentence.
+    reason: Option<String>,
     /// The rows of `Write::on_refusal`, from which a handler makes a detail.
     rows: WriteResult,
 }
@@ -34,7 +36,15 @@ impl Error {
     }
 
     fn with(status: StatusCode, code: Cow<'static, str>, sentence: Cow<'static, str>) -> Self {
-        Self(Box::new(Parts { status, code, sentence, detail: None, retry_after: None, rows: WriteResult::default() }))
+        Self(Box::new(Parts {
+            status,
+            code,
+            sentence,
+            detail: None,
+            retry_after: None,
+            reason: None,
+            rows: WriteResult::default(),
+        }))
     }
 
     /// 400.
@@ -102,15 +112,13 @@ impl Error {
                 "disk_full",
                 "The server's disk is full. Nothing was stored.",
             ),
-            WriteError::Broken(error) => {
-                tracing::error!(%error, "cannot write to the database");
-                Self::new(
-                    UNAVAILABLE,
-                    "database_broken",
-                    "The server cannot write to its database. Nothing was stored.",
-                )
-                .retry_after(10)
-            }
+            WriteError::Broken(error) => Self::new(
+                UNAVAILABLE,
+                "database_broken",
+                "The server cannot write to its database. Nothing was stored.",
+            )
+            .because(&WriteError::Broken(error))
+            .retry_after(10),
             error @ (WriteError::Unexpected(_) | WriteError::SyncFailed(_) | WriteError::Replaced(_)) => {
                 Self::internal(&error.to_string())
             }
@@ -138,6 +146,13 @@ impl Error {
         self
     }
 
+    /// Logs `reason` with a status of 503 and above.
+    #[must_use]
+    fn because(mut self, reason: &impl std::fmt::Display) -> Self {
+        self.0.reason = Some(reason.to_string());
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -156,11 +171,9 @@ impl From<ReadError> for Error {
         if matches!(error, ReadError::ClockSet) {
             return Self::new(UNAVAILABLE, "clock_set", "The server's clock was set. Try again.").retry_after(1);
         }
-        // A replaced file ends the server, which says so.
-        if !matches!(error, ReadError::Replaced(_)) {
-            tracing::error!(%error, "cannot read the database");
-        }
-        Self::new(UNAVAILABLE, "database_broken", "The server cannot read its database.").retry_after(10)
+        Self::new(UNAVAILABLE, "database_broken", "The server cannot read its database.")
+            .because(&error)
+            .retry_after(10)
     }
 }
 
@@ -174,6 +187,10 @@ impl From<&Rejection> for Error {
 impl Reply for Error {
     fn into_response(self) -> warp::reply::Response {
         let parts = *self.0;
+        if parts.status >= UNAVAILABLE {
+            let reason = parts.reason.as_deref().unwrap_or(&parts.sentence);
+            outages::log(parts.status.as_u16(), &parts.code, reason);
+        }
         let mut json = Map::new();
         json.insert("error".to_owned(), Json::from(parts.sentence));
         json.insert("code".to_owned(), Json::from(parts.code));

@@ -1,7 +1,7 @@
 //! The accept loop. warp's own has a short backlog, no timeouts, and no limit of connections.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::sync::Arc;
@@ -53,15 +53,32 @@ const BACKLOG: i32 = 4096;
 /// If the address is invalid, does not belong to this machine, or is in use.
 pub fn bind(address: &str) -> io::Result<TcpListener> {
     let address: SocketAddr = address
-        .to_socket_addrs()?
+        .to_socket_addrs()
+        .map_err(|error| {
+            missing_part(address).map_or(error, |missing| io::Error::new(ErrorKind::InvalidInput, missing))
+        })?
         .next()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "no such address"))?;
+        .ok_or_else(|| io::Error::new(ErrorKind::AddrNotAvailable, "no such address"))?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// What to write instead of an address that lacks its host, its port or its brackets.
+fn missing_part(address: &str) -> Option<String> {
+    let port = address.strip_prefix(':').unwrap_or(address);
+    if port.parse::<u16>().is_ok() {
+        return Some(format!(
+            "the host is missing; write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} for its network"
+        ));
+    }
+    if address.contains("::") && !address.starts_with('[') {
+        return Some("an IPv6 address is written in brackets, as in [::1]:6767".to_owned());
+    }
+    (!address.contains(':')).then(|| format!("the port is missing; write {address}:6767"))
 }
 
 /// Serves `routes` on `listener` until `stop` completes. Then it finishes the running requests within four seconds, and

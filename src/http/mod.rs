@@ -17,6 +17,7 @@ mod listener;
 mod media;
 mod methods;
 mod origin;
+mod outages;
 mod pages;
 mod request;
 mod screenshares;

@@ -1,6 +1,5 @@
 //! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
 
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
@@ -9,6 +8,7 @@ use serde_json::json;
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
+use super::addresses::network_of;
 use super::authentication::session_cookie_name;
 use super::body::{JSON_MAX_BYTES, trimmed};
 use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, route, status};
@@ -41,7 +41,7 @@ fn wrong_credentials() -> Error {
 async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     request.is_of_this_site()?;
     let Credentials { username, password } = request.json(JSON_MAX_BYTES).await?;
-    let address = network(request.client_address());
+    let address = network_of(&request.client_address());
 
     let place = request.app.hashers.enter(&address).ok_or_else(|| {
         Error::new(UNAVAILABLE, "logins_busy", "Too many logins at the same time. Try again.").retry_after(1)
@@ -89,15 +89,6 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     let cookie = session_cookie(&request.app, &token, max_age)?;
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
-}
-
-/// The address, or of an IPv6 address its network of 64 bits: a subscriber has at least such a network (RFC 6177), and
-/// could use another address for each guess.
-fn network(address: String) -> String {
-    match address.parse::<Ipv6Addr>() {
-        Ok(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        Err(_) => address,
-    }
 }
 
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is

@@ -137,7 +137,8 @@ impl Hub {
         let hub = Self { shared: Arc::default() };
         let last_event_id = database.read(newest_event)?;
         let failures = database.failures().clone();
-        let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, version: None };
+        let last_command_id = database.read(newest_command)?;
+        let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, last_command_id, version: None };
         let thread = thread::Builder::new()
             .name("push".to_owned())
             .spawn(move || failures.watch("push", || hub_loop.run(&hints)))
@@ -197,12 +198,20 @@ impl Hub {
     }
 }
 
+/// The id of the newest change by a command, 0 if there is none.
+fn newest_command(snapshot: &Snapshot) -> Result<i64, ReadError> {
+    let newest: Option<Option<i64>> = snapshot.row(&statements::NEWEST_COMMAND, [], |row| row.get(0))?;
+    Ok(newest.flatten().unwrap_or(0))
+}
+
 struct HubLoop {
     hub: Hub,
     database: Database,
     watcher: Watcher,
     /// The newest event that was processed.
     last_event_id: i64,
+    /// The newest change by a command that was logged.
+    last_command_id: i64,
     /// The version of the file at the last poll that succeeded.
     version: Option<i64>,
 }
@@ -245,7 +254,20 @@ impl HubLoop {
         }
         let database = self.database.clone();
         while database.read(|snapshot| self.deliver_page(snapshot))? {}
+        database.read(|snapshot| self.log_commands(snapshot))?;
         self.version = Some(version);
+        Ok(())
+    }
+
+    /// Logs what commands have changed.
+    fn log_commands(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
+        let changes = snapshot.rows(&statements::COMMANDS_AFTER, [&self.last_command_id], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        for (id, change, subject) in changes {
+            tracing::info!("a command {change} {subject:?}");
+            self.last_command_id = id;
+        }
         Ok(())
     }
 

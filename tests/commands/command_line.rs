@@ -31,6 +31,15 @@ fn value<T: rusqlite::types::FromSql>(db: &Path, query: &str) -> T {
     connect(db).query_row(query, [], |row| row.get(0)).unwrap()
 }
 
+/// One character more than a password may have.
+const LONG_PASSWORD: &str = {
+    const BYTES: [u8; 1025] = [b'x'; 1025];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
 /// A dump of the file, to compare it with a later one.
 fn dump(db: &Path) -> String {
     shell(db, &[".dump"])
@@ -62,7 +71,7 @@ fn users_are_added_listed_and_removed() {
 fn mistakes_about_users_are_one_line_and_change_nothing() {
     let (_folder, db) = file_with_users();
     let before = dump(&db);
-    let mistakes: [(&[&str], &str, &str); 14] = [
+    let mistakes: [(&[&str], &str, &str); 24] = [
         (&["user", "add", "alice"], "a secret\n", "alice: A user of that name exists already."),
         (&["user", "add", "a b"], "a secret\n", "a b: A user name has 1 to 32"),
         (&["user", "add", "zoë"], "a secret\n", "zoë: A user name has 1 to 32"),
@@ -77,6 +86,16 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
         (&["token", "carol"], "", "carol: There is no such user."),
         (&["token", "alice", "--ttl", "soon"], "", "invalid value 'soon' for '--ttl <TTL>'"),
         (&["token", "alice", "--ttl", "-5s"], "", "'-5"),
+        (&["token", "alice", "--ttl", "0s"], "", "a token is valid for 1s to 3650d"),
+        (&["token", "alice", "--ttl", "999ms"], "", "a token is valid for 1s to 3650d"),
+        (&["token", "alice", "--ttl", "3651d"], "", "a token is valid for 1s to 3650d"),
+        (&["token", "alice", "--ttl", "18446744073709551615s"], "", "a token is valid for 1s to 3650d"),
+        (&["token", "alice", "--ttl", "99999999999999999999999y"], "", "invalid value"),
+        (&["token", "alice", "--ttl", "18446744073709551615y"], "", "invalid value"),
+        (&["user", "add", "carol"], "seven77\n", "a password has 8 to 1024 characters"),
+        (&["user", "passwd", "alice"], "seven77\n", "a password has 8 to 1024 characters"),
+        (&["user", "add", "carol"], LONG_PASSWORD, "a password has 8 to 1024 characters"),
+        (&["user", "passwd", "alice"], LONG_PASSWORD, "a password has 8 to 1024 characters"),
     ];
     for (arguments, input, expected) in mistakes {
         let line = fails(&db, arguments, input);
@@ -115,7 +134,33 @@ fn wrong_arguments_are_one_line() {
     }
     let line = failure(&run(Command::new(PROGRAM).args(["demo", "--listen", "nowhere"]), ""));
     assert!(line.contains("nowhere"), "{line}");
+    for (address, advice) in [
+        (":6767", "write 127.0.0.1:6767 for this machine alone, or 0.0.0.0:6767 for its network"),
+        ("6767", "write 127.0.0.1:6767"),
+        ("127.0.0.1", "the port is missing; write 127.0.0.1:6767"),
+        ("localhost", "the port is missing; write localhost:6767"),
+        ("::1", "in brackets, as in [::1]:6767"),
+    ] {
+        let line = fails(&db, &["serve", "--listen", address], "");
+        assert!(line.contains(&format!("cannot listen on {address}: ")) && line.contains(advice), "{line}");
+    }
     assert!(!db.exists(), "a wrong argument has created the file");
+}
+
+/// The longest and the shortest password, in any writing: `user add`, `user passwd` and the login agree.
+#[tokio::test]
+async fn a_password_of_any_allowed_length_logs_in() {
+    let server = Server::start();
+    let long = "\u{1f600}".repeat(1024);
+    for (index, password) in ["8 chars!", long.as_str()].into_iter().enumerate() {
+        let command = if index == 0 { "add" } else { "passwd" };
+        succeeds(&server.db(), &["user", command, "alice"], &format!("{password}\n"));
+        assert_eq!(login(&server, "alice", password).await, 200, "{} bytes", password.len());
+    }
+    // JSON may write each character as two escapes of six bytes.
+    let escaped = format!(r#"{{"username": "alice", "password": "{}"}}"#, r"\ud83d\ude00".repeat(1024));
+    let request = reqwest::Client::new().post(format!("{}/login", server.url)).body(escaped);
+    assert_eq!(request.header("content-type", "application/json").send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -186,14 +231,17 @@ fn channels_are_added_joined_and_left() {
     assert_eq!(succeeds(&db, &["channel", "list"], ""), list);
 
     let before = dump(&db);
-    let mistakes: [(&[&str], &str); 8] = [
+    let mistakes: [(&[&str], &str); 11] = [
         (&["channel", "join", "1", "carol"], "private:1, carol: That person is already a member of the channel."),
         (&["channel", "join", "7", "carol"], "private:7, carol: There is no such private channel."),
-        (&["channel", "join", "1", "dave"], "private:1, dave: There is no such user."),
+        (&["channel", "join", "1", "dave"], "error: dave: There is no such user."),
         (&["channel", "leave", "1", "alice"], "private:1, alice: Not a member, or no such channel."),
         (&["channel", "leave", "7", "alice"], "private:7, alice: Not a member, or no such channel."),
-        (&["channel", "add", "Ghosts", "--member", "alice", "dave"], "dave: There is no such user."),
+        (&["channel", "add", "Ghosts", "--member", "alice", "dave"], "error: dave: There is no such user."),
         (&["channel", "add", "", "--member", "alice"], "The title of a channel has 1 to 200 characters."),
+        (&["channel", "add", " \u{a0}", "--member", "alice"], "The title of a channel has no control characters"),
+        (&["channel", "add", "a\tb", "--member", "alice"], "The title of a channel has no control characters"),
+        (&["channel", "add", "a\u{1b}[31m", "--member", "alice"], "The title of a channel has no control characters"),
         (&["channel", "join", "9223372036854775808", "alice"], "a channel is a number"),
     ];
     for (arguments, expected) in mistakes {

@@ -8,6 +8,7 @@ mod documents;
 mod files;
 mod history;
 mod language;
+mod log_lines;
 mod pages;
 mod readme;
 mod sandbox;

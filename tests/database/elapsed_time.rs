@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 12] = [
+const CALENDAR: [(&str, &str, &str); 13] = [
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
@@ -17,6 +17,7 @@ const CALENDAR: [(&str, &str, &str); 12] = [
     ("screenshares", "ended_ts", "only an ended share has one: history"),
     ("sessions", "created_ts", "shown to admins"),
     ("sessions", "expires_ts", "a session expires at a date"),
+    ("command_log", "ts", "shown to admins"),
     ("users", "created_ts", "shown to admins"),
 ];
 

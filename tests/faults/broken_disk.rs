@@ -175,6 +175,33 @@ async fn failed_reads_are_503_and_connections_recover() {
     call.server.assert_integrity();
 }
 
+/// A file that cannot be read leaves one line for each part of the server that reads it, however many requests there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreadable_database_is_logged_once() {
+    let _machine = lock_machine().await;
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let call = ActiveCall::start(Server::start_logging(TempDir::new().unwrap(), &log)).await;
+    let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &[("pread64,read", "error=EIO")])
+    else {
+        return;
+    };
+    let mut failed = 0;
+    for round in 0..10 {
+        call.server.execute(&format!("UPDATE settings SET value = {} WHERE name = 'ringing_timeout'", 30 + round));
+        for path in ["/calls/incoming", "/me"] {
+            failed += usize::from(outcome(call.bob.getting(path)).await.unwrap().status == 503);
+        }
+    }
+    drop(injected);
+    call.assert_reads().await;
+    let log = fs::read_to_string(&log).unwrap();
+    let lines = log.lines().filter(|line| line.contains("requests are refused")).count();
+    assert!(failed > 10 && lines == 1, "{failed} requests failed: {log}");
+    assert!(log.contains("code=\"database_broken\" reason=\"reading failed: the disk failed\""), "{log}");
+    assert_eq!(log.matches("cannot read the event log").count(), 1, "{log}");
+}
+
 /// Some writes to the log fail while sixteen clients send each number once. Acknowledged numbers are stored once. Refused
 /// numbers are not stored, although they share transactions with the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

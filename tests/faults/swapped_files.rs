@@ -12,13 +12,6 @@ use crate::active_call::{ActiveCall, Clients, Sent, stored_numbers, unique};
 use crate::lock_machine;
 use crate::support::{PROGRAM, Server, wait};
 
-/// A server with its standard error in a file.
-fn start(folder: TempDir, log: &Path) -> Server {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(log).arg(PROGRAM);
-    Server::start_as(shell, "127.0.0.1:0", folder, &[])
-}
-
 /// Runs a shell command in the folder, as an admin does.
 fn run(folder: &Path, command: &str) {
     assert!(Command::new("sh").args(["-euc", command]).current_dir(folder).status().unwrap().success(), "{command}");
@@ -46,7 +39,7 @@ async fn a_swapped_file_ends_the_server_and_loses_no_acknowledged_write() {
     for (swap, database) in SWAPS {
         let logs = TempDir::new().unwrap();
         let log = logs.path().join("log");
-        let call = ActiveCall::start(start(TempDir::new().unwrap(), &log)).await;
+        let call = ActiveCall::start(Server::start_logging(TempDir::new().unwrap(), &log)).await;
         let folder = call.server.folder.path().to_owned();
         let clients = Clients::start(&call, 4);
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,7 +1,6 @@
 //! `POST /login`: passwords, cookies, and the limits on attempts.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, RequestBuilder, Response};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::scenes::keys;
-use crate::support::{PROGRAM, Server, answer, assert_refused};
+use crate::support::{Server, answer, assert_refused};
 
 fn login(server: &Server, name: &str, password: &str) -> RequestBuilder {
     Client::new().post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
@@ -213,9 +212,7 @@ async fn an_ipv6_network_is_one_address() {
 async fn a_password_typed_as_a_name_is_not_kept() {
     let logs = tempfile::TempDir::new().unwrap();
     let log = logs.path().join("log");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(&log).arg(PROGRAM);
-    let server = Server::start_as(shell, "127.0.0.1:0", tempfile::TempDir::new().unwrap(), &[]);
+    let server = Server::start_logging(tempfile::TempDir::new().unwrap(), &log);
     server.run(&["user", "add", "alice"], "correct horse");
     for name in ["correct-horse", "correct horse", "Tr0ub4dor&3"] {
         assert_refused(&answer(login(&server, name, "x")).await, 401, "wrong_credentials");

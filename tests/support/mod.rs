@@ -76,6 +76,13 @@ impl Server {
         Self { url, folder, child: Some(child) }
     }
 
+    /// Starts a server on `presence.db` in `folder`, whose standard error is the file `log`.
+    pub fn start_logging(folder: TempDir, log: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(log).arg(PROGRAM);
+        Self::start_as(shell, "127.0.0.1:0", folder, &[])
+    }
+
     /// The database file.
     pub fn db(&self) -> PathBuf {
         self.folder.path().join("presence.db")
