@@ -23,6 +23,8 @@ async fn a_request_has_one_host() {
         ("GET /healthz HTTP/1.1\r\nHost: x:\r\n", 200),
         ("GET /healthz HTTP/1.1\r\nHost: EXAMPLE.org.\r\n", 200),
         ("GET /healthz HTTP/1.1\r\nHost: [::1]:6767\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\nHost: my_calls-1.svc:80\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\nHost: xn--grn-hoa.example\r\n", 200),
         ("GET /healthz HTTP/1.0\r\n", 200),
         ("GET /healthz HTTP/1.0\r\nHost: x\r\n", 200),
         ("GET http://y:1/healthz HTTP/1.1\r\nHost: x\r\n", 200),
