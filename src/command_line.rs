@@ -86,8 +86,11 @@ pub struct Serve {
 pub enum User {
     /// Add a user. Without a terminal, the password is the first line of standard input
     Add {
-        /// 1 to 32 of the characters A-Z a-z 0-9 _ -
+        /// 1 to 64 of the characters A-Z a-z 0-9 . _ @ -
         name: String,
+        /// The name that people see [default: the user name]
+        #[arg(long, value_name = "TEXT")]
+        display_name: Option<String>,
     },
     /// List the users
     List,

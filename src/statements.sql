@@ -88,17 +88,25 @@ SELECT value FROM settings WHERE name = 'ice_servers';
 -- Adds user ?1 with password hash ?2.
 INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now;
 
+-- name: SET_DISPLAY_NAME
+-- Sets the display name of user ?1 to ?2. NULL makes it the name.
+UPDATE users SET display_name = ?2 WHERE username = ?1;
+
 -- name: LIST_USERS
--- Name and creation time of every user, for the command line.
-SELECT username, datetime(created_ts, 'unixepoch') FROM users ORDER BY username;
+-- Name, creation time and display name of every user, for the command line.
+SELECT username, datetime(created_ts, 'unixepoch'), display_name FROM users ORDER BY username;
 
 -- name: OTHER_USERS
 -- All users except ?1.
 SELECT username FROM users WHERE username <> ?1 ORDER BY username;
 
+-- name: DISPLAY_NAMES
+-- The name and display name of every user.
+SELECT username, display_name FROM users ORDER BY username;
+
 -- name: PASSWORD_HASH
--- The password hash of user ?1.
-SELECT password_hash FROM users WHERE username = ?1;
+-- The password hash and the registered spelling of user ?1, in any case.
+SELECT password_hash, username FROM users WHERE username = ?1 COLLATE NOCASE;
 
 -- name: SET_PASSWORD
 -- Sets the password hash of user ?1 to ?2. Returns the name if the user exists.
@@ -250,6 +258,10 @@ INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3);
 -- The calls that ring for user ?1 as JSON.
 SELECT json FROM incoming_call_json WHERE username = ?1 ORDER BY started_ts, call_id;
 
+-- name: REMOVED_FROM_CALL
+-- Call ?1 as JSON for user ?2, who was removed from it.
+SELECT json FROM removed_from_call_json WHERE call_id = ?1 AND username = ?2;
+
 -- name: INCOMING_CALL
 -- Call ?1 as JSON, if it rings for user ?2.
 SELECT json FROM incoming_call_json WHERE username = ?2 AND call_id = ?1;
@@ -272,8 +284,9 @@ SELECT json FROM call_state_json
 WHERE call_id IN (SELECT call_id FROM user_live_calls WHERE username = ?1) ORDER BY call_id;
 
 -- name: ACTIVE_CALL
--- The live call of channel ?1 as JSON, with whether user ?2 is on it.
-SELECT json FROM active_call_json
+-- The live call of channel ?1 as JSON, with whether user ?2 is on it; and 'granted' if they may read it, else the code of
+-- the refusal.
+SELECT json, access FROM active_call_json
 WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND username = ?2;
 
 -- name: LIVE_CALL_ID
@@ -297,9 +310,9 @@ SELECT EXISTS (SELECT 1 FROM gone_participants WHERE call_id = ?1 AND username =
 -- The id of the newest signal to user ?2 in call ?1, 0 without one.
 SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
 
--- name: CALL_SIGNALS_ACCESS
--- 'granted' if user ?2 may read the signals and media of call ?1, else the code of the refusal.
-SELECT coalesce((SELECT signals_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'call_not_found');
+-- name: CALL_MEDIA_ACCESS
+-- 'granted' if user ?2 may read the media of call ?1, else the code of the refusal.
+SELECT coalesce((SELECT media_access FROM call_access WHERE call_id = ?1 AND username = ?2), 'call_not_found');
 
 
 -- ==== presence
@@ -390,9 +403,11 @@ INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3);
 INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
 
 -- name: CHANNEL_ACTIVE_SHARES
--- The active shares of channel ?1 as JSON, under any spelling of a DM.
-SELECT json FROM active_share_json
+-- The active shares of channel ?1, under any spelling of a DM, that user ?2 may see, as JSON.
+SELECT json FROM active_share_json AS share
 WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1))
+  AND EXISTS (SELECT 1 FROM share_access
+              WHERE share_id = share.share_id AND username = ?2 AND access = 'granted')
 ORDER BY started_ts, share_id;
 
 -- name: USER_ACTIVE_SHARES
@@ -400,7 +415,10 @@ ORDER BY started_ts, share_id;
 SELECT json
 FROM channel_members AS member
 CROSS JOIN share_json AS share ON share.channel = member.channel AND share.state = 'active'
-WHERE member.username = ?1 ORDER BY started_ts, share_id;
+WHERE member.username = ?1
+  AND EXISTS (SELECT 1 FROM share_access AS allowed
+              WHERE allowed.share_id = share.share_id AND allowed.username = ?1 AND allowed.access = 'granted')
+ORDER BY started_ts, share_id;
 
 -- name: SHARE
 -- Share ?1 as JSON.
@@ -497,7 +515,8 @@ SELECT missed_ts FROM call_participants WHERE call_id = ?1 AND username = ?2;
 -- name: MARK_MISSED_CALLS_SEEN
 -- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
 UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now)
-WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL;
+WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL
+  AND number = (SELECT number FROM users WHERE username = ?1);
 
 
 -- ==== events

@@ -1,14 +1,30 @@
 -- People, their sessions, and the channels they call in.
 
 CREATE TABLE users (
-  -- One row a person. Clients show the name, people log in with it, and DM channels contain it, so it never changes.
-  username      TEXT NOT NULL PRIMARY KEY                  -- 1 to 32 of A-Z a-z 0-9 _ -
-                CONSTRAINT users_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 32
+  -- One row a person. People log in with the name, and DM channels contain it, so it never changes. A name may be given
+  -- to another person after a removal: the number tells the two apart.
+  number        INTEGER PRIMARY KEY AUTOINCREMENT          -- of the person; never used twice
+                CONSTRAINT users_number_positive CHECK (number > 0),
+  username      TEXT NOT NULL UNIQUE                       -- 1 to 64 of A-Z a-z 0-9 . _ @ -, but not . or ..
+                CONSTRAINT users_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 64
                   AND length(username) = length(CAST(username AS BLOB))
-                  AND username NOT GLOB '*[^A-Za-z0-9_-]*'),
+                  AND username NOT GLOB '*[^A-Za-z0-9._@-]*' AND username <> '.' AND username <> '..'),
   password_hash TEXT NOT NULL,                             -- Argon2id, as a PHC string
-  created_ts    REAL NOT NULL                              -- when the person was added
-) STRICT, WITHOUT ROWID;
+  created_ts    REAL NOT NULL,                             -- when the person was added
+  display_name  TEXT                                       -- what people see; NULL in an INSERT or UPDATE sets the username
+                CONSTRAINT users_display_name_format CHECK (
+                  length(display_name) BETWEEN 1 AND 100 AND display_name = trim(display_name)
+                  AND instr(CAST(display_name AS BLOB), x'00') = 0
+                  -- Control characters, line separators, and marks that change the direction of text
+                  AND display_name NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159)
+                    || char(8206) || char(8207) || char(8232) || '-' || char(8238)
+                    || char(8294) || '-' || char(8297) || ']*'),
+  events_after  INTEGER                                    -- id of the newest event when the person was added; they
+                                                           -- see later ones only
+) STRICT;
+
+-- Names that differ in case alone would be mistaken for each other. A login ignores case.
+CREATE UNIQUE INDEX users_by_name_in_any_case ON users (username COLLATE NOCASE);
 
 CREATE TABLE sessions (
   -- One row a logged-in device or script. The file does not contain the token itself.
@@ -67,7 +83,7 @@ CREATE INDEX private_channel_members_by_channel ON private_channel_members (chan
 CREATE INDEX private_channel_members_by_user ON private_channel_members (username);
 
 CREATE TABLE dm_members (
-  -- The members of DM channels: the names in the channel's name. Rows are made when a DM is first used.
+  -- The members of DM channels: the names in the channel's name. Rows are made when a DM is used, and go with the user.
   channel  TEXT NOT NULL,                                  -- the canonical name, such as dm:alice:bob
   username TEXT NOT NULL,                                  -- one of the names in it
   PRIMARY KEY (channel, username)

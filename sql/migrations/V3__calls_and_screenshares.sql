@@ -27,6 +27,8 @@ CREATE TABLE calls (
                      OR ended_reason = 'restart' OR ended_reason = 'abandoned' OR ended_reason = 'admin'
                      OR ended_reason = 'max_duration'),
   version          INTEGER NOT NULL DEFAULT 0,             -- id of the newest event that changed what clients see
+  newest_number    INTEGER,                                -- the largest number of a user when it began. In a DM it is
+                                                           -- not the call of users with larger numbers
   is_live          INTEGER GENERATED ALWAYS AS (state = 'ringing' OR state = 'active') VIRTUAL, -- 0: finished
   CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL) OR NOT is_live)
 ) STRICT, WITHOUT ROWID;
@@ -41,7 +43,7 @@ CREATE INDEX calls_live_by_channel ON calls (channel) WHERE is_live;
 CREATE TABLE call_participants (
   -- One row a person who was ever invited to a call, or joined it. In a finished call nobody is pending or accepted.
   call_id    TEXT NOT NULL REFERENCES calls (call_id),     -- the call
-  username   TEXT NOT NULL,                                -- the person
+  username   TEXT NOT NULL,                                -- the person's name
   role       TEXT NOT NULL                                 -- initiator (the caller) or participant
              CONSTRAINT call_participants_role_known CHECK (role IN ('initiator', 'participant')),
   state      TEXT NOT NULL                                 -- pending (it rings), accepted (on the call), rejected, left
@@ -61,6 +63,11 @@ CREATE TABLE call_participants (
   seen_by    TEXT,                                         -- token hash of the session of the newest proof
   visible_after INTEGER,                                   -- for guests: id of the last event before the invitation;
                                                            -- later ones are visible. NULL for members
+  number     INTEGER,                                      -- the person's number when last invited or joined. The row is
+                                                           -- nothing of a later user of the same name
+  removed_from TEXT                                        -- call (by the initiator) or channel: out of the live call
+                                                           -- until invited again or a member again. NULL otherwise
+             CONSTRAINT call_participants_removed_from_known CHECK (removed_from IN ('call', 'channel')),
   in_call    INTEGER GENERATED ALWAYS AS (state = 'pending' OR state = 'accepted') VIRTUAL, -- 0: rejected or left
   PRIMARY KEY (call_id, username)
 ) STRICT, WITHOUT ROWID;
@@ -135,6 +142,7 @@ CREATE TABLE screenshares (
   last_seen_ts REAL,                                       -- the sharer's presence, as in call_participants
   leaves_ts  REAL,                                         -- when it ends unless the sharer proves presence first
   seen_by    TEXT,                                         -- token hash of the session of the newest proof
+  newest_number INTEGER,                                   -- as in calls
   CONSTRAINT screenshares_end_once_ended CHECK (ended_ts IS NULL OR state = 'ended')
 ) STRICT, WITHOUT ROWID;
 
@@ -179,7 +187,8 @@ CREATE TABLE events (
   kind     TEXT NOT NULL                                   -- what happened
            CONSTRAINT events_kind_known CHECK (
              kind = 'signal' OR kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted'
-             OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'ended' OR kind = 'sharer_changed'
+             OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'removed' OR kind = 'ended'
+             OR kind = 'sharer_changed'
              OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),
   call_id  TEXT,                                           -- the call or screen share
   channel  TEXT,                                           -- its channel
@@ -187,7 +196,7 @@ CREATE TABLE events (
   detail   TEXT                                            -- more, as JSON: a signal's id, an inviter, a reason
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
   is_personal INTEGER GENERATED ALWAYS AS (                -- 1: for its user only
-                kind = 'ringing' OR kind = 'signal' OR kind = 'session_ended') VIRTUAL
+                kind = 'ringing' OR kind = 'signal' OR kind = 'removed' OR kind = 'session_ended') VIRTUAL
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;

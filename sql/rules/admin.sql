@@ -13,7 +13,7 @@ CREATE VIEW help (task, statement) AS
     ('end a screen share', 'UPDATE screenshares SET state = ''ended'' WHERE share_id = ''...'''),
     ('see the limits', 'SELECT name, value, unit, meaning FROM settings'),
     ('change a limit', 'UPDATE settings SET value = 45 WHERE name = ''ringing_timeout'''),
-    ('see the users', 'SELECT username, datetime(created_ts, ''unixepoch'') AS added_utc FROM users'),
+    ('see the users', 'SELECT username, display_name, datetime(created_ts, ''unixepoch'') AS added_utc FROM users'),
     ('end the sessions of a user', 'DELETE FROM sessions WHERE username = ''bob'''),
     ('remove a user', 'DELETE FROM users WHERE username = ''bob'''),
     ('see the channels', 'SELECT * FROM private_channels'),
@@ -124,9 +124,17 @@ CREATE VIEW integrity_violations (violation) AS
   FROM call_participants
   WHERE in_call AND username NOT IN (SELECT username FROM users)
   UNION ALL
+  SELECT username || ' is on call ' || call_id || ' in the row of an earlier user of that name'
+  FROM call_participants JOIN users USING (username)
+  WHERE in_call AND call_participants.number IS NOT users.number
+  UNION ALL
+  SELECT 'call ' || call_id || ' does not say whose it is' FROM calls WHERE newest_number IS NULL
+  UNION ALL
+  SELECT 'share ' || share_id || ' does not say whose it is' FROM screenshares WHERE newest_number IS NULL
+  UNION ALL
   SELECT username || ' has the wrong role in call ' || call_id || ', ' || role
   FROM calls JOIN call_participants USING (call_id)
-  WHERE (role = 'initiator') IS NOT (username = initiator)
+  WHERE (role = 'initiator') IS NOT (username = initiator AND number <= newest_number)
   UNION ALL
   SELECT username || ' is accepted in call ' || call_id || ' but has no time of joining, or one of leaving'
   FROM call_participants WHERE state = 'accepted' AND (joined_ts IS NULL OR left_ts IS NOT NULL)
@@ -152,7 +160,10 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT 'the members of ' || dm.channel || ' lack ' || named.username
   FROM (SELECT DISTINCT channel FROM dm_members) AS dm
   CROSS JOIN dm_names AS named ON named.spelling = json_quote(dm.channel)
-  WHERE NOT EXISTS (SELECT 1 FROM dm_members AS member
+  JOIN users AS person ON person.username = named.username
+  WHERE (EXISTS (SELECT 1 FROM calls WHERE channel = dm.channel AND newest_number >= person.number)
+         OR EXISTS (SELECT 1 FROM screenshares WHERE channel = dm.channel AND newest_number >= person.number))
+    AND NOT EXISTS (SELECT 1 FROM dm_members AS member
                     WHERE member.channel = dm.channel AND member.username = named.username)
   UNION ALL
   SELECT 'the media of ' || sender || ' in ' || call_id || ' has ' || sum(size)

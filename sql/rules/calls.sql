@@ -79,7 +79,7 @@ BEGIN
      OR EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id);
 
   SELECT RAISE(ABORT, 'call_move_illegal')
-  WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL
+  WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL OR NEW.newest_number IS NOT NULL
      OR (NOT EXISTS (SELECT 1 FROM state_transitions
                      WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state)
          AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state));
@@ -95,6 +95,9 @@ CREATE TRIGGER started_call_stores_its_dm_and_emits
 -- The members of a DM are stored first, because they are the recipients of the event.
 AFTER INSERT ON calls
 BEGIN
+  UPDATE calls SET newest_number = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0)
+  WHERE call_id = NEW.call_id;
+
   INSERT INTO do_add_dm (channel) VALUES (NEW.channel);
 
   INSERT INTO do_emit_event (emit, kind, call_id, username) VALUES (1, 'started', NEW.call_id, NEW.initiator);
@@ -103,9 +106,10 @@ END;
 -- Changing
 
 CREATE TRIGGER call_identity_is_fixed
--- Id, channel and caller never change.
+-- Id, channel and caller never change. Neither does the number that tells whose the call is, once it is stamped.
 BEFORE UPDATE ON calls
 WHEN (NEW.call_id, NEW.channel, NEW.initiator) IS NOT (OLD.call_id, OLD.channel, OLD.initiator)
+  OR (OLD.newest_number IS NOT NULL AND NEW.newest_number IS NOT OLD.newest_number)
 BEGIN
   SELECT RAISE(ABORT, 'call_identity_is_fixed');
 END;
@@ -262,7 +266,7 @@ CREATE VIEW current_calls AS
                           WHERE call_id = stored.call_id AND state = 'pending')
                          + (SELECT timeout FROM ring_cutoff), 3)
               ELSE ended_ts END AS ended_ts,
-         screenshare_user, coalesce(timed_out, ended_reason) AS ended_reason, version,
+         screenshare_user, coalesce(timed_out, ended_reason) AS ended_reason, version, newest_number,
          is_live AND timed_out IS NULL AS is_live
   FROM (SELECT *,
                -- CASE stops at the first test that decides; AND would evaluate all of them.
@@ -279,25 +283,67 @@ CREATE VIEW current_calls AS
                END AS timed_out
         FROM calls) AS stored;
 
-CREATE VIEW call_access (call_id, username, state_access, signals_access) AS
--- Who may read what of a call: 'granted', or the code of the refusal. Members of the channel see its state. Participants
--- also read their signals and the media. No row: there is no such call.
+CREATE VIEW call_channel_members (call_id, username) AS
+-- The members of the channel of a call. A DM's earlier calls are not those of a later user of a removed user's name: DMs
+-- have no membership that a removal could end.
+  SELECT call.call_id, person.username
+  FROM calls AS call
+  JOIN channel_members AS member ON member.channel = call.channel
+  JOIN users AS person ON person.username = member.username
+  WHERE person.number <= call.newest_number OR call.channel NOT GLOB 'dm:*';
+
+CREATE VIEW call_initiators (call_id, username, display_name) AS
+-- The initiator of each call, unless removed. A later user of that name is not the initiator.
+  SELECT call.call_id, person.username, person.display_name
+  FROM calls AS call
+  JOIN users AS person ON person.username = call.initiator AND person.number <= call.newest_number;
+
+CREATE VIEW call_roles (call_id, username, role) AS
+-- What a person is to a call: accepted, pending, rejected, left, removed (by the initiator), expelled (from the channel),
+-- member (of the channel, not called) or stranger. Removed and expelled people are out of a live call until invited or a
+-- member again. The row of a removed user is nothing of a later user of that name. No row: there is no such call, or no
+-- such user.
   SELECT call.call_id, person.username,
-         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
-                               WHERE call_id = call.call_id AND username = person.username)
-               AND NOT EXISTS (SELECT 1 FROM channel_members
-                               WHERE channel = call.channel AND username = person.username)
-              THEN 'not_a_member' ELSE 'granted' END,
-         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
-                               WHERE call_id = call.call_id AND username = person.username)
-              THEN 'not_a_participant' ELSE 'granted' END
-  FROM calls AS call CROSS JOIN users AS person;
+         CASE WHEN own.in_call THEN own.state
+              WHEN own.removed_from IS NOT NULL AND call.is_live
+                THEN CASE own.removed_from WHEN 'call' THEN 'removed' ELSE 'expelled' END
+              WHEN own.state IS NOT NULL THEN own.state
+              WHEN EXISTS (SELECT 1 FROM call_channel_members
+                           WHERE call_id = call.call_id AND username = person.username) THEN 'member'
+              ELSE 'stranger' END
+  FROM calls AS call
+  CROSS JOIN users AS person
+  LEFT JOIN call_participants AS own
+    ON own.call_id = call.call_id AND own.username = person.username AND own.number = person.number;
+
+CREATE VIEW call_access (call_id, username, role, state_access, signals_access, media_access) AS
+-- Who may read what of a call: 'granted', or the code of the refusal. Members of the channel see its state. Participants
+-- also read their signals, and while they are on the call, the media. No row: as in call_roles.
+  SELECT call_id, username, role,
+         CASE role WHEN 'stranger' THEN 'not_a_member'
+                   WHEN 'expelled' THEN 'not_a_member'
+                   WHEN 'removed' THEN 'removed_from_call'
+                   ELSE 'granted' END,
+         CASE role WHEN 'stranger' THEN 'not_a_participant'
+                   WHEN 'member' THEN 'not_a_participant'
+                   WHEN 'expelled' THEN 'not_a_member'
+                   WHEN 'removed' THEN 'removed_from_call'
+                   ELSE 'granted' END,
+         CASE role WHEN 'accepted' THEN 'granted'
+                   WHEN 'stranger' THEN 'not_a_participant'
+                   WHEN 'member' THEN 'not_a_participant'
+                   WHEN 'expelled' THEN 'not_a_member'
+                   WHEN 'removed' THEN 'removed_from_call'
+                   ELSE 'not_accepted' END
+  FROM call_roles;
 
 CREATE VIEW user_live_calls AS
 -- The live calls in the channels of a person, and those they are invited to. Most are here twice.
   SELECT member.username, call.call_id
   FROM channel_members AS member
   JOIN calls AS call ON call.channel = member.channel AND call.is_live
+  JOIN call_access AS access ON access.call_id = call.call_id AND access.username = member.username
+  WHERE access.state_access = 'granted'
   UNION ALL
   SELECT username, call_id
   FROM call_participants
@@ -312,16 +358,36 @@ CREATE VIEW call_state_json AS
            'answered_ts', answered_ts, 'ended_ts', ended_ts, 'screenshare_user', screenshare_user,
            'ended_reason', ended_reason, 'version', version), '}')
          || ',"participants":['
-         || coalesce((SELECT group_concat(json_object('username', username, 'role', role, 'state', state,
+         || coalesce((SELECT group_concat(json_object('username', username, 'display_name', display_name,
+                                                      'role', role, 'state', state,
                                                       'joined_ts', joined_ts, 'left_ts', left_ts))
                       FROM (SELECT * FROM current_participants
                             WHERE call_id = call.call_id ORDER BY role, username)), '')
          || ']}' AS json
   FROM current_calls AS call;
 
+CREATE VIEW removed_from_call_json AS
+-- A live call as the event `call` gives it to a person who was removed from it: that it is live, and their own row alone.
+-- Clients learn from it that they are off the call.
+  SELECT call.call_id, access.username,
+         json_object(
+           'call_id', call.call_id, 'channel', call.channel, 'initiator', call.initiator, 'state', call.state,
+           'started_ts', call.started_ts, 'answered_ts', call.answered_ts, 'ended_ts', NULL,
+           'screenshare_user', NULL, 'ended_reason', NULL, 'version', call.version, 'removed', json('true'),
+           'participants', json((SELECT json_group_array(json_object(
+                                          'username', username, 'display_name', display_name, 'role', role,
+                                          'state', state, 'joined_ts', joined_ts, 'left_ts', left_ts))
+                                 FROM current_participants
+                                 WHERE call_id = call.call_id AND username = access.username))) AS json
+  FROM current_calls AS call
+  JOIN call_access AS access ON access.call_id = call.call_id
+  WHERE call.is_live AND access.state_access <> 'granted';
+
 CREATE VIEW active_call_json AS
--- The live call of a channel as GET /calls/active gives it to a person.
+-- The live call of a channel as GET /calls/active gives it to a person: `access` is 'granted', or the code of the refusal.
   SELECT live.channel, person.username,
+         (SELECT state_access FROM call_access
+          WHERE call_id = call.call_id AND username = person.username) AS access,
          json_object(
            'call_id', call.call_id, 'initiator', call.initiator, 'state', call.state, 'started_ts', call.started_ts,
            'participants', json((SELECT json_group_array(username)

@@ -73,12 +73,18 @@ CREATE VIEW do_add_dm (channel) AS
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER dm_members_come_from_its_name
--- With a row a member, the channels of a person are a search.
+-- With a row a member, the channels of a person are a search. The row of a removed user is missing, and a later user of
+-- that name gets one now. A canonical name has as many colons as names.
 INSTEAD OF INSERT ON do_add_dm
-WHEN NEW.channel GLOB 'dm:*' AND NOT EXISTS (SELECT 1 FROM dm_members WHERE channel = NEW.channel)
+WHEN NEW.channel GLOB 'dm:*'
+  AND (SELECT count(*) FROM dm_members WHERE channel = NEW.channel)
+    < length(NEW.channel) - length(replace(NEW.channel, ':', ''))
 BEGIN
   INSERT INTO dm_members (channel, username)
-  SELECT NEW.channel, username FROM dm_names WHERE spelling = json_quote(NEW.channel) ORDER BY username;
+  SELECT NEW.channel, username FROM dm_names
+  WHERE spelling = json_quote(NEW.channel)
+    AND NOT EXISTS (SELECT 1 FROM dm_members WHERE channel = NEW.channel AND username = dm_names.username)
+  ORDER BY username;
 END;
 
 CREATE TRIGGER dm_membership_is_fixed
@@ -138,6 +144,15 @@ BEGIN
   WHERE EXISTS (SELECT 1 FROM private_channel_members WHERE channel_id = NEW.channel_id AND username = NEW.username);
 END;
 
+CREATE TRIGGER new_member_may_join_the_call
+-- A removed person is out of the channel's call until invited again, or a member again.
+AFTER INSERT ON private_channel_members
+BEGIN
+  UPDATE call_participants SET removed_from = NULL
+  WHERE username = NEW.username AND removed_from IS NOT NULL
+    AND call_id IN (SELECT call_id FROM calls WHERE channel = 'private:' || NEW.channel_id AND is_live);
+END;
+
 CREATE TRIGGER membership_is_fixed
 -- Changing a membership would bypass the rules about leaving. Delete it and add another.
 BEFORE UPDATE ON private_channel_members
@@ -147,7 +162,8 @@ BEGIN
 END;
 
 CREATE TRIGGER removed_member_leaves_the_channel
--- A removed member is off the channel's call and share, loses pending signals, and has no invitation to return with.
+-- A removed member is off the channel's call and share, loses pending signals, and is out of the call until invited or a
+-- member again.
 AFTER DELETE ON private_channel_members
 BEGIN
   DELETE FROM call_signals
@@ -158,7 +174,8 @@ BEGIN
   WHERE channel = OLD.channel AND sharer = OLD.username AND state = 'active';
 
   UPDATE call_participants
-  SET state = CASE WHEN in_call THEN 'left' ELSE state END, invited_by = NULL, visible_after = NULL
+  SET state = CASE WHEN in_call THEN 'left' ELSE state END, removed_from = 'channel',
+      visible_after = coalesce(visible_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
   WHERE username = OLD.username
     AND call_id IN (SELECT call_id FROM calls WHERE channel = OLD.channel AND is_live);
 END;
@@ -171,6 +188,8 @@ CREATE VIEW channel_json (username, channel, json) AS
            'title', (SELECT name FROM private_channels
                      WHERE id = CAST(substr(mine.channel, 9) AS INTEGER) AND mine.channel GLOB 'private:*'),
            'members', json((SELECT json_group_array(username)
-                            FROM (SELECT username FROM channel_members
-                                  WHERE channel = mine.channel ORDER BY username))))
+                            FROM (SELECT username FROM private_channel_members WHERE channel = mine.channel
+                                  UNION
+                                  SELECT username FROM dm_names WHERE spelling = json_quote(mine.channel)
+                                  ORDER BY username))))
   FROM channel_members AS mine;

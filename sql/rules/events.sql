@@ -17,7 +17,7 @@ BEGIN
           NEW.username, NEW.detail);
 
   UPDATE calls SET version = (SELECT max(id) FROM events)
-  WHERE call_id = NEW.call_id AND NEW.kind <> 'ringing' AND NEW.kind <> 'signal';
+  WHERE call_id = NEW.call_id AND NEW.kind <> 'ringing' AND NEW.kind <> 'signal' AND NEW.kind <> 'removed';
 END;
 
 CREATE TRIGGER event_is_final
@@ -28,32 +28,51 @@ BEGIN
   SELECT RAISE(ABORT, 'event_is_final');
 END;
 
+CREATE VIEW member_event_access (call_id, username) AS
+-- The members of the channel of a call or share who may see its events. Guests of a call see later ones only.
+  SELECT member.call_id, member.username
+  FROM call_channel_members AS member
+  JOIN call_access AS access ON access.call_id = member.call_id AND access.username = member.username
+  WHERE access.state_access = 'granted'
+  UNION ALL
+  SELECT share_id, username FROM share_access WHERE access = 'granted';
+
 CREATE VIEW event_recipients AS
 -- Who may see which event. A personal event is for its user. Others are for the members of the channel and, of a call,
--- for guests from their invitation on.
+-- for guests from their invitation on, as long as they have access to the call or share. Events from before a user was
+-- added are of an earlier user of that name.
 --   SELECT * FROM event_recipients WHERE username = 'bob' AND id > 4711
-  SELECT username, id, ts, kind, call_id, channel, username AS about, detail
-  FROM events
-  WHERE is_personal
+  SELECT person.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username AS about,
+         event.detail
+  FROM users AS person
+  JOIN events AS event ON event.username = person.username AND event.id > person.events_after
+  WHERE event.is_personal
   UNION ALL
   SELECT member.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM private_channel_members AS member
-  JOIN events AS event ON event.channel = member.channel
+  JOIN users AS person ON person.username = member.username
+  JOIN events AS event ON event.channel = member.channel AND event.id > person.events_after
   WHERE NOT event.is_personal
+    AND EXISTS (SELECT 1 FROM member_event_access WHERE call_id = event.call_id AND username = member.username)
   UNION ALL
   SELECT member.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM dm_members AS member
-  JOIN events AS event ON event.channel = member.channel
+  JOIN users AS person ON person.username = member.username
+  JOIN events AS event ON event.channel = member.channel AND event.id > person.events_after
   WHERE NOT event.is_personal
+    AND EXISTS (SELECT 1 FROM member_event_access WHERE call_id = event.call_id AND username = member.username)
   UNION ALL
   SELECT guest.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM call_participants AS guest
+  JOIN users AS person ON person.username = guest.username AND person.number = guest.number
   JOIN calls AS call ON call.call_id = guest.call_id
   JOIN events AS event ON event.channel = call.channel AND event.call_id = call.call_id
-  WHERE guest.visible_after IS NOT NULL AND event.id > guest.visible_after
+  WHERE guest.visible_after IS NOT NULL AND event.id > guest.visible_after AND guest.removed_from IS NOT 'channel'
     AND NOT event.is_personal
-    AND NOT EXISTS (SELECT 1 FROM channel_members AS member
-                    WHERE member.channel = call.channel AND member.username = guest.username);
+    AND EXISTS (SELECT 1 FROM call_access
+                WHERE call_id = guest.call_id AND username = guest.username AND state_access = 'granted')
+    AND NOT EXISTS (SELECT 1 FROM call_channel_members AS member
+                    WHERE member.call_id = guest.call_id AND member.username = guest.username);
 
 CREATE VIEW event_cutoff (ts) AS
 -- Events up to this time are too old.

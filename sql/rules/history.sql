@@ -5,10 +5,13 @@ CREATE VIEW personal_history AS
 --   SELECT * FROM personal_history WHERE username = 'bob' AND channel = 'dm:alice:bob'
 -- answered: the person took part. missed: it rang unanswered, or nobody answered their own call. declined: by the
 -- person, or by all callees. cancelled: they hung up their own call before an answer.
-  SELECT person.username, call.call_id, call.channel, call.initiator, call.started_ts, call.answered_ts, call.ended_ts,
+  SELECT person.username, call.call_id, call.channel, call.initiator,
+         coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),
+                  call.initiator) AS initiator_display_name,
+         call.started_ts, call.answered_ts, call.ended_ts,
          call.ended_reason,
          CASE WHEN call.answered_ts IS NOT NULL THEN round(max(call.ended_ts - call.answered_ts, 0), 3) END AS duration,
-         CASE WHEN call.initiator = person.username THEN
+         CASE WHEN call.initiator = person.username AND person.number <= call.newest_number THEN
                 CASE WHEN call.answered_ts IS NOT NULL THEN 'answered'
                      WHEN call.ended_reason = 'rejected' THEN 'declined'
                      WHEN call.ended_reason = 'timeout' THEN 'missed'
@@ -18,12 +21,14 @@ CREATE VIEW personal_history AS
               WHEN mine.state IS NOT NULL THEN 'declined'
               WHEN call.answered_ts IS NOT NULL THEN 'answered'
               ELSE 'missed' END AS outcome,
-         (SELECT json_group_array(json_object('username', username, 'joined_ts', joined_ts, 'left_ts', left_ts))
-          FROM (SELECT username, joined_ts, left_ts FROM current_participants
+         (SELECT json_group_array(json_object('username', username, 'display_name', display_name,
+                                              'joined_ts', joined_ts, 'left_ts', left_ts))
+          FROM (SELECT username, display_name, joined_ts, left_ts FROM current_participants
                 WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part
   FROM current_calls AS call
   CROSS JOIN users AS person
   LEFT JOIN current_participants AS mine ON mine.call_id = call.call_id AND mine.username = person.username
+    AND mine.number = person.number
   WHERE NOT call.is_live
     AND EXISTS (SELECT 1 FROM call_access AS access
                 WHERE access.call_id = call.call_id AND access.username = person.username
@@ -32,18 +37,28 @@ CREATE VIEW personal_history AS
 CREATE VIEW history_json AS
 -- A finished call as GET /calls/history gives it to a person.
   SELECT username, call_id, channel, started_ts,
-         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'outcome', outcome,
+         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
+                     'initiator_display_name', initiator_display_name, 'outcome', outcome,
                      'reason', ended_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts,
                      'ended_ts', ended_ts, 'participants', json(took_part)) AS json
   FROM personal_history;
 
 CREATE VIEW missed_calls AS
--- Who missed which call: it rang unanswered, or ended before they answered.
+-- Who missed which call: it rang unanswered, or ended before they answered. A removed user misses nothing.
   SELECT participant.username, call.call_id, call.channel, call.initiator,
          coalesce(participant.invited_by, call.initiator) AS called_by,
+         coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),
+                  call.initiator) AS initiator_display_name,
+         coalesce(CASE WHEN participant.invited_by IS NULL
+                       THEN (SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id)
+                       ELSE (SELECT display_name FROM current_participants AS inviter
+                             WHERE inviter.call_id = call.call_id AND inviter.username = participant.invited_by) END,
+                  participant.invited_by, call.initiator) AS called_by_display_name,
          datetime(participant.missed_ts, 'unixepoch') AS missed_utc,
          participant.missed_ts, participant.missed_seen_ts IS NOT NULL AS seen
-  FROM (SELECT username, call_id, invited_by, missed_ts, missed_seen_ts FROM call_participants
+  FROM (SELECT stored.username, call_id, invited_by, missed_ts, missed_seen_ts
+        FROM call_participants AS stored
+        JOIN users AS person ON person.username = stored.username AND person.number = stored.number
         WHERE missed_ts IS NOT NULL
         UNION ALL
         SELECT username, call_id, invited_by, missed_ts, NULL FROM due_invitations) AS participant
@@ -52,8 +67,9 @@ CREATE VIEW missed_calls AS
 CREATE VIEW missed_call_json AS
 -- A missed call as GET /calls/missed gives it.
   SELECT username, call_id, missed_ts,
-         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'called_by', called_by,
-                     'missed_ts', missed_ts, 'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
+         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
+                     'initiator_display_name', initiator_display_name, 'called_by', called_by,
+                     'called_by_display_name', called_by_display_name, 'missed_ts', missed_ts, 'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
   FROM missed_calls;
 
 -- Pruning
@@ -114,10 +130,11 @@ BEGIN
 END;
 
 CREATE TRIGGER used_dm_keeps_its_members
--- They read its history.
+-- They read its history. A removed user reads none.
 BEFORE DELETE ON dm_members
-WHEN EXISTS (SELECT 1 FROM calls WHERE channel = OLD.channel)
-  OR EXISTS (SELECT 1 FROM screenshares WHERE channel = OLD.channel)
+WHEN EXISTS (SELECT 1 FROM users WHERE username = OLD.username)
+  AND (EXISTS (SELECT 1 FROM calls WHERE channel = OLD.channel)
+       OR EXISTS (SELECT 1 FROM screenshares WHERE channel = OLD.channel))
 BEGIN
   SELECT RAISE(ABORT, 'membership_is_fixed');
 END;

@@ -11,7 +11,7 @@ CREATE VIEW ring_cutoff (ts, timeout) AS
 -- Guards
 
 CREATE VIEW check_participant (call_id, username) AS
--- Refuses a person who was never invited to the call.
+-- Refuses a person who was never invited to the call. A removed user's row is nothing of a later user of that name.
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER only_participants_act_in_a_call
@@ -22,7 +22,33 @@ BEGIN
   WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
 
   SELECT RAISE(ABORT, 'not_a_participant')
-  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+  WHERE NOT EXISTS (SELECT 1 FROM call_participants AS own
+                    JOIN users AS person ON person.username = own.username AND person.number = own.number
+                    WHERE own.call_id = NEW.call_id AND own.username = NEW.username);
+END;
+
+CREATE VIEW check_may_join (call_id, username) AS
+-- Refuses a person who may not join the call without an invitation. A stranger learns nothing about the call's state.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER removed_people_and_strangers_stay_out
+-- An unknown call comes first.
+INSTEAD OF INSERT ON check_may_join
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'removed_from_call')
+  WHERE EXISTS (SELECT 1 FROM call_roles
+                WHERE call_id = NEW.call_id AND username = NEW.username AND role = 'removed');
+
+  SELECT RAISE(ABORT, 'not_a_member')
+  WHERE NOT EXISTS (SELECT 1 FROM call_roles
+                    WHERE call_id = NEW.call_id AND username = NEW.username
+                      AND role <> 'stranger' AND role <> 'expelled');
 END;
 
 CREATE VIEW check_on_call (call_id, username) AS
@@ -54,6 +80,10 @@ CREATE TRIGGER accept_call_joins
 -- The row changes, or is added for a member who was not called.
 INSTEAD OF INSERT ON accept_call
 BEGIN
+  INSERT INTO check_may_join (call_id, username) VALUES (NEW.call_id, NEW.username);
+
+  INSERT INTO do_clear_earlier_row (call_id, username) VALUES (NEW.call_id, NEW.username);
+
   UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = NULL
   WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted';
 
@@ -120,6 +150,8 @@ BEGIN
   WHERE EXISTS (SELECT 1 FROM call_participants
                 WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
 
+  INSERT INTO do_clear_earlier_row (call_id, username) VALUES (NEW.call_id, NEW.username);
+
   UPDATE call_participants SET state = 'pending', invited_by = NEW.invited_by
   WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call;
 
@@ -133,26 +165,43 @@ CREATE VIEW remove_from_call (call_id, username, removed_by) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER only_initiator_removes
--- The removed person needs a new invitation to rejoin.
+-- The initiator removes people while on the call. A removed person is out until invited again, or a member again; an
+-- initiator who removes themself just leaves. The removed person gets an event of their own if the call goes on.
 INSTEAD OF INSERT ON remove_from_call
 BEGIN
   INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.removed_by);
 
   SELECT RAISE(ABORT, 'not_the_initiator')
-  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND initiator = NEW.removed_by);
+  WHERE NOT EXISTS (SELECT 1 FROM call_initiators WHERE call_id = NEW.call_id AND username = NEW.removed_by);
 
-  SELECT RAISE(ABORT, 'call_finished')
-  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
+  INSERT INTO check_on_call (call_id, username) VALUES (NEW.call_id, NEW.removed_by);
 
   SELECT RAISE(ABORT, 'not_in_call')
   WHERE NOT EXISTS (SELECT 1 FROM call_participants
                     WHERE call_id = NEW.call_id AND username = NEW.username AND in_call);
 
-  UPDATE call_participants SET state = 'left'
+  UPDATE call_participants SET state = 'left', removed_from = CASE WHEN NEW.username IS NOT NEW.removed_by THEN 'call' END
   WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  SELECT is_live AND NEW.username IS NOT NEW.removed_by, 'removed', NEW.call_id, NEW.username
+  FROM calls WHERE call_id = NEW.call_id;
 END;
 
 -- Joining
+
+CREATE VIEW do_clear_earlier_row (call_id, username) AS
+-- Makes way for a user who has the name of a removed one.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER row_of_a_removed_user_makes_way
+-- A call has one row a name. The new row has nothing of the earlier person, such as the role of initiator.
+INSTEAD OF INSERT ON do_clear_earlier_row
+BEGIN
+  DELETE FROM call_participants
+  WHERE call_id = NEW.call_id AND username = NEW.username
+    AND number IS NOT (SELECT number FROM users WHERE username = NEW.username);
+END;
 
 CREATE VIEW do_add_participant (call_id, username, state, invited_by) AS
 -- Adds a person to a call, in the role that the call gives them.
@@ -164,15 +213,10 @@ INSTEAD OF INSERT ON do_add_participant
 BEGIN
   INSERT INTO call_participants (call_id, username, role, state, invited_by)
   VALUES (NEW.call_id, NEW.username,
-          CASE WHEN NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id)
+          CASE WHEN EXISTS (SELECT 1 FROM call_initiators WHERE call_id = NEW.call_id AND username = NEW.username)
                THEN 'initiator' ELSE 'participant' END,
           NEW.state, NEW.invited_by);
 END;
-
-CREATE VIEW call_channel_members (call_id, username) AS
--- The members of the channel of a call.
-  SELECT call.call_id, member.username
-  FROM calls AS call JOIN channel_members AS member ON member.channel = call.channel;
 
 CREATE TRIGGER participant_joins_a_live_call
 -- A registered person joins a live call once. Before an answer only members of the channel are invited; an active call
@@ -202,7 +246,7 @@ BEGIN
 
   SELECT RAISE(ABORT, 'role_is_wrong')
   WHERE (NEW.role = 'initiator')
-    IS NOT (NEW.username = (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
+    IS NOT EXISTS (SELECT 1 FROM call_initiators WHERE call_id = NEW.call_id AND username = NEW.username);
 
   SELECT RAISE(ABORT, 'participant_move_illegal')
   WHERE NOT EXISTS (SELECT 1 FROM state_transitions
@@ -216,7 +260,8 @@ CREATE TRIGGER new_participant_is_stamped_and_emits
 AFTER INSERT ON call_participants
 BEGIN
   UPDATE call_participants
-  SET invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
+  SET number = (SELECT number FROM users WHERE username = NEW.username),
+      invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
       joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
       last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
       leaves_ts = NULL,
@@ -248,9 +293,14 @@ END;
 -- Changing state
 
 CREATE TRIGGER participant_identity_is_fixed
--- Call, person and role never change.
+-- Call, person and role never change. The number is stamped once. The row of a removed user never brings a later user of
+-- that name into the call.
 BEFORE UPDATE ON call_participants
 WHEN (NEW.call_id, NEW.username, NEW.role) IS NOT (OLD.call_id, OLD.username, OLD.role)
+  OR (OLD.number IS NOT NULL AND NEW.number IS NOT OLD.number)
+  OR (NEW.in_call AND NOT OLD.in_call
+      AND OLD.number IS NOT (SELECT number FROM users WHERE username = NEW.username)
+      AND EXISTS (SELECT 1 FROM users WHERE username = NEW.username))
 BEGIN
   SELECT RAISE(ABORT, 'participant_identity_is_fixed');
 END;
@@ -259,8 +309,9 @@ CREATE TRIGGER participant_of_finished_call_is_final
 -- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or
 -- accepted.
 BEFORE UPDATE ON call_participants
-WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts)
-    IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts)
+WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts,
+      NEW.removed_from)
+    IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts, OLD.removed_from)
   AND NOT (OLD.in_call AND NEW.state = 'left')
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND NOT is_live)
 BEGIN
@@ -290,7 +341,7 @@ BEGIN
 END;
 
 CREATE TRIGGER participant_who_rejoins_is_member_or_guest
--- A deleted user cannot rejoin. Neither can a removed member, unless invited again; a guest can.
+-- A deleted user cannot rejoin. Neither can a removed person, unless invited again. A guest can.
 BEFORE UPDATE OF state ON call_participants
 WHEN NOT OLD.in_call AND NEW.in_call
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
@@ -298,9 +349,7 @@ BEGIN
   SELECT RAISE(ABORT, 'user_not_found')
   WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
 
-  SELECT RAISE(ABORT, 'not_a_member')
-  WHERE NEW.state = 'accepted' AND NEW.invited_by IS NULL
-    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
+  INSERT INTO check_may_join (call_id, username) SELECT NEW.call_id, NEW.username WHERE NEW.state = 'accepted';
 END;
 
 CREATE TRIGGER answer_makes_call_active
@@ -320,7 +369,8 @@ WHEN NEW.state IS NOT OLD.state
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND is_live)
 BEGIN
   UPDATE call_participants
-  SET joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
+  SET removed_from = CASE WHEN NOT NEW.in_call THEN removed_from END,
+      joined_ts = CASE WHEN NEW.state = 'accepted' AND NEW.joined_ts IS OLD.joined_ts
                        THEN (SELECT ts FROM now) ELSE joined_ts END,
       left_ts = CASE WHEN NEW.in_call THEN NULL
                      WHEN NEW.left_ts IS OLD.left_ts THEN coalesce(NEW.missed_ts, (SELECT ts FROM now))
@@ -452,7 +502,9 @@ CREATE VIEW current_participants AS
          CASE WHEN timed_out_ts IS NOT NULL THEN 'rejected' WHEN call_ended_ts IS NOT NULL THEN 'left' ELSE state END
            AS state,
          joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
-         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts
+         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, number,
+         coalesce((SELECT display_name FROM users WHERE username = stored.username AND number = stored.number),
+                  username) AS display_name
   FROM (SELECT *,
                CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
                     THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,
@@ -466,6 +518,8 @@ CREATE VIEW incoming_calls AS
 -- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'
   SELECT participant.username, call.call_id, call.channel, call.initiator, call.started_ts, participant.invited_ts,
          participant.invited_by,
+         coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),
+                  call.initiator) AS initiator_display_name,
          round(participant.invited_ts - (SELECT ts FROM ring_cutoff), 3) AS seconds_left
   FROM call_participants AS participant
   JOIN calls AS call ON call.call_id = participant.call_id
@@ -474,5 +528,6 @@ CREATE VIEW incoming_calls AS
 CREATE VIEW incoming_call_json AS
 -- A ringing call as GET /calls/incoming and the event `incoming` give it.
   SELECT username, call_id, started_ts,
-         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator, 'started_ts', started_ts) AS json
+         json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
+                     'initiator_display_name', initiator_display_name, 'started_ts', started_ts) AS json
   FROM incoming_calls;

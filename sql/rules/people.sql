@@ -1,11 +1,38 @@
 -- People, their sessions, and failed logins.
 
 CREATE TRIGGER user_is_added_once
--- INSERT OR REPLACE would change a password without ending the sessions.
+-- INSERT OR REPLACE would change a password without ending the sessions. Names differ in more than case.
 BEFORE INSERT ON users
-WHEN EXISTS (SELECT 1 FROM users WHERE username = NEW.username)
+WHEN EXISTS (SELECT 1 FROM users WHERE username = NEW.username COLLATE NOCASE)
 BEGIN
   SELECT RAISE(ABORT, 'user_exists');
+END;
+
+CREATE TRIGGER user_number_is_given
+-- A number that was used before would give a new person the calls of a removed one. Before an INSERT without a number,
+-- SQLite has -1 here.
+BEFORE INSERT ON users
+WHEN NEW.number > 0 OR NEW.events_after IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'user_number_is_fixed');
+END;
+
+CREATE TRIGGER new_user_starts_with_nothing
+-- Events of a removed user of the same name are not theirs. People see the display name.
+AFTER INSERT ON users
+BEGIN
+  UPDATE users
+  SET events_after = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),
+      display_name = coalesce(display_name, username)
+  WHERE number = NEW.number;
+END;
+
+CREATE TRIGGER display_name_defaults_to_the_username
+-- Clients always have a name to show.
+AFTER UPDATE OF display_name ON users
+WHEN NEW.display_name IS NULL
+BEGIN
+  UPDATE users SET display_name = username WHERE number = NEW.number;
 END;
 
 CREATE TRIGGER user_name_is_fixed
@@ -14,6 +41,14 @@ BEFORE UPDATE OF username ON users
 WHEN NEW.username IS NOT OLD.username
 BEGIN
   SELECT RAISE(ABORT, 'user_name_is_fixed');
+END;
+
+CREATE TRIGGER user_number_is_fixed
+-- Rows of calls contain it. OF number would miss its other names, such as rowid.
+BEFORE UPDATE ON users
+WHEN NEW.number IS NOT OLD.number OR (OLD.events_after IS NOT NULL AND NEW.events_after IS NOT OLD.events_after)
+BEGIN
+  SELECT RAISE(ABORT, 'user_number_is_fixed');
 END;
 
 CREATE TRIGGER changed_password_ends_sessions
@@ -40,6 +75,8 @@ BEGIN
   UPDATE call_participants SET state = 'left' WHERE username = OLD.username AND in_call;
 
   DELETE FROM private_channel_members WHERE username = OLD.username;
+
+  DELETE FROM dm_members WHERE username = OLD.username;
 
   DELETE FROM sessions WHERE username = OLD.username;
 END;

@@ -50,6 +50,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('presence_interval_too_long', 409, 0, 'presence_interval is at most half of presence_timeout.'),
     ('recipient_not_in_call', 403, 1, 'The recipient is not in the call.'),
     ('recipient_not_in_share', 403, 1, 'A signal of a screen share is between the sharer and a member of the channel.'),
+    ('removed_from_call', 403, 1, 'You were removed from the call. A participant can invite you again.'),
     ('role_is_wrong', 409, 0, 'Exactly the initiator of a call has the role initiator.'),
     ('rule_list_is_fixed', 409, 0, 'The list of the rules is the program''s.'),
     ('session_cookie_malformed', 400, 0, 'The name of a cookie has letters, digits and the characters !#$%&''*+-.^_`|~.'),
@@ -68,12 +69,14 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('too_many_logins_from_address', 429, 1, 'Too many failed logins from your address. Try again later.'),
     ('user_exists', 409, 0, 'A user of that name exists already.'),
     ('user_name_is_fixed', 409, 0, 'A user name never changes.'),
+    ('user_number_is_fixed', 409, 0, 'The number of a user is given by the database and never changes.'),
     ('user_not_found', 404, 1, 'There is no such user.'),
     -- names of CHECK constraints
     ('call_media_data_not_empty', 400, 0, 'The chunk is empty.'),
     ('call_media_init_has_mime_type', 400, 0, 'An init segment needs its MIME type.'),
     ('call_media_is_init_boolean', 400, 0, 'is_init is 0 or 1.'),
     ('call_media_mime_type_length', 400, 1, 'A MIME type has 1 to 255 characters.'),
+    ('call_participants_removed_from_known', 400, 0, 'A participant is removed from the call or the channel.'),
     ('call_participants_role_known', 400, 0, 'A role is initiator or participant.'),
     ('call_participants_state_known', 400, 0, 'A participant is pending, accepted, rejected or left.'),
     ('call_signals_between_two', 400, 1, 'A signal goes to another person.'),
@@ -102,4 +105,6 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('share_media_init_has_mime_type', 400, 0, 'An init segment needs its MIME type.'),
     ('share_media_is_init_boolean', 400, 0, 'is_init is 0 or 1.'),
     ('share_media_mime_type_length', 400, 1, 'A MIME type has 1 to 255 characters.'),
-    ('users_username_format', 400, 0, 'A user name has 1 to 32 of the characters A-Z a-z 0-9 _ -.');
+    ('users_display_name_format', 400, 0, 'A display name has 1 to 100 characters, without control characters, and no blanks at its ends.'),
+    ('users_number_positive', 400, 0, 'The number of a user is positive.'),
+    ('users_username_format', 400, 0, 'A user name has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...');

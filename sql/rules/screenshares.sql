@@ -46,6 +46,12 @@ END;
 
 -- Outside a call
 
+CREATE VIEW share_sharers (share_id, username, display_name) AS
+-- The sharer of each share, unless removed. A later user of that name is not the sharer.
+  SELECT share.share_id, person.username, person.display_name
+  FROM screenshares AS share
+  JOIN users AS person ON person.username = share.sharer AND person.number <= share.newest_number;
+
 CREATE VIEW check_sharer (share_id, username) AS
 -- Refuses a person who is not the sharer.
   SELECT NULL, NULL WHERE 0;
@@ -58,7 +64,8 @@ BEGIN
   WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id);
 
   SELECT RAISE(ABORT, 'not_the_sharer')
-  WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id AND sharer = NEW.username);
+  WHERE NOT EXISTS (SELECT 1 FROM share_sharers
+                    WHERE share_id = NEW.share_id AND username = NEW.username);
 END;
 
 CREATE VIEW start_screenshare (share_id, channel, sharer) AS
@@ -102,7 +109,8 @@ BEGIN
      OR EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.share_id);
 
   SELECT RAISE(ABORT, 'share_move_illegal')
-  WHERE EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'share' AND to_state = NEW.state)
+  WHERE NEW.newest_number IS NOT NULL
+     OR EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'share' AND to_state = NEW.state)
     AND NOT EXISTS (SELECT 1 FROM state_transitions
                     WHERE subject = 'share' AND from_state = 'new' AND to_state = NEW.state);
 END;
@@ -119,6 +127,9 @@ CREATE TRIGGER new_share_ends_the_earlier
 -- A person has one active share a channel.
 AFTER INSERT ON screenshares
 BEGIN
+  UPDATE screenshares SET newest_number = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0)
+  WHERE share_id = NEW.share_id;
+
   INSERT INTO do_add_dm (channel) VALUES (NEW.channel);
 
   UPDATE screenshares SET state = 'ended'
@@ -128,9 +139,10 @@ BEGIN
 END;
 
 CREATE TRIGGER share_identity_is_fixed
--- Id, channel and sharer never change.
+-- Id, channel and sharer never change. Neither does the number that tells whose the share is, once it is stamped.
 BEFORE UPDATE ON screenshares
 WHEN (NEW.share_id, NEW.channel, NEW.sharer) IS NOT (OLD.share_id, OLD.channel, OLD.sharer)
+  OR (OLD.newest_number IS NOT NULL AND NEW.newest_number IS NOT OLD.newest_number)
 BEGIN
   SELECT RAISE(ABORT, 'share_identity_is_fixed');
 END;
@@ -167,24 +179,37 @@ BEGIN
   SELECT RAISE(ABORT, 'share_is_active');
 END;
 
+CREATE VIEW share_channel_members (share_id, username) AS
+-- The members of the channel of a share, as in call_channel_members.
+  SELECT share.share_id, person.username
+  FROM screenshares AS share
+  JOIN channel_members AS member ON member.channel = share.channel
+  JOIN users AS person ON person.username = member.username
+  WHERE person.number <= share.newest_number OR share.channel NOT GLOB 'dm:*';
+
 CREATE VIEW share_access (share_id, username, access) AS
 -- Who may read the signals and media of a share: 'granted', or the code of the refusal. No row: there is no such share.
   SELECT share.share_id, person.username,
-         CASE WHEN NOT EXISTS (SELECT 1 FROM channel_members
-                               WHERE channel = share.channel AND username = person.username)
+         CASE WHEN NOT EXISTS (SELECT 1 FROM share_channel_members
+                               WHERE share_id = share.share_id AND username = person.username)
               THEN 'not_a_member' ELSE 'granted' END
   FROM screenshares AS share CROSS JOIN users AS person;
 
 CREATE VIEW active_share_json AS
 -- An active share as GET /screenshare/active lists it.
   SELECT channel, share_id, started_ts,
-         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'started_ts', started_ts) AS json
+         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer,
+                     'sharer_display_name', coalesce((SELECT display_name FROM share_sharers AS named
+                                                      WHERE named.share_id = screenshares.share_id), sharer),
+                     'started_ts', started_ts) AS json
   FROM screenshares
   WHERE state = 'active';
 
 CREATE VIEW share_json AS
 -- A share as the event `share` and the snapshot of GET /events give it.
   SELECT share_id, channel, state, started_ts,
-         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer, 'state', state,
-                     'started_ts', started_ts, 'ended_ts', ended_ts) AS json
+         json_object('share_id', share_id, 'channel', channel, 'sharer', sharer,
+                     'sharer_display_name', coalesce((SELECT display_name FROM share_sharers AS named
+                                                      WHERE named.share_id = screenshares.share_id), sharer),
+                     'state', state, 'started_ts', started_ts, 'ended_ts', ended_ts) AS json
   FROM screenshares;

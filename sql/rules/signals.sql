@@ -49,18 +49,16 @@ BEFORE INSERT ON call_signals
 WHEN EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id)
 BEGIN
   SELECT RAISE(ABORT, 'not_a_member')
-  WHERE NOT EXISTS (SELECT 1 FROM channel_members
-                    WHERE channel = (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)
-                      AND username = NEW.from_user);
+  WHERE NOT EXISTS (SELECT 1 FROM share_channel_members
+                    WHERE share_id = NEW.call_id AND username = NEW.from_user);
 
   SELECT RAISE(ABORT, 'share_ended')
   WHERE EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id AND state = 'ended');
 
   SELECT RAISE(ABORT, 'recipient_not_in_share')
   WHERE NEW.to_user IS NOT NEW.from_user
-    AND (NOT EXISTS (SELECT 1 FROM channel_members
-                     WHERE channel = (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)
-                       AND username = NEW.to_user)
+    AND (NOT EXISTS (SELECT 1 FROM share_channel_members
+                     WHERE share_id = NEW.call_id AND username = NEW.to_user)
          OR NOT EXISTS (SELECT 1 FROM screenshares
                         WHERE share_id = NEW.call_id AND sharer IN (NEW.from_user, NEW.to_user)));
 END;

@@ -14,8 +14,8 @@ const PASSWORD_MAX_BYTES: u64 = 8 * 1024;
 
 pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
     match command {
-        User::Add { name } => {
-            let added = new_user(&name, &read_password(&name)?)?;
+        User::Add { name, display_name } => {
+            let added = new_user(&name, display_name, &read_password(&name)?)?;
             change(&open_or_create(path, &name, &added)?, &name, "added user", &[], added).map(drop)
         }
         User::List => list(&Database::open_existing(path)?),
@@ -32,13 +32,18 @@ pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
     }
 }
 
-/// Adds a user with a password.
+/// Adds a user with a password. People see the name.
 pub(super) fn add(database: &Database, name: &str, password: &str) -> Result<(), CommandError> {
-    change(database, name, "added user", &[], new_user(name, password)?).map(drop)
+    change(database, name, "added user", &[], new_user(name, None, password)?).map(drop)
 }
 
-fn new_user(name: &str, password: &str) -> Result<Write, CommandError> {
-    Ok(Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]))
+/// Adds a user. Without a display name, people see the name.
+fn new_user(name: &str, display_name: Option<String>, password: &str) -> Result<Write, CommandError> {
+    let write = Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]);
+    Ok(match display_name {
+        Some(display_name) => write.then(&statements::SET_DISPLAY_NAME, [text(name), text(display_name)]),
+        None => write,
+    })
 }
 
 /// Runs a statement that returns the name of the user it changed.
@@ -56,9 +61,11 @@ fn change_user<const N: usize>(
 
 fn list(database: &Database) -> Result<(), CommandError> {
     let users = database.read(|snapshot| {
-        snapshot.rows(&statements::LIST_USERS, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        snapshot.rows(&statements::LIST_USERS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
     })?;
-    users.iter().try_for_each(|(name, created)| print_line(&format!("{name}\tsince {created} UTC")))
+    users.iter().try_for_each(|(name, created, display_name): &(String, String, String)| {
+        print_line(&format!("{name}\t{display_name}\tsince {created} UTC"))
+    })
 }
 
 /// Reads the password: from a prompt on a terminal, else the first line of standard input.

@@ -214,7 +214,9 @@ fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let call: Option<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
         require(&request.app, snapshot, &statements::CHANNEL_ACCESS, [&channel, name])?;
-        Ok(snapshot.row(&statements::ACTIVE_CALL, [&channel, name], |row| row.get(0))?)
+        let row = snapshot
+            .row(&statements::ACTIVE_CALL, [&channel, name], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        row.map(|(call, access)| require_granted(&request.app, &access).map(|()| call)).transpose()
     })?;
     Ok(json_text(format!("{{\"call\":{}}}", call.as_deref().unwrap_or("null"))))
 }

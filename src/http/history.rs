@@ -121,9 +121,16 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
         let channels = snapshot.rows(&statements::USER_CHANNELS, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [name], |row| row.get::<_, String>(0))?;
+        let display_names: serde_json::Map<String, Json> = snapshot
+            .rows(&statements::DISPLAY_NAMES, [], |row| Ok((row.get(0)?, Json::String(row.get(1)?))))?
+            .into_iter()
+            .collect();
+        let display_name = display_names.get(name).cloned().unwrap_or_default();
         let json = format!(
-            "{{\"username\":{},\"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
+            "{{\"username\":{},\"display_name\":{display_name},\"display_names\":{},\"channels\":[{}],\
+             \"people\":{},\"calls\":[{}]}}",
             Json::from(name.as_str()),
+            Json::Object(display_names),
             channels.join(","),
             Json::Array(people),
             calls.join(",")

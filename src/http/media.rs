@@ -131,7 +131,7 @@ pub(super) async fn read_in_call(call_id: String, request: &mut Request) -> Hand
     let app = Arc::clone(&request.app);
     let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         let sender = sender?;
-        require(&app, snapshot, &statements::CALL_SIGNALS_ACCESS, [&call_id, name])?;
+        require(&app, snapshot, &statements::CALL_MEDIA_ACCESS, [&call_id, name])?;
         let init = (&statements::CALL_INIT_SEGMENT, [&call_id as &dyn ToSql, &sender]);
         let chunks = (&statements::CALL_CHUNKS_AFTER, [&call_id as &dyn ToSql, &sender, &after]);
         let mut json = media_json(snapshot, init, chunks)?;

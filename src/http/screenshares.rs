@@ -44,7 +44,7 @@ fn active(request: &mut Request) -> HandlerResult<impl Reply> {
     let shares: Vec<String> = request.read(|snapshot, Caller { name, .. }| {
         let channel = request.required_query("channel")?;
         require(&request.app, snapshot, &statements::CHANNEL_ACCESS, [&channel, name])?;
-        Ok(snapshot.rows(&statements::CHANNEL_ACTIVE_SHARES, [&channel], |row| row.get(0))?)
+        Ok(snapshot.rows(&statements::CHANNEL_ACTIVE_SHARES, [&channel, name], |row| row.get(0))?)
     })?;
     Ok(json_list(&shares))
 }

@@ -46,12 +46,16 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     let place = request.app.hashers.enter(&address).ok_or_else(|| {
         Error::new(UNAVAILABLE, "logins_busy", "Too many logins at the same time. Try again.").retry_after(1)
     })?;
-    let hash: Option<String> = request
+    let user: Option<(String, String)> = request
         .app
         .database
-        .read(|snapshot| snapshot.row(&statements::PASSWORD_HASH, [&username], |row| row.get(0)))?;
-    // People type passwords as names. What is no name is neither stored nor logged.
-    let known = if hash.is_some() { username.clone() } else { format!("?{}", &token_hash(&username)[..4]) };
+        .read(|snapshot| snapshot.row(&statements::PASSWORD_HASH, [&username], |row| Ok((row.get(0)?, row.get(1)?))))?;
+    // From here on, the name has its registered spelling.
+    let (hash, username) = user.map_or((None, username), |(hash, registered)| (Some(hash), registered));
+    // People type passwords as names. What is no name is neither stored nor logged. Spellings in any case count as one,
+    // registered or not.
+    let unknown = || format!("?{}", &token_hash(&username.to_ascii_lowercase())[..4]);
+    let known = if hash.is_some() { username.clone() } else { unknown() };
     let attempt = Write::new(&statements::ATTEMPT_LOGIN, [text(&known), text(&address)])
         .on_refusal(&statements::LOGIN_RETRY_AFTER, [text(&known), text(&address)]);
     request.app.write(attempt).await.map_err(|error| match error.code() {

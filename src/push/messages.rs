@@ -89,6 +89,9 @@ impl Renderer {
             "ringing" => {
                 ("incoming", snapshot.row(&statements::INCOMING_CALL, [&call_id, &username], |row| row.get(0))?)
             }
+            "removed" => {
+                ("call", snapshot.row(&statements::REMOVED_FROM_CALL, [&call_id, &username], |row| row.get(0))?)
+            }
             "signal" => ("signal", signal(snapshot, event.detail.as_deref(), username)?),
             "share_started" | "share_stopped" => {
                 ("share", snapshot.row(&statements::SHARE, [&call_id], |row| row.get(0))?)

@@ -73,7 +73,7 @@ fn reads(criterion: &mut Criterion) {
     };
     measure(&statements::FIND_SESSION, params![TOKEN_HASH]);
     measure(&statements::INCOMING_CALLS, params!["b000"]);
-    measure(&statements::CALL_SIGNALS_ACCESS, params!["call0", "b000"]);
+    measure(&statements::CALL_MEDIA_ACCESS, params!["call0", "b000"]);
     measure(&statements::SIGNALS_AFTER, params!["call0", "b000", i64::MAX]);
     measure(&statements::CALL_STATE_AND_ACCESS, params!["call0", "b000"]);
     measure(&statements::CALL_STATE, params!["call0"]);

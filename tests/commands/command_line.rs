@@ -73,11 +73,11 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
     let before = dump(&db);
     let mistakes: [(&[&str], &str, &str); 24] = [
         (&["user", "add", "alice"], "a secret\n", "alice: A user of that name exists already."),
-        (&["user", "add", "a b"], "a secret\n", "a b: A user name has 1 to 32"),
-        (&["user", "add", "zoë"], "a secret\n", "zoë: A user name has 1 to 32"),
-        (&["user", "add", "two\nlines"], "a secret\n", "two lines: A user name has 1 to 32"),
-        (&["user", "add", ""], "a secret\n", "A user name has 1 to 32"),
-        (&["user", "add", "a:b"], "a secret\n", "a:b: A user name has 1 to 32"),
+        (&["user", "add", "a b"], "a secret\n", "a b: A user name has 1 to 64"),
+        (&["user", "add", "zoë"], "a secret\n", "zoë: A user name has 1 to 64"),
+        (&["user", "add", "two\nlines"], "a secret\n", "two lines: A user name has 1 to 64"),
+        (&["user", "add", ""], "a secret\n", "A user name has 1 to 64"),
+        (&["user", "add", "a:b"], "a secret\n", "a:b: A user name has 1 to 64"),
         (&["user", "add", "carol"], "", "the password is empty"),
         (&["user", "add", "carol"], "\na secret\n", "the password is empty"),
         (&["user", "passwd", "carol"], "a secret\n", "carol: There is no such user."),
@@ -101,7 +101,7 @@ fn mistakes_about_users_are_one_line_and_change_nothing() {
         let line = fails(&db, arguments, input);
         assert!(line.starts_with("error: ") && line.contains(expected), "{arguments:?}: {line}");
     }
-    let long = "x".repeat(33);
+    let long = "x".repeat(65);
     assert!(fails(&db, &["user", "add", &long], "a secret\n").contains(&long));
     assert_eq!(dump(&db), before);
 }

@@ -34,7 +34,10 @@ fn refused_write_changes_nothing_and_returns_the_code() {
     match database.write_blocking(write) {
         Err(WriteError::Refused { code, rows }) => {
             assert_eq!(code, "user_exists");
-            assert_eq!(rows.all::<(String,)>(&statements::PASSWORD_HASH).unwrap(), [("x".to_owned(),)]);
+            assert_eq!(
+                rows.all::<(String, String)>(&statements::PASSWORD_HASH).unwrap(),
+                [("x".to_owned(), "alice".to_owned())]
+            );
         }
         other => panic!("{other:?}"),
     }

@@ -9,7 +9,14 @@ use rusqlite::types::ValueRef;
 const LEFT_OUT: [&str; 5] = ["clock", "settings", "rules", "refinery_schema_history", "events"];
 
 /// Columns that number rows or events: two sequences that lead to the same state differ in them.
-const NUMBERS: [&str; 5] = ["id", "version", "visible_after", "events_after", "newest_number"];
+const NUMBERS: [&str; 4] = ["id", "version", "visible_after", "events_after"];
+
+/// Whose a row is: of the user who has the name now, or of an earlier one.
+const IS_CURRENT: &str = "number IS (SELECT number FROM users WHERE username = stored.username)";
+
+/// The users who were added after a call or share began.
+const NEWER_USERS: &str = "(SELECT group_concat(username) FROM (SELECT username FROM users
+  WHERE number > stored.newest_number ORDER BY username))";
 
 /// A query a table, for the content of a state. Times are relative to the clock; those of what is over are only set or
 /// not.
@@ -67,6 +74,10 @@ fn query(sql: &Connection, table: &str) -> String {
         .map(|column| {
             if NUMBERS.contains(&column.as_str()) {
                 format!("{column} IS NULL")
+            } else if column == "number" {
+                IS_CURRENT.to_owned()
+            } else if column == "newest_number" {
+                NEWER_USERS.to_owned()
             } else if column == "ts" || column.ends_with("_ts") {
                 format!("CASE WHEN {is_live} THEN round({column} - (SELECT ts FROM now), 3) ELSE {column} IS NULL END")
             } else {

@@ -121,9 +121,10 @@ pub fn newest(sql: &Connection, table: &str, channel: &str, back: i64) -> String
 /// A read, by the statement that selects 'granted' or the code of the refusal, and the statuses of its refusals.
 type Read = (&'static str, &'static Statement, &'static [i64]);
 
-const CALL_READS: [Read; 2] = [
+const CALL_READS: [Read; 3] = [
     ("GET /calls/ID/state", &statements::CALL_STATE_AND_ACCESS, &[403, 404]),
-    ("GET /calls/ID/signals", &statements::CALL_SIGNALS_ACCESS, &[403, 404]),
+    ("GET /calls/ID/signals", &statements::POLL_CALL_SIGNALS, &[403, 404]),
+    ("GET /calls/ID/media", &statements::CALL_MEDIA_ACCESS, &[403, 404]),
 ];
 
 /// Checks the reads of all people.

@@ -21,8 +21,8 @@ async fn end_hangs_up_for_everyone_and_deletes_signals_and_media() {
     assert_eq!(state["screenshare_user"], json!(null));
     assert_eq!(participants(&state), "alice left, bob left");
     assert_eq!(scene.bob.read(&scene.path("signals")).await, json!([]));
-    let media = scene.alice.read(&scene.path("media?sender=bob")).await;
-    assert_eq!(media, json!({ "mime_type": null, "init": null, "chunks": [] }));
+    // Media is for people on the call, and nobody is.
+    scene.server.assert_refuses(scene.alice.getting(&scene.path("media?sender=bob")), 403, "not_accepted").await;
     scene.server.assert_integrity();
 
     // Ending a finished call is 200 and changes nothing.
@@ -231,8 +231,8 @@ async fn state_has_every_member() {
             "version": scene.server.value::<i64>("SELECT version FROM calls"),
             "screenshare_user": null, "ended_reason": null,
             "participants": [
-                { "username": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
-                { "username": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null },
+                { "username": "alice", "display_name": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
+                { "username": "bob", "display_name": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null },
             ],
         })
     );

@@ -103,7 +103,8 @@ async fn incoming_lists_the_calls_that_ring_for_the_caller() {
     let started: f64 = scene.server.value("SELECT started_ts FROM calls");
     assert_eq!(
         scene.bob.read("/calls/incoming").await,
-        json!([{ "call_id": scene.call, "channel": "dm:alice:bob", "initiator": "alice", "started_ts": started }])
+        json!([{ "call_id": scene.call, "channel": "dm:alice:bob", "initiator": "alice",
+                 "initiator_display_name": "alice", "started_ts": started }])
     );
     assert_eq!(scene.alice.read("/calls/incoming").await, json!([]));
     assert_eq!(scene.carol.read("/calls/incoming").await, json!([]));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::scenes::keys;
-use crate::support::{Server, answer, assert_refused};
+use crate::support::{Person, Server, answer, assert_refused};
 
 fn login(server: &Server, name: &str, password: &str) -> RequestBuilder {
     Client::new().post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
@@ -84,7 +84,7 @@ async fn wrong_passwords_and_unknown_names_get_the_same_response() {
         ("alice", "wrong"),
         ("alice", ""),
         ("alice", "correct horse "),
-        ("Alice", "correct horse"),
+        ("..", "correct horse"),
         ("nobody", "correct horse"),
         ("", "correct horse"),
         ("no such name at all", "x"),
@@ -95,6 +95,29 @@ async fn wrong_passwords_and_unknown_names_get_the_same_response() {
     }
     sentences.dedup();
     assert_eq!(sentences.len(), 1, "{sentences:?}");
+}
+
+#[tokio::test]
+async fn a_login_ignores_the_case_of_the_name() {
+    let server = start();
+    server.run(&["user", "add", "Dr.Zoe@example.org", "--display-name", "Zoë"], "battery staple");
+    for (name, password, registered) in
+        [("ALICE", "correct horse", "alice"), ("dr.zoe@EXAMPLE.org", "battery staple", "Dr.Zoe@example.org")]
+    {
+        let (status, body) = answer(login(&server, name, password)).await;
+        assert_eq!((status, &body["username"]), (200, &json!(registered)));
+        let token = body["token"].as_str().unwrap().to_owned();
+        let me = Person::with_client(registered.to_owned(), token, server.url.clone(), Client::new()).read("/me").await;
+        assert_eq!((&me["username"], &me["display_names"]["alice"]), (&json!(registered), &json!("alice")));
+        assert_eq!(me["display_name"], me["display_names"][registered]);
+        assert_eq!(me["display_names"]["Dr.Zoe@example.org"], "Zoë");
+    }
+    // Spellings of one name are counted as one name.
+    server.execute("UPDATE settings SET value = 2 WHERE name = 'login_attempts_per_name'");
+    for name in ["aLice", "alIce"] {
+        assert_refused(&answer(login(&server, name, "wrong")).await, 401, "wrong_credentials");
+    }
+    retry_after(login(&server, "alice", "correct horse"), "too_many_logins_for_name").await;
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ struct AllStates {
     scene: Scene,
     ringing: String,
     over: String,
+    /// A call that alice was removed from.
+    removed: String,
     share: String,
     ended_share: String,
 }
@@ -58,6 +60,14 @@ impl AllStates {
         }
         let [share, ended_share] = shares.try_into().unwrap();
         assert_eq!(scene.alice.post(&format!("/screenshare/{ended_share}/stop")).await.0, 200);
+        let (_, removed) = scene.carol.post_json("/calls/initiate", json!({ "channel": "dm:bob:carol:alice" })).await;
+        let removed = removed["call_id"].as_str().unwrap().to_owned();
+        for (person, action, name) in
+            [(&scene.bob, "accept", ""), (&scene.alice, "accept", ""), (&scene.carol, "remove", "alice")]
+        {
+            let path = format!("/calls/{removed}/{action}");
+            assert_eq!(person.post_json(&path, json!({ "username": name })).await.0, 200);
+        }
         // One failed attempt, and low limits.
         scene.server.execute(
             "UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'; \
@@ -65,13 +75,13 @@ impl AllStates {
              UPDATE settings SET value = 60 WHERE name = 'login_pause'; \
              INSERT INTO attempt_login (username, address) VALUES ('alice', '127.0.0.1');",
         );
-        Self { scene, ringing, over, share, ended_share }
+        Self { scene, ringing, over, removed, share, ended_share }
     }
 
     /// A request for each code of a rule that a client can get.
     fn rule_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
         let Scene { alice, bob, carol, call, .. } = &self.scene;
-        let Self { ringing, over, share, ended_share, .. } = self;
+        let Self { ringing, over, removed, share, ended_share, .. } = self;
         let initiate = |channel: &str| alice.posting_json("/calls/initiate", json!({ "channel": channel }));
         let invite =
             |call: &str, name: &str| alice.posting_json(&format!("/calls/{call}/invite"), json!({ "username": name }));
@@ -109,6 +119,7 @@ impl AllStates {
             ("not_the_sharer", bob.posting(&format!("/screenshare/{share}/stop"))),
             ("recipient_not_in_call", signal(alice, &in_call, "carol", "offer", json!(1))),
             ("recipient_not_in_share", signal(alice, &in_share, "carol", "offer", json!(1))),
+            ("removed_from_call", alice.posting(&format!("/calls/{removed}/accept"))),
             ("share_ended", alice.posting_bytes(&format!("/screenshare/{ended_share}/media"), *b"x")),
             (
                 "share_media_mime_type_length",

@@ -49,8 +49,8 @@ async fn members_see_a_share_until_it_is_stopped() {
     let [alice, bob, ..] = &share.people;
     let active = format!("/screenshare/active?channel={}", share.channel);
     let started: f64 = share.server.value("SELECT started_ts FROM screenshares");
-    let expected =
-        json!([{ "share_id": share.id, "channel": share.channel, "sharer": "alice", "started_ts": started }]);
+    let expected = json!([{ "share_id": share.id, "channel": share.channel, "sharer": "alice", "sharer_display_name": "alice",
+                 "started_ts": started }]);
     assert_eq!(alice.read(&active).await, expected);
     assert_eq!(bob.read(&active).await, expected);
     share.stop().await;

@@ -1,7 +1,7 @@
 //! The model of an admin's SQL statements, and of the commands on people and channels.
 
 use crate::calls::Requirement;
-use crate::model::{CallState, Members, Model, ParticipantState, Person, Refusal, Verdict};
+use crate::model::{CallState, Members, Model, ParticipantState, Person, Refusal, Role, Verdict};
 
 fn verdict(reasons: Vec<Refusal>) -> Verdict {
     if reasons.is_empty() { Verdict::done() } else { Verdict::Refused(reasons) }
@@ -13,6 +13,8 @@ impl Model {
             return Verdict::Refused(vec![(409, "user_exists")]);
         }
         self.exists[target] = true;
+        self.newest_number += 1;
+        self.numbers[target] = self.newest_number;
         Verdict::done()
     }
 
@@ -36,6 +38,7 @@ impl Model {
         Verdict::done()
     }
 
+    /// A new member is not out of the channel's call.
     pub fn join_channel(&mut self, channel: usize, target: Person) -> Verdict {
         let exists = self.exists[target];
         let reasons = match &mut self.channels[channel].members {
@@ -49,6 +52,11 @@ impl Model {
             }
             _ => vec![(404, "channel_not_found"), (404, "user_not_found")],
         };
+        if let (true, Some(call)) = (reasons.is_empty(), self.live_call(channel))
+            && let Some(own) = self.calls[call].participants.get_mut(&target)
+        {
+            own.removed = None;
+        }
         verdict(reasons)
     }
 
@@ -64,7 +72,7 @@ impl Model {
         if let Some(call) = self.live_call(channel)
             && let Some(other) = self.calls[call].participants.get_mut(&target)
         {
-            (other.invited_by, other.was_guest) = (None, false);
+            (other.removed, other.was_guest) = (Some(Role::Expelled), true);
             self.depart_if_present(call, target);
         }
         for share in 0..self.shares.len() {
@@ -131,13 +139,16 @@ impl Model {
             if !other.is_present() && matches!(state, Pending | Accepted) && !self.exists[target] {
                 reasons.push((404, "user_not_found"));
             }
-            if !other.is_present()
-                && state == Accepted
-                && other.invited_by.is_none()
-                && !self.is_member(found.channel, target)
-            {
-                reasons.push((403, "not_a_member"));
+            if !other.is_present() && state == Accepted {
+                reasons.extend(self.join_refusals(found, target));
             }
+        }
+        if !other.is_present()
+            && matches!(state, Some(Pending | Accepted))
+            && self.exists[target]
+            && other.number != self.numbers[target]
+        {
+            reasons.push((409, "participant_identity_is_fixed"));
         }
         if let (true, Some(call), Some(state)) = (reasons.is_empty(), call, state) {
             match state {
@@ -153,7 +164,7 @@ impl Model {
     pub fn insert_participant(&mut self, call: Option<usize>, target: Person, state: ParticipantState) -> Verdict {
         let mut reasons = self.call_refusals(call, target, &[Requirement::Live]);
         if let Some(found) = self.call(call) {
-            let is_member = self.is_member(found.channel, target);
+            let is_member = self.is_call_member(found, target);
             if !self.exists[target] {
                 reasons.push((404, "user_not_found"));
             }
@@ -166,7 +177,7 @@ impl Model {
             if found.state == CallState::Ringing && !is_member {
                 reasons.push((409, "call_not_active"));
             }
-            if found.initiator == target {
+            if self.is_initiator(found, target) && self.exists[target] {
                 reasons.push((409, "role_is_wrong"));
             }
             if matches!(state, ParticipantState::Rejected | ParticipantState::Left) {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::model::{
-    Call, CallState, Members, Model, Participant, ParticipantState, Person, Presence, Refusal, Signal, Stream, Verdict,
+    Call, CallState, Members, Model, Participant, ParticipantState, Person, Presence, Refusal, Role, Signal, Stream,
+    Verdict,
 };
 
 /// A condition of an action on a call.
@@ -79,7 +80,7 @@ impl Model {
     /// The refusals of an action on a call with these requirements.
     pub fn call_refusals(&self, call: Option<usize>, actor: Person, requirements: &[Requirement]) -> Vec<Refusal> {
         let Some(call) = self.call(call) else { return vec![(404, "call_not_found")] };
-        let own = call.state_of(actor);
+        let own = self.own(call, actor);
         let mut reasons: Vec<Refusal> = Vec::new();
         for requirement in requirements {
             match requirement {
@@ -120,13 +121,14 @@ impl Model {
             ended: None,
             reason: None,
             sharer: None,
+            newest_number: self.newest_number,
             participants: std::collections::BTreeMap::new(),
             signals: vec![],
             media: std::collections::BTreeMap::new(),
             is_pruned: false,
         };
         for member in members {
-            let mut participant = self.new_participant(member == actor);
+            let mut participant = self.new_participant(member, member == actor);
             if member == actor {
                 participant.state = ParticipantState::Accepted;
                 participant.joined = Some(self.now);
@@ -138,7 +140,7 @@ impl Model {
     }
 
     /// A participant who has just been invited.
-    fn new_participant(&self, is_initiator: bool) -> Participant {
+    fn new_participant(&self, actor: Person, is_initiator: bool) -> Participant {
         Participant {
             is_initiator,
             state: ParticipantState::Pending,
@@ -150,20 +152,15 @@ impl Model {
             missed_is_seen: false,
             presence: Presence::proved(self.now),
             was_guest: false,
+            number: self.numbers[actor],
+            removed: None,
         }
     }
 
     pub fn accept(&mut self, actor: Person, call: Option<usize>) -> Verdict {
         let mut reasons = self.call_refusals(call, actor, &[Requirement::Live]);
         if let (Some(number), Some(found)) = (call, self.call(call)) {
-            let may = match found.participants.get(&actor) {
-                // A removed member needs a new invitation.
-                Some(own) => own.is_present() || own.invited_by.is_some() || self.is_member(found.channel, actor),
-                None => self.is_member(found.channel, actor),
-            };
-            if !may {
-                reasons.push((403, "not_a_member"));
-            }
+            reasons.extend(self.join_refusals(found, actor));
             if reasons.is_empty() {
                 if found.has_accepted(actor) {
                     let own = self.calls[number].participants.get_mut(&actor).unwrap();
@@ -177,12 +174,29 @@ impl Model {
         Verdict::Refused(reasons)
     }
 
+    /// The refusals of joining without an invitation.
+    pub fn join_refusals(&self, call: &Call, actor: Person) -> Vec<Refusal> {
+        match self.role(call, actor) {
+            Role::Removed => vec![(403, "removed_from_call")],
+            Role::Stranger | Role::Expelled => vec![(403, "not_a_member")],
+            Role::Participant | Role::Member => vec![],
+        }
+    }
+
+    /// The row of a removed user makes way for a later user of that name.
+    fn clear_earlier_participant(&mut self, call: usize, actor: Person) {
+        if self.own(&self.calls[call], actor).is_none() {
+            self.calls[call].participants.remove(&actor);
+        }
+    }
+
     /// Lets a participant join, or join again.
     pub fn answer(&mut self, call: usize, actor: Person) {
-        let new_participant = self.new_participant(self.calls[call].initiator == actor);
+        self.clear_earlier_participant(call, actor);
+        let new_participant = self.new_participant(actor, self.is_initiator(&self.calls[call], actor));
         let (now, call) = (self.now, &mut self.calls[call]);
         let own = call.participants.entry(actor).or_insert(new_participant);
-        own.state = ParticipantState::Accepted;
+        (own.state, own.removed) = (ParticipantState::Accepted, None);
         (own.joined, own.left, own.missed, own.missed_is_seen) = (Some(now), None, None, false);
         own.presence = Presence::proved(now);
         if !own.is_initiator && call.state == CallState::Ringing {
@@ -193,11 +207,12 @@ impl Model {
 
     /// Invites a participant, or invites them again.
     pub fn ring(&mut self, call: usize, actor: Person) {
-        let is_member = self.is_member(self.calls[call].channel, actor);
-        let new_participant = self.new_participant(self.calls[call].initiator == actor);
+        self.clear_earlier_participant(call, actor);
+        let is_member = self.is_call_member(&self.calls[call], actor);
+        let new_participant = self.new_participant(actor, self.is_initiator(&self.calls[call], actor));
         let now = self.now;
         let other = self.calls[call].participants.entry(actor).or_insert(new_participant);
-        (other.state, other.left) = (ParticipantState::Pending, None);
+        (other.state, other.left, other.removed) = (ParticipantState::Pending, None, None);
         (other.invited, other.missed, other.missed_is_seen, other.presence.is_gone) = (now, None, false, false);
         other.was_guest |= !is_member;
     }
@@ -271,9 +286,10 @@ impl Model {
     }
 
     pub fn remove(&mut self, actor: Person, call: Option<usize>, target: Person) -> Verdict {
-        let mut reasons = self.call_refusals(call, actor, &[Requirement::Participant, Requirement::Live]);
+        let mut reasons =
+            self.call_refusals(call, actor, &[Requirement::Participant, Requirement::OnTheCall, Requirement::Live]);
         if let Some(found) = self.call(call) {
-            if found.initiator != actor {
+            if !self.is_initiator(found, actor) {
                 reasons.push((403, "not_the_initiator"));
             }
             if !found.participants.get(&target).is_some_and(Participant::is_present) {
@@ -284,6 +300,8 @@ impl Model {
             return Verdict::Refused(reasons);
         }
         self.depart_if_present(call.unwrap(), target);
+        self.calls[call.unwrap()].participants.get_mut(&target).unwrap().removed =
+            (actor != target).then_some(Role::Removed);
         Verdict::Done(json!({ "status": "removed" }))
     }
 
@@ -423,16 +441,15 @@ impl Model {
     pub fn expire_invitations(&mut self, call: usize) {
         let limit = self.limits.ringing_timeout;
         let has_expired = |it: &Participant| it.state == ParticipantState::Pending && it.invited + limit <= self.now;
-        let mut expired: Vec<(Person, f64)> = self.calls[call]
+        let mut expired: Vec<(Person, bool, f64)> = self.calls[call]
             .participants
             .iter()
             .filter(|(_, it)| has_expired(it))
-            .map(|(actor, it)| (*actor, it.invited + limit))
+            .map(|(actor, it)| (*actor, it.is_initiator, it.invited + limit))
             .collect();
         // The initiator first: after the last callee, the end of the call would decide the initiator's state.
-        let initiator = self.calls[call].initiator;
-        expired.sort_by(|one, other| (one.0 != initiator).cmp(&(other.0 != initiator)).then(one.1.total_cmp(&other.1)));
-        for (actor, at) in expired {
+        expired.sort_by(|one, other| other.1.cmp(&one.1).then(one.2.total_cmp(&other.2)));
+        for (actor, _, at) in expired {
             let other = self.calls[call].participants.get_mut(&actor).unwrap();
             (other.state, other.missed, other.left) = (ParticipantState::Rejected, Some(at), Some(at));
             self.apply_departure(call, actor, ParticipantState::Rejected, at);

@@ -86,14 +86,14 @@ impl World<'_> {
                 Query::State(_, call) => ask.state(name, self.call_id(call)),
                 Query::Active(_, channel) => ask.active(name, &self.model.channels[channel].requested_name),
                 Query::CallSignals(_, call, _) => {
-                    ask.signals(name, self.call_id(call), after, &statements::CALL_SIGNALS_ACCESS)
+                    ask.signals(name, self.call_id(call), after, &statements::POLL_CALL_SIGNALS)
                 }
                 Query::CallMedia(_, call, sender, _) => {
                     ask.call_media(name, self.call_id(call), &self.model.names[sender], after)
                 }
                 Query::Shares(_, channel) => ask.shares(name, &self.model.channels[channel].requested_name),
                 Query::ShareSignals(_, share, _) => {
-                    ask.signals(name, self.share_id(share), after, &statements::SHARE_ACCESS)
+                    ask.signals(name, self.share_id(share), after, &statements::POLL_SHARE_SIGNALS)
                 }
                 Query::ShareMedia(_, share, _) => ask.share_media(name, self.share_id(share), after),
             };

@@ -169,8 +169,12 @@ pub struct Participant {
     pub missed: Option<f64>,
     pub missed_is_seen: bool,
     pub presence: Presence,
-    /// Invited without being a member of the channel.
+    /// Invited without being a member of the channel, or removed from the channel during the call.
     pub was_guest: bool,
+    /// Of the person, in [`Model::numbers`].
+    pub number: usize,
+    /// Removed by the initiator (`Removed`) or from the channel (`Expelled`), until invited or a member again.
+    pub removed: Option<Role>,
 }
 
 impl Participant {
@@ -232,6 +236,8 @@ pub struct Call {
     pub participants: BTreeMap<Person, Participant>,
     pub signals: Vec<Signal>,
     pub media: BTreeMap<Person, Stream>,
+    /// The newest user at its start.
+    pub newest_number: usize,
     /// An admin has deleted it from the history.
     pub is_pruned: bool,
 }
@@ -260,6 +266,8 @@ pub struct Share {
     pub presence: Presence,
     pub signals: Vec<Signal>,
     pub media: Stream,
+    /// The newest user at its start.
+    pub newest_number: usize,
     pub is_pruned: bool,
 }
 
@@ -269,12 +277,67 @@ pub struct Model {
     /// Sorted.
     pub names: Vec<String>,
     pub exists: [bool; PEOPLE + 1],
+    /// A user who was removed and added again is another person, with another number.
+    pub numbers: [usize; PEOPLE + 1],
+    pub newest_number: usize,
     pub channels: Vec<Channel>,
     pub calls: Vec<Call>,
     pub shares: Vec<Share>,
 }
 
+/// What a person is to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Participant,
+    /// By the initiator, from a live call, until invited or a member again.
+    Removed,
+    /// From the channel, as `Removed`.
+    Expelled,
+    Member,
+    Stranger,
+}
+
 impl Model {
+    /// The participation of a person. That of an earlier user of the same name is not theirs.
+    pub fn own<'a>(&self, call: &'a Call, actor: Person) -> Option<&'a Participant> {
+        call.participants.get(&actor).filter(|own| own.number == self.numbers[actor])
+    }
+
+    /// Whether a person is a member of the call's channel, and, in a DM, was one when it began.
+    pub fn is_call_member(&self, call: &Call, actor: Person) -> bool {
+        self.is_member_since(call.channel, actor, call.newest_number)
+    }
+
+    pub fn is_member_since(&self, channel: usize, actor: Person, newest_number: usize) -> bool {
+        let is_dm = matches!(self.channels[channel].members, Members::Dm(_));
+        self.is_member(channel, actor) && (!is_dm || self.numbers[actor] <= newest_number)
+    }
+
+    pub fn is_initiator(&self, call: &Call, actor: Person) -> bool {
+        call.initiator == actor && self.numbers[actor] <= call.newest_number
+    }
+
+    pub fn role(&self, call: &Call, actor: Person) -> Role {
+        match self.own(call, actor) {
+            Some(own) if call.is_live() && !own.is_present() => own.removed.unwrap_or(Role::Participant),
+            Some(_) => Role::Participant,
+            None if self.is_call_member(call, actor) => Role::Member,
+            None => Role::Stranger,
+        }
+    }
+
+    /// What people see of the user with this number: the first user of a name has a display name.
+    pub fn display_name(&self, actor: Person, number: usize) -> String {
+        let is_first = number <= PEOPLE && number == self.numbers[actor] && self.exists[actor];
+        if is_first { format!("{} the First", self.names[actor]) } else { self.names[actor].clone() }
+    }
+
+    /// What people see of the initiator.
+    pub fn initiator_display_name(&self, call: &Call) -> String {
+        let number = if self.is_initiator(call, call.initiator) { self.numbers[call.initiator] } else { 0 };
+        self.display_name(call.initiator, number)
+    }
+
     pub fn is_member(&self, channel: usize, actor: Person) -> bool {
         match &self.channels[channel].members {
             Members::Dm(members) | Members::Private(members) => members.contains(&actor),

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::calls::Requirement;
 use crate::model::{
-    Call, CallState, MIME, Members, Model, Participant, ParticipantState, Person, Signal, Stream, Verdict,
+    Call, CallState, MIME, Members, Model, Participant, ParticipantState, Person, Refusal, Role, Share, Signal, Stream,
+    Verdict,
 };
 
 /// A query of a person about a call, share or channel, each by index.
@@ -60,12 +61,12 @@ impl Model {
             Query::History(actor) => Verdict::Done(self.history(actor)),
             Query::Missed(actor) => Verdict::Done(self.missed(actor)),
             Query::State(actor, call) => self.state(actor, call),
-            Query::Active(actor, channel) => match self.channel_read_refusals(channel, actor) {
+            Query::Active(actor, channel) => match self.active_refusals(channel, actor) {
                 reasons if reasons.is_empty() => Verdict::Done(json!({ "call": self.active(actor, channel) })),
                 reasons => Verdict::Refused(reasons),
             },
             Query::CallSignals(actor, call, after) => {
-                match self.call_refusals(call, actor, &[Requirement::Participant]) {
+                match self.read_refusals(call, actor, &[Requirement::Participant]) {
                     reasons if reasons.is_empty() => {
                         Verdict::Done(self.signals(&self.calls[call.unwrap()].signals, actor, after))
                     }
@@ -73,7 +74,7 @@ impl Model {
                 }
             }
             Query::CallMedia(actor, call, sender, after) => {
-                match self.call_refusals(call, actor, &[Requirement::Participant]) {
+                match self.read_refusals(call, actor, &[Requirement::Participant, Requirement::OnTheCall]) {
                     reasons if reasons.is_empty() => {
                         let nothing = Stream::default();
                         let stream = self.calls[call.unwrap()].media.get(&sender).unwrap_or(&nothing);
@@ -83,7 +84,7 @@ impl Model {
                 }
             }
             Query::Shares(actor, channel) => match self.channel_read_refusals(channel, actor) {
-                reasons if reasons.is_empty() => Verdict::Done(self.active_shares(channel)),
+                reasons if reasons.is_empty() => Verdict::Done(self.active_shares(channel, actor)),
                 reasons => Verdict::Refused(reasons),
             },
             Query::ShareSignals(actor, share, after) => match self.share_read_refusals(share, actor) {
@@ -104,6 +105,25 @@ impl Model {
         }
     }
 
+    /// The refusals of reading a part of a call. Who was removed from a live call is out.
+    fn read_refusals(&self, call: Option<usize>, actor: Person, requirements: &[Requirement]) -> Vec<Refusal> {
+        let mut reasons = self.call_refusals(call, actor, requirements);
+        if let Some(call) = self.call(call)
+            && matches!(self.role(call, actor), Role::Removed | Role::Expelled)
+        {
+            reasons.extend(self.join_refusals(call, actor));
+        }
+        reasons
+    }
+
+    fn active_refusals(&self, channel: usize, actor: Person) -> Vec<Refusal> {
+        let mut reasons = self.channel_read_refusals(channel, actor);
+        if let Some(call) = self.live_call(channel) {
+            reasons.extend(self.join_refusals(&self.calls[call], actor));
+        }
+        reasons
+    }
+
     fn incoming(&self, actor: Person) -> Value {
         let rings = |call: &&Call| call.is_live() && call.state_of(actor) == Some(ParticipantState::Pending);
         let mut calls: Vec<&Call> = self.calls.iter().filter(rings).collect();
@@ -112,22 +132,24 @@ impl Model {
             .into_iter()
             .map(|call| {
                 json!({ "call_id": call.id, "channel": self.channel_name(call.channel),
-                        "initiator": self.name(call.initiator), "started_ts": call.started })
+                        "initiator": self.name(call.initiator),
+                        "initiator_display_name": self.initiator_display_name(call), "started_ts": call.started })
             })
             .collect()
     }
 
     fn state(&self, actor: Person, call: Option<usize>) -> Verdict {
         let Some(call) = self.call(call) else { return Verdict::Refused(vec![(404, "call_not_found")]) };
-        if call.state_of(actor).is_none() && !self.is_member(call.channel, actor) {
-            return Verdict::Refused(vec![(403, "not_a_member")]);
+        let reasons = self.join_refusals(call, actor);
+        if !reasons.is_empty() {
+            return Verdict::Refused(reasons);
         }
         let mut participants: Vec<(&Person, &Participant)> = call.participants.iter().collect();
         participants.sort_by_key(|(actor, participant)| (!participant.is_initiator, **actor));
         let participants: Value = participants
             .into_iter()
             .map(|(actor, it)| {
-                json!({ "username": self.name(*actor), "role": if it.is_initiator { "initiator" } else { "participant" },
+                json!({ "username": self.name(*actor), "display_name": self.display_name(*actor, it.number), "role": if it.is_initiator { "initiator" } else { "participant" },
                         "state": it.state.name(), "joined_ts": it.joined, "left_ts": it.left })
             })
             .collect();
@@ -153,8 +175,8 @@ impl Model {
     /// Finished calls of the person's channels, and those that they were invited to as a guest.
     fn history(&self, actor: Person) -> Value {
         let other = |call: &&Call| {
-            let was_guest = call.participants.get(&actor).is_some_and(|own| own.was_guest);
-            !call.is_live() && !call.is_pruned && (was_guest || self.is_member(call.channel, actor))
+            let was_guest = self.own(call, actor).is_some_and(|own| own.was_guest);
+            !call.is_live() && !call.is_pruned && (was_guest || self.is_call_member(call, actor))
         };
         let mut calls: Vec<&Call> = self.calls.iter().filter(other).collect();
         calls.sort_by(|one, other| other.started.total_cmp(&one.started).then(other.id.cmp(&one.id)));
@@ -162,11 +184,11 @@ impl Model {
     }
 
     fn past(&self, call: &Call, actor: Person) -> Value {
-        let own = call.participants.get(&actor);
+        let own = self.own(call, actor);
         let is_answered = call.answered.is_some();
         // The outcome for this person. The initiator keeps theirs even if an admin deletes their row.
         let outcome = match own {
-            _ if call.initiator == actor => match call.reason {
+            _ if self.is_initiator(call, actor) => match call.reason {
                 _ if is_answered => "answered",
                 Some("rejected") => "declined",
                 Some("timeout") => "missed",
@@ -183,16 +205,19 @@ impl Model {
         took_part.sort_by(|one, other| one.1.joined.partial_cmp(&other.1.joined).unwrap().then(one.0.cmp(other.0)));
         let took_part: Value = took_part
             .into_iter()
-            .map(|(actor, it)| json!({ "username": self.name(*actor), "joined_ts": it.joined, "left_ts": it.left }))
+            .map(|(actor, it)| {
+                json!({ "username": self.name(*actor), "display_name": self.display_name(*actor, it.number),
+                        "joined_ts": it.joined, "left_ts": it.left })
+            })
             .collect();
         let duration = call.answered.zip(call.ended).map(|(answered, ended)| round((ended - answered).max(0.0)));
         json!({ "call_id": call.id, "channel": self.channel_name(call.channel), "initiator": self.name(call.initiator),
-                "outcome": outcome, "reason": call.reason, "duration": duration, "started_ts": call.started,
+                "initiator_display_name": self.initiator_display_name(call), "outcome": outcome, "reason": call.reason, "duration": duration, "started_ts": call.started,
                 "answered_ts": call.answered, "ended_ts": call.ended, "participants": took_part })
     }
 
     fn missed(&self, actor: Person) -> Value {
-        let of_mine = |call: &'_ Call| call.participants.get(&actor).and_then(|own| own.missed);
+        let of_mine = |call: &'_ Call| self.own(call, actor).and_then(|own| own.missed);
         let mut calls: Vec<(&Call, f64)> = self
             .calls
             .iter()
@@ -204,8 +229,18 @@ impl Model {
             .into_iter()
             .map(|(call, missed)| {
                 let own = &call.participants[&actor];
+                let inviter =
+                    own.invited_by.and_then(|inviter| call.participants.get(&inviter).map(|it| (inviter, it)));
+                let called_by_display_name = match inviter {
+                    Some((inviter, it)) => self.display_name(inviter, it.number),
+                    None => {
+                        own.invited_by.map_or_else(|| self.initiator_display_name(call), |by| self.names[by].clone())
+                    }
+                };
                 json!({ "call_id": call.id, "channel": self.channel_name(call.channel),
                         "initiator": self.name(call.initiator),
+                        "initiator_display_name": self.initiator_display_name(call),
+                        "called_by_display_name": called_by_display_name,
                         "called_by": self.name(own.invited_by.unwrap_or(call.initiator)),
                         "missed_ts": missed, "seen": own.missed_is_seen })
             })
@@ -215,7 +250,7 @@ impl Model {
     /// Marks all missed calls as seen.
     pub fn mark_missed_seen(&mut self, actor: Person) -> Verdict {
         for call in &mut self.calls {
-            if let Some(own) = call.participants.get_mut(&actor) {
+            if let Some(own) = call.participants.get_mut(&actor).filter(|own| own.number == self.numbers[actor]) {
                 own.missed_is_seen = own.missed.is_some();
             }
         }
@@ -246,14 +281,19 @@ impl Model {
         found.unwrap_or(0)
     }
 
-    fn active_shares(&self, channel: usize) -> Value {
-        let mut shares: Vec<_> =
-            self.shares.iter().filter(|share| share.channel == channel && share.is_active).collect();
+    fn active_shares(&self, channel: usize, actor: Person) -> Value {
+        let is_theirs = |share: &Share| self.is_member_since(channel, actor, share.newest_number);
+        let mut shares: Vec<_> = self
+            .shares
+            .iter()
+            .filter(|share| share.channel == channel && share.is_active && is_theirs(share))
+            .collect();
         shares.sort_by(|one, other| one.started.total_cmp(&other.started).then(one.id.cmp(&other.id)));
         shares
             .into_iter()
             .map(|share| {
                 json!({ "share_id": share.id, "channel": self.channel_name(channel), "sharer": self.name(share.sharer),
+                        "sharer_display_name": self.display_name(share.sharer, self.numbers[share.sharer]),
                         "started_ts": share.started })
             })
             .collect()

@@ -8,10 +8,10 @@ impl Model {
     fn share_refusals(&self, share: Option<usize>, actor: Person, needs_sharer: bool, live: bool) -> Vec<Refusal> {
         let Some(share) = self.share(share) else { return vec![(404, "share_not_found")] };
         let mut reasons = Vec::new();
-        if needs_sharer && share.sharer != actor {
+        if needs_sharer && (share.sharer != actor || self.numbers[actor] > share.newest_number) {
             reasons.push((403, "not_the_sharer"));
         }
-        if !needs_sharer && !self.is_member(share.channel, actor) {
+        if !needs_sharer && !self.is_member_since(share.channel, actor, share.newest_number) {
             reasons.push((403, "not_a_member"));
         }
         if live && !share.is_active {
@@ -43,6 +43,7 @@ impl Model {
             presence: Presence::proved(self.now),
             signals: vec![],
             media: Stream::default(),
+            newest_number: self.newest_number,
             is_pruned: false,
         });
         Verdict::done()
@@ -74,7 +75,7 @@ impl Model {
         let mut reasons = self.share_refusals(share, actor, false, true);
         if let Some(found) = self.share(share)
             && actor != to
-            && (!self.is_member(found.channel, to) || ![actor, to].contains(&found.sharer))
+            && (!self.is_member_since(found.channel, to, found.newest_number) || ![actor, to].contains(&found.sharer))
         {
             reasons.push((403, "recipient_not_in_share"));
         }

@@ -148,19 +148,24 @@ impl SqlQueries<'_> {
 
     pub fn active(&self, actor: &str, channel: &str) -> Outcome {
         self.access(&statements::CHANNEL_ACCESS, &[text(channel), text(actor)])?;
-        let call = self.jsons(&statements::ACTIVE_CALL, &[text(channel), text(actor)]);
-        Ok(json!({ "call": call.get(0) }))
+        let mut prepared = self.0.prepare_cached(statements::ACTIVE_CALL.sql()).unwrap();
+        let found: Option<(String, String)> =
+            prepared.query_row([channel, actor], |row| Ok((row.get(0)?, row.get(1)?))).optional().unwrap();
+        match found {
+            Some((_, code)) if code != "granted" => Err((None, code)),
+            call => Ok(json!({ "call": call.map(|(call, _)| json_of(&call)) })),
+        }
     }
 
     /// The signals of a call or a share; `access` is the statement for it.
     pub fn signals(&self, actor: &str, id: &str, after: i64, access: &Statement) -> Outcome {
-        self.access(access, &[text(id), text(actor)])?;
         let parameters = [text(id), text(actor), SqlValue::Integer(after)];
+        self.access(access, &parameters)?;
         Ok(self.jsons(&statements::SIGNALS_AFTER, &parameters))
     }
 
     pub fn call_media(&self, actor: &str, call: &str, sender: &str, after: i64) -> Outcome {
-        self.access(&statements::CALL_SIGNALS_ACCESS, &[text(call), text(actor)])?;
+        self.access(&statements::CALL_MEDIA_ACCESS, &[text(call), text(actor)])?;
         let init = self.objects(&statements::CALL_INIT_SEGMENT, &[text(call), text(sender)], &["mime_type", "init"]);
         let parameters = [text(call), text(sender), SqlValue::Integer(after)];
         let chunks = self.objects(&statements::CALL_CHUNKS_AFTER, &parameters, &["seq", "data"]);
@@ -169,7 +174,7 @@ impl SqlQueries<'_> {
 
     pub fn shares(&self, actor: &str, channel: &str) -> Outcome {
         self.access(&statements::CHANNEL_ACCESS, &[text(channel), text(actor)])?;
-        Ok(self.jsons(&statements::CHANNEL_ACTIVE_SHARES, &[text(channel)]))
+        Ok(self.jsons(&statements::CHANNEL_ACTIVE_SHARES, &[text(channel), text(actor)]))
     }
 
     pub fn share_media(&self, actor: &str, share: &str, after: i64) -> Outcome {

@@ -52,7 +52,17 @@ impl<'a> World<'a> {
         let clock = if http.is_some() { Clock::Machine } else { Clock::Pinned };
         let exists = std::array::from_fn(|person| person != UNKNOWN_PERSON);
         let mut world = Self {
-            model: Model { now: 1_000_000.0, limits, names, exists, channels: vec![], calls: vec![], shares: vec![] },
+            model: Model {
+                now: 1_000_000.0,
+                limits,
+                names,
+                exists,
+                numbers: std::array::from_fn(|person| person + 1),
+                newest_number: PEOPLE,
+                channels: vec![],
+                calls: vec![],
+                shares: vec![],
+            },
             sql,
             http,
             clock,
@@ -73,6 +83,8 @@ impl<'a> World<'a> {
         for name in self.model.names.clone().into_iter().take(PEOPLE) {
             self.do_sql(&bind(&statements::ADD_USER, [SqlValue::Text(name.clone()), SqlValue::Text("x".into())]))
                 .unwrap();
+            let display_name = SqlValue::Text(format!("{name} the First"));
+            self.do_sql(&bind(&statements::SET_DISPLAY_NAME, [SqlValue::Text(name.clone()), display_name])).unwrap();
             self.tokens.push(if self.http.is_some() { Http::log_in(self.sql, &name) } else { String::new() });
         }
         let create = ("INSERT INTO private_channels (name, created_ts) VALUES ('a channel', 0)".to_owned(), vec![]);

@@ -61,7 +61,7 @@ async fn history_comes_in_pages_without_gaps() {
         .sql()
         .execute_batch(
             "UPDATE clock SET pinned_ts = (SELECT ts FROM now); \
-             INSERT INTO users VALUES ('carol', 'x', 0); \
+             INSERT INTO users (username, password_hash, created_ts) VALUES ('carol', 'x', 0); \
              INSERT INTO initiate_call VALUES ('same1', 'dm:alice:carol', 'alice'), ('same2', 'dm:alice:bob', 'alice'); \
              INSERT INTO end_call VALUES ('same1', 'alice'), ('same2', 'alice'); \
              UPDATE clock SET pinned_ts = NULL;",
