@@ -8,6 +8,7 @@ import { Refused, SHORT_TIMEOUT, ServerGone, get, post } from "./api.js";
 import { depart } from "./departure.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
+import { shown } from "./names.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
 import { acceptedNames, endSentence, isLive, stateOf } from "./store.js";
@@ -31,6 +32,8 @@ const REFRESH_INTERVAL = 10_000;
 /** In a mesh everybody sends to everybody: the camera's bits per second are divided among the peers. */
 const CAMERA_BITRATE = 1_800_000;
 const CAMERA_BITRATE_MIN = 250_000;
+
+const REMOVED = "You were removed from the call.";
 
 /** @extends {Emitter<{ change: void, end: void, notice: string, missedEvents: void }>} */
 export class Call extends Emitter {
@@ -179,6 +182,10 @@ export class Call extends Emitter {
       this.#end(this.#endReason(state));
       return;
     }
+    if (state.removed) {
+      this.#end(REMOVED);
+      return;
+    }
     if (this.#isJoined && stateOf(state, this.me) !== "accepted") {
       this.#end("You are no longer on this call: the connection to the server was lost, or somebody removed you.");
       return;
@@ -192,7 +199,7 @@ export class Call extends Emitter {
   #endReason(state) {
     const unreachable = [...this.peers.values()].filter((peer) => peer.reportedAt > 0).map(({ name }) => name);
     if (state.ended_reason === "hangup" && unreachable.length > 0) {
-      return `The connection to ${unreachable.join(" and ")} was lost, and the call has ended.`;
+      return `The connection to ${unreachable.map(shown).join(" and ")} was lost, and the call has ended.`;
     }
     return endSentence(state);
   }
@@ -213,7 +220,7 @@ export class Call extends Emitter {
       }
     } catch (error) {
       if (error instanceof Refused && [403, 404].includes(error.status)) {
-        this.#end("The call has ended.");
+        this.#end(error.code === "removed_from_call" ? REMOVED : "The call has ended.");
       } else if (error instanceof ServerGone) {
         this.emit("missedEvents");
       }
@@ -253,7 +260,7 @@ export class Call extends Emitter {
     if (before?.screenshare_user === this.me && sharer !== this.me) {
       this.media.closeScreen();
       if (sharer) {
-        this.emit("notice", `${sharer} is sharing their screen now. You are no longer sharing yours.`);
+        this.emit("notice", `${shown(sharer)} is sharing their screen now. You are no longer sharing yours.`);
       }
     }
   }

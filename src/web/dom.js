@@ -2,6 +2,7 @@
 // Creating and updating elements. Text is only ever set as text, so nothing that a person types becomes markup.
 
 import { icon } from "./icons.js";
+import { shown } from "./names.js";
 
 /**
  * @typedef {Record<string, unknown>} Properties functions are event handlers; true and false set and remove an
@@ -144,7 +145,7 @@ export function setIcon(element, name) {
 export function avatar(name, classes = "") {
   const hue = [...name].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
   const properties = { class: `avatar hue-${Math.floor(hue / 45)} ${classes}`, "aria-hidden": "true" };
-  return h("span", properties, [...name][0].toUpperCase());
+  return h("span", properties, [...shown(name)][0].toUpperCase());
 }
 
 /**

@@ -2,6 +2,7 @@
 // Client state: me, channels, people, live calls and shares, exactly as the server last sent them.
 
 import { Emitter } from "./emitter.js";
+import { listed, setDisplayNames, shown } from "./names.js";
 
 /** @import { CallState, Channel, IncomingCall, Me, MissedCall, ServerEvent, ShareState } from "./types.js" */
 
@@ -74,14 +75,15 @@ export class Store extends Emitter {
   online = false;
 
   /** @param {Me} me the answer of GET /me */
-  load({ username, channels, people, calls }) {
+  load({ username, display_names, channels, people, calls }) {
     this.me = username;
     this.calls = new Map(calls.map((call) => [call.call_id, call]));
-    this.setDirectory({ channels, people });
+    this.setDirectory({ display_names, channels, people });
   }
 
-  /** @param {Pick<Me, "channels" | "people">} directory */
-  setDirectory({ channels, people }) {
+  /** @param {Pick<Me, "display_names" | "channels" | "people">} directory */
+  setDirectory({ display_names: displayNames, channels, people }) {
+    setDisplayNames(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
     this.people = people;
     this.changed();
@@ -119,7 +121,7 @@ export class Store extends Emitter {
   /** @param {CallState} call */
   #applyCall(call) {
     this.calls.delete(call.call_id);
-    if (isLive(call)) {
+    if (isLive(call) && !call.removed) {
       this.calls.set(call.call_id, call);
     }
     // Answered or declined on another device, or over: it stops ringing here.
@@ -145,11 +147,11 @@ export class Store extends Emitter {
     }
     const others = this.members(channel).filter((name) => name !== this.me);
     if (others.length > 0) {
-      return others.join(", ");
+      return listed(others);
     }
     // A guest does not know the channel's title or members.
     const initiator = (this.callIn(channel) ?? this.incomingIn(channel))?.initiator;
-    return initiator ? `${initiator}’s call` : "Another channel";
+    return initiator ? `${shown(initiator)}’s call` : "Another channel";
   }
 
   /**

@@ -8,6 +8,7 @@
 /**
  * @typedef {object} Participant
  * @property {string} username
+ * @property {string} display_name
  * @property {"initiator" | "participant"} role
  * @property {ParticipantState} state
  * @property {number | null} joined_ts
@@ -28,6 +29,7 @@
  * @property {string | null} screenshare_user
  * @property {number} version grows with each change
  * @property {Participant[]} participants
+ * @property {boolean} [removed] I was removed: the event of it has no other participants
  */
 
 /**
@@ -96,6 +98,7 @@
  * What GET /me answers.
  * @typedef {object} Me
  * @property {string} username
+ * @property {Record<string, string>} display_names what people see of each user
  * @property {Channel[]} channels
  * @property {string[]} people everybody else
  * @property {CallState[]} calls live calls of mine
@@ -117,6 +120,7 @@
  * @property {string} call_id
  * @property {string} channel
  * @property {string} initiator
+ * @property {string} initiator_display_name
  * @property {string} outcome
  * @property {string | null} reason
  * @property {number | null} duration

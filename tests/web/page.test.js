@@ -100,7 +100,7 @@ test("an emitter calls its listeners until they are removed", () => {
 
 test("the store follows events", () => {
   const store = new Store();
-  store.load({ username: "alice", channels: [], people: ["bob"], calls: [] });
+  store.load({ username: "alice", display_names: {}, channels: [], people: ["bob"], calls: [] });
   const call = (state, mine) => ({
     call_id: "c1",
     channel: "dm:alice:bob",

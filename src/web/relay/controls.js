@@ -6,6 +6,7 @@ import { isDismissal } from "../devices.js";
 import { button, h, notify, setButtonText, setText } from "../dom.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
+import { shown } from "../names.js";
 
 /** @param {number} bytes */
 const kibibytes = (bytes) => `${Math.round(bytes / 1024)} KiB`;
@@ -84,9 +85,9 @@ export class PlayerFigure {
    * @param {string} path a media route with its query, except for `after`
    */
   constructor(name, path) {
-    const video = h("video", { controls: true, playsinline: true, "aria-label": `Video of ${name}` });
+    const video = h("video", { controls: true, playsinline: true, "aria-label": `Video of ${shown(name)}` });
     const amount = h("span", { class: "quiet" }, "Waiting…");
-    const caption = h("figcaption", {}, h("strong", {}, name), amount);
+    const caption = h("figcaption", {}, h("strong", { title: name }, shown(name)), amount);
     const element = h("figure", { "data-player": name, "data-received": "0" }, video, caption);
     const player = new Player(video, path);
     player.on("received", () => {

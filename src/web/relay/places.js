@@ -2,6 +2,7 @@
 // The relay's first screen: channels and people, with the calls and shares in progress. Events keep it up to date.
 
 import { avatar, button, h, keyedList, setButtonText, setText } from "../dom.js";
+import { listed, shown } from "../names.js";
 import { acceptedNames, directChannel, stateOf } from "../store.js";
 
 /** @import { Store } from "../store.js" */
@@ -83,7 +84,7 @@ export class Places {
 
   /** @param {ShareState} share */
   #watchButton(share) {
-    const text = `Watch ${share.sharer}’s screen`;
+    const text = `Watch ${shown(share.sharer)}’s screen`;
     const onclick = () => this.#actions.watch(share);
     return { element: button({ icon: "eye", text, "data-action": "watch", onclick }) };
   }
@@ -91,4 +92,4 @@ export class Places {
 
 /** @param {CallState} call */
 const activityOf = (call) =>
-  call.state === "ringing" ? `${call.initiator} is calling` : `On a call: ${acceptedNames(call).join(", ")}`;
+  call.state === "ringing" ? `${shown(call.initiator)} is calling` : `On a call: ${listed(acceptedNames(call))}`;

@@ -5,6 +5,7 @@ import { openScreen } from "../devices.js";
 import { button, h } from "../dom.js";
 import { Emitter } from "../emitter.js";
 import { PlayerFigure, SendControl } from "./controls.js";
+import { shown } from "../names.js";
 
 /** @import { ShareState } from "../types.js" */
 
@@ -56,7 +57,7 @@ export class ViewedShareScreen extends Emitter {
     this.element = h(
       "div",
       {},
-      h("div", { class: "row" }, h("p", { class: "quiet grow" }, `${sharer}’s screen`), close),
+      h("div", { class: "row" }, h("p", { class: "quiet grow" }, `${shown(sharer)}’s screen`), close),
       h("div", { class: "players", id: "players" }, this.#figure.element),
     );
     this.#figure.player.on("end", () => this.emit("end", "The screen share has ended."));

@@ -3,6 +3,7 @@
 
 import { avatar, button, formatDuration, h, keyedList, notify, setButtonText, setIcon, setProperties, setText }
   from "../dom.js";
+import { listed, shown } from "../names.js";
 import { ringbackTone } from "../sound.js";
 import { acceptedNames, pendingNames } from "../store.js";
 import { Tile } from "./tile.js";
@@ -259,7 +260,7 @@ function tilesOf({ me, peers }, state) {
 /** @param {CallState} state */
 function statusOf(state) {
   const count = acceptedNames(state).length;
-  const ringing = pendingNames(state).join(", ");
+  const ringing = listed(pendingNames(state));
   if (state.state === "ringing" || count < 2) {
     return ringing ? `Ringing ${ringing}…` : "Waiting for others…";
   }
@@ -276,7 +277,7 @@ function sharingNotice(sharer, me) {
   }
   return sharer === me
     ? "You are sharing your screen."
-    : `${sharer} is sharing their screen. If you share yours, it replaces theirs.`;
+    : `${shown(sharer)} is sharing their screen. If you share yours, it replaces theirs.`;
 }
 
 /** @param {import("../media.js").Media} media */

@@ -3,6 +3,7 @@
 
 import { avatar, button, formatDuration, h, keyedList, setButtonText, setText } from "../dom.js";
 import { icon } from "../icons.js";
+import { listed, shown } from "../names.js";
 import { acceptedNames, stateOf } from "../store.js";
 import { HistoryList } from "./history.js";
 
@@ -72,7 +73,7 @@ export class ChannelPane {
     const members = store.members(this.#channel);
     const others = members.filter((name) => name !== store.me);
     setText(this.title, store.title(this.#channel));
-    setText(this.subtitle, isPair ? store.presence(others[0]) : members.join(", "));
+    setText(this.subtitle, isPair ? store.presence(others[0]) : listed(members));
     this.#members.hidden = isPair;
     keyedList(this.#members, isPair ? [] : others, (name) => name, (name) => this.#memberRow(name));
 
@@ -92,7 +93,7 @@ export class ChannelPane {
   /** @param {string} name */
   #memberRow(name) {
     const presence = h("span", { class: "quiet" });
-    const element = h("li", { "data-member": name }, avatar(name, "small"), h("span", {}, name), presence);
+    const element = h("li", { "data-member": name }, avatar(name, "small"), h("span", { title: name }, shown(name)), presence);
     return { element, render: () => setText(presence, this.#store.presence(name)) };
   }
 
@@ -137,7 +138,7 @@ export class ChannelPane {
     const isMine = sharer === this.#store.me;
     const stop = { text: "Stop sharing", icon: "screenOff", class: "danger", "data-action": "stop-share" };
     const view = { text: "Watch", icon: "eye", class: "primary", "data-action": "watch" };
-    const heading = isMine ? "You are sharing your screen" : `${sharer} is sharing their screen`;
+    const heading = isMine ? "You are sharing your screen" : `${shown(sharer)} is sharing their screen`;
     const viewers = h("p", { class: "quiet", "data-viewers": isMine });
     const element = h(
       "section",
@@ -156,14 +157,14 @@ export class ChannelPane {
  */
 function callHeading(call, isHere) {
   if (call.state === "ringing") {
-    return `${call.initiator} is calling`;
+    return `${shown(call.initiator)} is calling`;
   }
   return isHere ? "You are on this call" : "Call in progress";
 }
 
 /** @param {CallState} call */
 function callDetails(call) {
-  const names = acceptedNames(call).join(", ");
+  const names = listed(acceptedNames(call));
   return call.answered_ts ? `${names} · ${formatDuration(Date.now() / 1000 - call.answered_ts)}` : names;
 }
 

@@ -93,10 +93,10 @@ function historyRow(store, call, withChannel) {
   const isMine = call.initiator === store.me;
   const [incomingIcon, outgoingIcon, word] = OUTCOMES[call.outcome] ?? ["incoming", "outgoing", call.outcome];
   const outcome = call.outcome === "missed" && isMine ? "No answer" : word;
-  const caller = isMine ? "You called" : `${call.initiator} called`;
+  const caller = isMine ? "You called" : `${call.initiator_display_name} called`;
   const title = withChannel ? store.title(call.channel) : caller;
   const details = [outcome];
-  if (withChannel && title !== call.initiator) {
+  if (withChannel && title !== call.initiator_display_name) {
     details.unshift(caller);
   }
   if (call.duration !== null) {

@@ -3,6 +3,7 @@
 
 import { avatar, button, capitalised, h, keyedList, setProperties, setText } from "../dom.js";
 import { icon } from "../icons.js";
+import { listed, shown } from "../names.js";
 import { acceptedNames, directChannel } from "../store.js";
 import { ChannelPane } from "./channel.js";
 import { HistoryList } from "./history.js";
@@ -143,7 +144,8 @@ export class Lobby {
 
   render() {
     const { me, missed, people } = this.#store;
-    setText(this.#meName, me ?? "");
+    setText(this.#meName, me ? shown(me) : "");
+    this.#meName.title = me ?? "";
     if (me && this.#meAvatar.dataset.name !== me) {
       const face = avatar(me);
       face.dataset.name = me;
@@ -182,14 +184,14 @@ export class Lobby {
     const channel = directChannel(this.#store.me ?? "", name);
     const presence = this.#store.presence(name);
     const status = this.#activity(channel) || capitalised(presence);
-    return { channel, title: name, status, isLive: status !== "", person: name, presence };
+    return { channel, title: shown(name), status, isLive: status !== "", person: name, presence };
   }
 
   /** @param {string} channel */
   #activity(channel) {
     const call = this.#store.callIn(channel);
     if (call) {
-      return call.state === "ringing" ? "Ringing…" : `On a call: ${acceptedNames(call).join(", ")}`;
+      return call.state === "ringing" ? "Ringing…" : `On a call: ${listed(acceptedNames(call))}`;
     }
     return this.#store.sharesIn(channel).length > 0 ? "Screen share in progress" : "";
   }
@@ -203,19 +205,19 @@ export class Lobby {
   }
 
   /** @param {Entry} entry */
-  #entryRow({ channel, title, person }) {
+  #entryRow({ channel, person }) {
     // A click on the selected entry does not change the address, but moves the focus to the pane all the same.
     const onclick = () => {
       if (this.#selected === channel) {
         this.pane.focus();
       }
     };
-    const face = person ? avatar(title) : h("span", { class: "avatar glyph", "aria-hidden": "true" }, "#");
+    const face = person ? avatar(person) : h("span", { class: "avatar glyph", "aria-hidden": "true" }, "#");
     const heading = h("strong");
     const status = h("span", { class: "entry-sub" });
     const dot = h("span", { class: "live-dot", hidden: true, "aria-hidden": "true" });
     const text = h("span", { class: "entry-text" }, heading, status);
-    const properties = { class: "entry", onclick, "data-channel": channel, "data-person": person || null };
+    const properties = { class: "entry", title: person || null, onclick, "data-channel": channel, "data-person": person || null };
     const link = h("a", { ...properties, href: `#${encodeURIComponent(channel)}` }, face, text, dot);
     /** @param {Entry} entry */
     const render = (entry) => {

@@ -3,6 +3,7 @@
 
 import { messageOf } from "../api.js";
 import { avatar, button, h, keyedList, notify, rememberFocus, setText } from "../dom.js";
+import { shown } from "../names.js";
 import { stateOf } from "../store.js";
 
 /** @import { Call } from "../call.js" */
@@ -72,7 +73,7 @@ export function showPeople(store, call) {
  * @param {HTMLElement | false} action
  */
 const row = (name, words, action) =>
-  h("li", {}, avatar(name, "small"), h("span", { class: "grow" }, name), words, action);
+  h("li", {}, avatar(name, "small"), h("span", { class: "grow", title: name }, shown(name)), words, action);
 
 /**
  * @param {Call} call
@@ -86,7 +87,7 @@ function presentRow(call, { initiator }, name) {
     text: "Remove",
     class: "danger-quiet small",
     "data-remove": name,
-    "aria-label": `Remove ${name}`,
+    "aria-label": `Remove ${shown(name)}`,
     onclick: () => reportFailure(call.remove(name)),
   });
   return {
@@ -107,7 +108,7 @@ function absentRow(store, call, name) {
     icon: "invite",
     class: "small",
     "data-invite": name,
-    "aria-label": `Invite ${name}`,
+    "aria-label": `Invite ${shown(name)}`,
     onclick: () => reportFailure(call.invite(name)),
   });
   return {

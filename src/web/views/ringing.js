@@ -2,6 +2,7 @@
 // Incoming calls: a card for each, with the ways to answer it.
 
 import { avatar, button, byId, h, keyedList, setButtonText } from "../dom.js";
+import { listed, shown } from "../names.js";
 import { callWaitingTone, ringtone } from "../sound.js";
 
 /** @import { Store } from "../store.js" */
@@ -45,7 +46,7 @@ export class Ringing {
     this.#moveFocus(before, calls.length);
     this.#playTone(calls.length > 0, isOnCall);
     this.#showNotifications(calls);
-    document.title = calls.length > 0 ? `${calls[0].initiator} is calling` : this.#pageTitle;
+    document.title = calls.length > 0 ? `${shown(calls[0].initiator)} is calling` : this.#pageTitle;
   }
 
   /**
@@ -72,7 +73,7 @@ export class Ringing {
     const members = this.#store.members(channel);
     if (!members.includes(this.#store.me ?? "")) {
       const others = members.filter((name) => name !== initiator);
-      return `invites you to a call${others.length > 0 ? ` with ${others.join(", ")}` : ""}`;
+      return `invites you to a call${others.length > 0 ? ` with ${listed(others)}` : ""}`;
     }
     return this.#store.isPair(channel) ? "is calling you" : `is calling ${this.#store.title(channel)}`;
   }
@@ -106,7 +107,7 @@ export class Ringing {
       h(
         "div",
         { class: "grow" },
-        h("h2", { id: `ring-${id}` }, initiator),
+        h("h2", { id: `ring-${id}`, title: initiator }, shown(initiator)),
         h("p", { class: "quiet", id: `ring-text-${id}` }, this.#description(call)),
       ),
       h(
@@ -171,7 +172,7 @@ export class Ringing {
   #notification({ call_id: id, initiator, channel }) {
     try {
       const options = { tag: id, body: this.#store.title(channel), icon: "/web/icon.svg", requireInteraction: true };
-      const notification = new Notification(`${initiator} is calling`, options);
+      const notification = new Notification(`${shown(initiator)} is calling`, options);
       notification.onclick = () => {
         window.focus();
         notification.close();

@@ -3,6 +3,7 @@
 
 import { useSpeaker } from "../devices.js";
 import { button, h, setText } from "../dom.js";
+import { shown } from "../names.js";
 
 /** @import { ViewedShare } from "../screen_share.js" */
 
@@ -22,7 +23,7 @@ export class ScreenShareView {
   constructor(share, title, onClose) {
     this.#share = share;
     useSpeaker(this.#video);
-    const heading = h("h2", { id: "watch-title" }, `${share.sharer}’s screen`);
+    const heading = h("h2", { id: "watch-title" }, `${shown(share.sharer)}’s screen`);
     const close = button({ icon: "close", text: "Close", id: "stop-watching", class: "control", onclick: onClose });
     this.element = h(
       "section",

@@ -4,6 +4,7 @@
 import { useSpeaker } from "../devices.js";
 import { avatar, h, setProperties, setText } from "../dom.js";
 import { icon } from "../icons.js";
+import { shown } from "../names.js";
 
 /** @import { Call } from "../call.js" */
 /** @import { Peer } from "../peer.js" */
@@ -65,16 +66,16 @@ export class Tile {
       avatar(name, `huge${isInvited ? " pulse" : ""}`),
       this.#video,
       this.#audio,
-      h("figcaption", {}, this.#muted, h("span", { class: "tile-name" }, this.#label()), this.#bars),
+      h("figcaption", {}, this.#muted, h("span", { class: "tile-name", title: name }, this.#label()), this.#bars),
       this.#note,
     );
   }
 
   #label() {
     if (this.#kind === "screen") {
-      return this.#name === this.#me ? "Your screen" : `${this.#name}’s screen`;
+      return this.#name === this.#me ? "Your screen" : `${shown(this.#name)}’s screen`;
     }
-    return this.#kind === "self" ? `${this.#name} (you)` : this.#name;
+    return this.#kind === "self" ? `${shown(this.#name)} (you)` : shown(this.#name);
   }
 
   /** @param {Call} call */
@@ -197,7 +198,7 @@ function connectionNote(peer) {
   }
   const isSlow = peer.state !== "new" && performance.now() - peer.downSince > SLOW_AFTER;
   if (peer.state === "failed" || isSlow) {
-    return `Cannot connect to ${peer.name}. Retrying… A firewall may block the connection.`;
+    return `Cannot connect to ${shown(peer.name)}. Retrying… A firewall may block the connection.`;
   }
   return peer.state === "disconnected" ? "Reconnecting…" : "Connecting…";
 }
