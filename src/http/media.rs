@@ -16,6 +16,12 @@ use crate::statements::{self, Statement};
 /// The `seq` of an init segment, which is not one of the numbered chunks.
 const INIT_SEQ: i64 = -1;
 
+/// For bytes from this size on, a response grows to the size that it needs and not to twice its size.
+const EXACT_MIN_BYTES: usize = 256 * 1024;
+
+/// Room for what stands around the bytes in a response.
+const ROOM: usize = 256;
+
 /// An uploaded chunk or init segment.
 struct Upload {
     /// The MIME type of the recording. `None` for a chunk.
@@ -120,8 +126,12 @@ fn media_json<const N: usize, const M: usize>(
 
 /// Appends the blob in the second column as a base64 string.
 fn append_base64(row: &Row<'_>, json: &mut Vec<u8>) -> rusqlite::Result<()> {
+    let data = row.get_ref(1)?.as_blob()?;
+    if data.len() >= EXACT_MIN_BYTES {
+        json.reserve_exact(STANDARD.encoded_length(data.len()) + ROOM);
+    }
     json.push(b'"');
-    STANDARD.encode_append(row.get_ref(1)?.as_blob()?, json);
+    STANDARD.encode_append(data, json);
     json.push(b'"');
     Ok(())
 }

@@ -38,6 +38,37 @@ async fn https_makes_the_page_and_its_cookie_secure() {
     driver.finish([&alice, &bob]).await;
 }
 
+/// Over HTTP/1.1, the event streams of six windows would take all connections that a browser opens to a server.
+#[tokio::test]
+async fn twelve_windows_work_over_https() {
+    let (driver, server) = (Driver::start().await, Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]));
+    let alice = server.person("alice");
+    let bob = driver.signed_in_at(&server, "bob", "/").await;
+    for _ in 1..12 {
+        let window = bob.client.new_window(true).await.unwrap();
+        bob.client.switch_to_window(window.handle).await.unwrap();
+        bob.client.goto(&server.url).await.unwrap();
+        bob.wait_visible("[data-view=lobby]").await;
+    }
+    let protocol = bob.script("return performance.getEntriesByType('navigation')[0].nextHopProtocol").await;
+    assert_eq!(protocol, json!("h2"));
+    // A call rings in all of them.
+    let windows = bob.client.windows().await.unwrap();
+    assert_eq!(windows.len(), 12);
+    let ring = alice.posting_json("/calls/initiate", json!({ "channel": "dm:alice:bob" }));
+    let client = reqwest::Client::builder()
+        .add_root_certificate(reqwest::Certificate::from_pem(ca_file(&server).as_bytes()).unwrap())
+        .build()
+        .unwrap();
+    let (_, request) = ring.build_split();
+    assert_eq!(client.execute(request.unwrap()).await.unwrap().status(), 200);
+    for window in windows {
+        bob.client.switch_to_window(window).await.unwrap();
+        bob.wait_visible("[data-action=answer-video]").await;
+    }
+    driver.finish([&bob]).await;
+}
+
 /// The key of the CA could sign for any site. A browser that trusts the CA must not believe it.
 #[tokio::test]
 async fn the_ca_vouches_for_this_machine_alone() {
