@@ -100,7 +100,11 @@ fn is_missing(error: &io::Error) -> bool {
 /// Creates the empty file `path`, which only its owner can read, whatever the umask. Does nothing if it exists. SQLite
 /// gives the log and its index the same permissions.
 pub(super) fn create(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(real_path(path)?) {
+    let path = real_path(path)?;
+    if path.exists() {
+        return Ok(());
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path) {
         // The umask may have taken permissions of the owner, too.
         Ok(file) => file.set_permissions(Permissions::from_mode(OWNER_ONLY)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
