@@ -60,6 +60,11 @@ export class CallController extends Emitter {
     return this.#call !== null || this.#entry !== null;
   }
 
+  /** The id of the call that this window is on or enters. A reloaded window names it before it is back. */
+  get callId() {
+    return this.#call?.id ?? this.#entry?.id ?? null;
+  }
+
   /** @param {string} id */
   isHere(id) {
     return this.#call?.id === id;

@@ -28,7 +28,11 @@ export class Events {
   /** Counts open() and close(): a retry of an earlier opening ends. */
   #opening = 0;
   #isOpen = false;
+  /** What the page was told last. @type {boolean | null} */
+  #isConnected = null;
   #isReconnecting = false;
+  /** The call and the share of this window, as a query. */
+  #names = "";
   /** The pause before the next attempt. It grows until a stream opens: the server can refuse one stream too many. */
   #retryWait = RETRY_FIRST;
   #retryNow = () => {};
@@ -64,24 +68,44 @@ export class Events {
     this.#connect();
   }
 
-  /** Closes the stream; the next one starts with a snapshot. */
+  /** Closes the stream; the next one names nothing, and starts with a snapshot. */
   close() {
     this.#opening += 1;
     this.#isOpen = false;
+    this.#isConnected = null;
     this.#isReconnecting = false;
     this.#lastEventId = null;
+    this.#names = "";
     this.#source?.close();
     this.#source = null;
     this.#retryNow();
   }
 
+  /**
+   * Names the call that this window is on, and the screen that it shares. Only a stream that names them proves presence
+   * there. If the names change, another stream continues after the last event.
+   * @param {{ call?: string | null, share?: string | null }} names
+   */
+  name({ call, share }) {
+    const names = new URLSearchParams({ ...(call && { call }), ...(share && { share }) }).toString();
+    if (names !== this.#names) {
+      this.#names = names;
+      if (this.#source) {
+        this.#source.close();
+        this.#connect();
+      }
+    }
+  }
+
   #connect() {
-    const source = new EventSource(this.#lastEventId === null ? "/events" : `/events?after=${this.#lastEventId}`);
+    const after = this.#lastEventId === null ? "" : `after=${this.#lastEventId}`;
+    const query = [this.#names, after].filter((part) => part !== "").join("&");
+    const source = new EventSource(query === "" ? "/events" : `/events?${query}`);
     this.#source = source;
     source.onopen = () => {
       if (source === this.#source) {
         this.#retryWait = RETRY_FIRST;
-        this.#onConnection(true);
+        this.#report(true);
       }
     };
     source.onerror = () => source === this.#source && this.reconnect();
@@ -95,6 +119,14 @@ export class Events {
     }
   }
 
+  /** @param {boolean} isConnected */
+  #report(isConnected) {
+    if (this.#isConnected !== isConnected) {
+      this.#isConnected = isConnected;
+      this.#onConnection(isConnected);
+    }
+  }
+
   /** Replaces the stream as soon as the server answers. Called when the stream broke or turned out to be dead. */
   async reconnect() {
     if (!this.#isOpen || this.#isReconnecting) {
@@ -105,7 +137,7 @@ export class Events {
     this.#isReconnecting = true;
     this.#source?.close();
     this.#source = null;
-    this.#onConnection(false);
+    this.#report(false);
     while (isCurrent()) {
       await this.#retryPause(this.#retryWait + Math.random() * 100);
       this.#retryWait = Math.min(this.#retryWait * 1.6, RETRY_MAX);

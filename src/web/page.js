@@ -77,9 +77,9 @@ export class Page {
 
   start() {
     this.#store.on("change", () => this.#scheduleRender());
-    this.#calls.on("change", () => this.#scheduleRender());
+    this.#calls.on("change", () => this.#onPresence());
     this.#calls.on("missedEvents", () => this.#events.reconnect());
-    this.#shares.on("change", () => this.#scheduleRender());
+    this.#shares.on("change", () => this.#onPresence());
     setInterval(() => this.#store.calls.size > 0 && this.#scheduleRender(), 1000);
     whenSignedOut(() => this.#onSessionEnd());
     addEventListener("hashchange", () => this.#onNavigation());
@@ -103,10 +103,10 @@ export class Page {
     }
     this.#showBanner("");
     this.#app.replaceChildren(this.#lobby.element);
-    this.#events.open();
     this.#route();
     this.#refreshMissed();
     this.#calls.rejoin();
+    this.#events.open();
   }
 
   #showSignIn(reason = "") {
@@ -159,6 +159,12 @@ export class Page {
     if (isNewChannel) {
       this.#refreshDirectory();
     }
+  }
+
+  /** The window has entered or left a call, or its screen share has started or ended. */
+  #onPresence() {
+    this.#events.name({ call: this.#calls.callId, share: this.#shares.ownId });
+    this.#scheduleRender();
   }
 
   /** @param {CallState} call */

@@ -37,6 +37,11 @@ export class ShareController extends Emitter {
     return [this.#own, this.#viewed].filter((share) => share !== null);
   }
 
+  /** The id of the screen that this window shares. */
+  get ownId() {
+    return this.#own?.id ?? null;
+  }
+
   /**
    * How many people watch a share of mine; null if another device shares it.
    * @param {string} id

@@ -25,9 +25,13 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 /// How long the browsers' processes may take to end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Keeps each connection of a page, to read its statistics.
+/// Keeps each connection of a page, to read its statistics, and each event stream.
 const KEEP_CONNECTIONS: &str = "
     window.connections = [];
+    window.streams = [];
+    window.EventSource = class extends EventSource {
+        constructor(...given) { super(...given); window.streams.push(this); }
+    };
     window.RTCPeerConnection = class extends RTCPeerConnection {
         constructor(...given) { super(...given); window.connections.push(this); }
     };";
@@ -164,8 +168,24 @@ impl Driver {
         let client = builder.capabilities(capabilities).connect(&self.url).await.expect("a browser");
         let session = client.session_id().await.unwrap().unwrap();
         let browser = Browser::new(name, client, format!("{}/session/{session}", self.url));
-        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": KEEP_CONNECTIONS })).await;
+        keep_connections(&browser).await;
         browser
+    }
+
+    /// Kills the processes of a person's browsers, as a crash would.
+    pub fn kill_browser(&self, browser: &Browser) {
+        let data = self.folder.path().join(format!("{}-", browser.name));
+        let argument = format!("--user-data-dir={}", data.display());
+        let has_data = |process: &Process| {
+            process.cmdline().is_ok_and(|arguments| arguments.iter().any(|one| one.contains(&argument)))
+        };
+        let mut processes = Vec::new();
+        self.find_processes(&mut processes);
+        let own: Vec<&Process> = processes.iter().filter(|process| has_data(process)).collect();
+        assert!(!own.is_empty(), "no process has {argument}");
+        for process in own {
+            let _ = kill(Pid::from_raw(process.pid()), Signal::SIGKILL);
+        }
     }
 
     /// Ends a test: checks that no page has logged an error.
@@ -195,6 +215,11 @@ impl Driver {
             others = rest;
         }
     }
+}
+
+/// Keeps the connections of the pages in the present window of a browser.
+pub async fn keep_connections(browser: &Browser) {
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": KEEP_CONNECTIONS })).await;
 }
 
 /// Adds a CA to the trusted ones of Chromium in the home directory `home`.

@@ -15,6 +15,7 @@ mod faults;
 mod history;
 mod network;
 mod pictures;
+mod presence;
 mod relay;
 mod screens;
 mod views;

@@ -1,5 +1,6 @@
 //! Presence: participants who are not seen leave, and a call that nobody is seen on ends.
 
+use nix::sys::signal::Signal;
 use rusqlite::params;
 use serde_json::json;
 
@@ -272,6 +273,53 @@ async fn a_second_device_that_answers_is_the_newest_proof() {
     assert_eq!(states(&server), "accepted,accepted,accepted");
     assert_eq!(other.post("/logout").await.0, 200);
     assert_eq!(states(&server), "accepted,left,accepted");
+}
+
+#[tokio::test]
+async fn a_restart_with_a_grace_waits_for_those_who_come_back() {
+    let server = Server::start();
+    set(&server, "restart_grace", 4.0);
+    let (people, call) = three_on_a_call(&server).await;
+    let [dave, erin] = ["dave", "erin"].map(|name| server.person(name));
+    let ring = dave.call("dm:dave:erin").await;
+    let gone = {
+        let id = dave.call("dm:alice:dave").await;
+        assert_eq!(people[0].post(&format!("/calls/{id}/accept")).await.0, 200);
+        id
+    };
+    let share = people[0].post_json("/screenshare/start", json!({ "channel": "dm:alice:bob" })).await.1;
+    let share = share["share_id"].as_str().unwrap().to_owned();
+    let offer = json!({ "to": "bob", "type": "offer", "payload": {} });
+    assert_eq!(people[0].post_json(&format!("/calls/{call}/signal"), offer).await.0, 200);
+
+    // No server runs for longer than presence_timeout.
+    let (folder, _) = server.stop(Signal::SIGKILL);
+    let file = rusqlite::Connection::open(folder.path().join("presence.db")).unwrap();
+    file.execute_batch("UPDATE call_participants SET last_seen_ts = last_seen_ts - 300 WHERE state = 'accepted'")
+        .unwrap();
+    drop(file);
+    let server = Server::start_in(folder, &[]);
+    let [alice, bob] = [&people[0], &people[1]].map(|person| server.moved(person));
+    let state = alice.read(&format!("/calls/{call}/state")).await;
+    assert_eq!((&state["state"], &state["ended_reason"]), (&json!("active"), &json!(null)));
+    let _bob_is_back = EventStream::naming(&bob, &format!("call={call}")).await;
+    assert_eq!(bob.read(&format!("/calls/{call}/signals")).await, json!([]), "signals of before are gone");
+    assert_eq!(server.moved(&erin).read("/calls/incoming").await[0]["call_id"], json!(ring), "it still rings");
+    assert_eq!(server.value::<i64>("SELECT count(*) FROM screenshares WHERE state = 'active'"), 1);
+
+    let reason = || server.value::<Option<String>>(&format!("SELECT ended_reason FROM calls WHERE call_id = '{gone}'"));
+    eventually(SOON, "the call that nobody came back to", Some("restart".to_owned()), reason).await;
+    let of_call = || -> String {
+        server.value(&format!(
+            "SELECT group_concat(state) FROM \
+             (SELECT state FROM call_participants WHERE call_id = '{call}' ORDER BY username)"
+        ))
+    };
+    eventually(SOON, "the participants", "accepted,accepted,left".to_owned(), of_call).await;
+    let ended = || server.value::<String>(&format!("SELECT state FROM screenshares WHERE share_id = '{share}'"));
+    eventually(SOON, "the share", "ended".to_owned(), ended).await;
+    assert_eq!(server.value::<String>(&format!("SELECT state FROM calls WHERE call_id = '{call}'")), "active");
+    server.assert_integrity();
 }
 
 #[tokio::test]

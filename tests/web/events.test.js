@@ -44,6 +44,38 @@ test("a broken stream resumes after its last event once the server answers", asy
   assert.deepEqual(connections, [true, false, true]);
 });
 
+test("a stream that names a call or a share continues after the last event", async () => {
+  const [first] = FakeEventSource.all;
+  events.name({ call: "c" });
+  assert.deepEqual(FakeEventSource.open.map(({ url }) => url), ["/events?call=c"], "before the snapshot");
+  const [, second] = FakeEventSource.all;
+  second.onopen();
+  second.deliver("snapshot", 3, {});
+  events.name({ call: "c", share: null });
+  assert.deepEqual(FakeEventSource.open, [second], "the same names need no other stream");
+
+  events.name({ call: "c", share: "s" });
+  assert.deepEqual(FakeEventSource.open.map(({ url }) => url), ["/events?call=c&share=s&after=3"]);
+  const [, , third] = FakeEventSource.all;
+  third.onopen();
+  second.deliver("call", 4, {});
+  third.deliver("call", 4, {});
+  assert.deepEqual(received.map(({ name }) => name), ["snapshot", "call"], "no event comes twice");
+
+  third.onerror();
+  events.name({});
+  await clock.advance(RETRY_MAX);
+  assert.deepEqual(FakeEventSource.open.map(({ url }) => url), ["/events?after=4"]);
+  FakeEventSource.open[0].onopen();
+  assert.deepEqual(connections, [true, false, true], "another name is no lost connection");
+  assert.equal(first.isClosed, true);
+
+  events.name({ call: "c" });
+  events.close();
+  events.open();
+  assert.deepEqual(FakeEventSource.open.map(({ url }) => url), ["/events"], "who signs in is on no call yet");
+});
+
 test("a stream that was replaced delivers nothing", async () => {
   const [first] = FakeEventSource.all;
   first.onerror();

@@ -79,8 +79,12 @@ export class RelayPage {
     this.#banner.hidden = sentence === "";
   }
 
-  /** @param {Screen} screen */
-  #show(screen) {
+  /**
+   * @param {Screen} screen
+   * @param {{ call?: string, share?: string }} [names] the call that it is on, or the share that it sends
+   */
+  #show(screen, names = {}) {
+    this.#events.name(names);
     this.#screen?.stop();
     this.#screen = screen;
     const title = h("h1", { class: "grow" }, "Calls by relay");
@@ -146,7 +150,7 @@ export class RelayPage {
     const screen = new CallScreen(this.#store, id);
     screen.on("end", (reason) => this.#leaveScreen(reason));
     screen.on("leave", () => this.#stopThere(`/calls/${id}/leave`));
-    this.#show(screen);
+    this.#show(screen, { call: id });
   }
 
   // ---- screen shares
@@ -166,7 +170,7 @@ export class RelayPage {
     const { share_id: id } = started;
     const screen = new OwnShareScreen(id, this.#store.title(channel), stream);
     screen.on("stop", () => this.#stopThere(`/screenshare/${id}/stop`));
-    this.#show(screen);
+    this.#show(screen, { share: id });
   }
 
   /** @param {ShareState} share */
