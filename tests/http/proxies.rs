@@ -18,9 +18,9 @@ async fn the_last_forwarded_address_is_the_client() {
         ("X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-For:", "192.0.2.7"),
         ("X-Forwarded-For: gr\u{fc}n, 192.0.2.7", "192.0.2.7"),
         // An IPv6 address counts by its network.
-        ("X-Forwarded-For: 2001:DB8:0::7", "2001:db8::/64"),
-        ("X-Forwarded-For: [2001:db8::7]", "2001:db8::/64"),
-        ("X-Forwarded-For: [2001:db8::7]:5123", "2001:db8::/64"),
+        ("X-Forwarded-For: 2001:DB8:0::7", "2001:db8::"),
+        ("X-Forwarded-For: [2001:db8::7]", "2001:db8::"),
+        ("X-Forwarded-For: [2001:db8::7]:5123", "2001:db8::"),
         ("X-Forwarded-For: ::ffff:192.0.2.7", "192.0.2.7"),
         ("X-Forwarded-For: [::ffff:192.0.2.7]:80", "192.0.2.7"),
         // The proxy does not know the address. Those before it may be the client's own invention.
