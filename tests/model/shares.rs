@@ -75,7 +75,9 @@ impl Model {
         let mut reasons = self.share_refusals(share, actor, false, true);
         if let Some(found) = self.share(share)
             && actor != to
-            && (!self.is_member_since(found.channel, to, found.newest_number) || ![actor, to].contains(&found.sharer))
+            && (!self.exists[to]
+                || !self.is_member_since(found.channel, to, found.newest_number)
+                || ![actor, to].contains(&found.sharer))
         {
             reasons.push((403, "recipient_not_in_share"));
         }
