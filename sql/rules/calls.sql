@@ -305,7 +305,8 @@ CREATE VIEW call_roles (call_id, username, role) AS
 -- such user.
   SELECT call.call_id, person.username,
          CASE WHEN own.in_call THEN own.state
-              WHEN own.removed_from IS NOT NULL AND call.is_live
+              WHEN own.removed_from IS NOT NULL
+                AND (SELECT is_live FROM current_calls AS present WHERE present.call_id = call.call_id)
                 THEN CASE own.removed_from WHEN 'call' THEN 'removed' ELSE 'expelled' END
               WHEN own.state IS NOT NULL THEN own.state
               WHEN EXISTS (SELECT 1 FROM call_channel_members

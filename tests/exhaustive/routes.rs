@@ -153,10 +153,9 @@ fn access(sql: &Connection, statement: &Statement, parameters: &[Value]) -> Stri
     for number in 1..=prepared.parameter_count() {
         prepared.raw_bind_parameter(number, parameters.get(number - 1).unwrap_or(&Value::Null)).unwrap();
     }
-    let columns = prepared.column_count();
     let mut rows = prepared.raw_query();
     let Some(row) = rows.next().unwrap() else { return "call_not_found".to_owned() };
-    let column = if columns > 2 { 2 } else { 0 };
+    let column = if statement.name() == statements::CALL_STATE_AND_ACCESS.name() { 2 } else { 0 };
     row.get(column).unwrap()
 }
 

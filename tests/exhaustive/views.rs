@@ -20,7 +20,7 @@ fn shown(sql: &Connection) -> Vec<String> {
 }
 
 /// Checks that a sweep stores what the views show: now, and when each invitation of this state has timed out. Absent
-/// people leave at the sweep alone, so a state with some of them is left out.
+/// people leave, and their shares end, at the sweep alone, so a state with some of them is left out.
 ///
 /// # Errors
 /// What differs.
@@ -29,7 +29,7 @@ pub fn check_views(sql: &Connection) -> Result<(), String> {
         sql.execute_batch("SAVEPOINT look").unwrap();
         advance(sql, seconds);
         let is_absence_due: bool = sql
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM due_absences)")
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM due_absences) OR EXISTS (SELECT 1 FROM due_shares)")
             .unwrap()
             .query_row([], |row| row.get(0))
             .unwrap();
