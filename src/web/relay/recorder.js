@@ -1,7 +1,7 @@
 // @ts-check
 // Uploads a stream: MediaRecorder records it, and each cluster of the recording is posted.
 
-import { postBytes, retryWhileOffline } from "../api.js";
+import { ServerGone, postBytes, retryWhileOffline } from "../api.js";
 import { Emitter } from "../emitter.js";
 import { Splitter } from "./webm.js";
 
@@ -23,6 +23,11 @@ export class Recorder extends Emitter {
   /** Uploads run one after the other, so that none overtakes another. */
   #sending = Promise.resolve();
   #isStopped = false;
+
+  /** Stores the init segment. @type {(() => Promise<unknown>) | null} */
+  #postInit = null;
+  /** A server that was gone may have restarted, and lost the init segment. */
+  #mayHaveLostInit = false;
 
   /** Bytes that the server has stored. */
   sent = 0;
@@ -71,7 +76,9 @@ export class Recorder extends Emitter {
     }
     const { init, clusters } = this.#splitter.push(new Uint8Array(await piece.arrayBuffer()));
     if (init) {
-      await this.#upload(`${this.#path}?init=1&mime=${encodeURIComponent(this.#mimeType)}`, init);
+      const path = `${this.#path}?init=1&mime=${encodeURIComponent(this.#mimeType)}`;
+      await this.#upload(path, init);
+      this.#postInit = () => postBytes(path, init);
     }
     for (const cluster of clusters) {
       await this.#upload(this.#path, cluster);
@@ -83,9 +90,26 @@ export class Recorder extends Emitter {
    * @param {Uint8Array<ArrayBuffer>} bytes
    */
   async #upload(path, bytes) {
-    await retryWhileOffline(() => postBytes(path, bytes), () => !this.#isStopped);
+    await retryWhileOffline(() => this.#store(path, bytes), () => !this.#isStopped);
     this.sent += bytes.length;
     this.emit("sent");
+  }
+
+  /**
+   * @param {string} path
+   * @param {Uint8Array<ArrayBuffer>} bytes
+   */
+  async #store(path, bytes) {
+    try {
+      if (this.#mayHaveLostInit) {
+        await this.#postInit?.();
+        this.#mayHaveLostInit = false;
+      }
+      await postBytes(path, bytes);
+    } catch (error) {
+      this.#mayHaveLostInit ||= error instanceof ServerGone;
+      throw error;
+    }
   }
 
   stop() {
