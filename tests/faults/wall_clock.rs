@@ -17,7 +17,7 @@ use crate::support::{PROGRAM, Person, Server, answer, eventually};
 use crate::{TIMEOUT, lock_machine};
 
 /// The lines of the log about a step and a pause.
-const STEP: &str = "the wall clock was set";
+const STEP: &str = "the wall clock was set; the times";
 const PAUSE: &str = "the server was unable to work";
 
 /// The clock of the programs that run under it, as an offset to the machine's.
@@ -275,6 +275,48 @@ async fn a_shell_that_holds_the_write_lock_ends_no_call() {
     admin.run("COMMIT");
     call.assert_stays(&server, Duration::from_secs(5)).await;
     call.end().await;
+}
+
+/// The server cannot move the times in the file, so no answer shows a ring that has stopped by the new clock only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_are_refused_while_a_held_lock_delays_the_step() {
+    let _machine = lock_machine().await;
+    let clock = FakeClock::new();
+    let server = clock.serve(TempDir::new().unwrap());
+    let (carol, dave) = (person(&server, "carol"), person(&server, "dave"));
+    carol.call("dm:carol:dave").await;
+    let mut admin = Shell::open(&server.db());
+    admin.run("BEGIN IMMEDIATE; UPDATE settings SET value = value WHERE name = 'ringing_timeout'");
+    clock.set("+120");
+    for longest in [Duration::from_secs(3), Duration::from_millis(500)] {
+        let asked = Instant::now();
+        let response = dave.getting("/calls/incoming").send().await.unwrap();
+        assert!(asked.elapsed() < longest, "answered after {:?}", asked.elapsed());
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+        assert_eq!(response.json::<Value>().await.unwrap()["code"], "clock_set");
+    }
+    admin.run("COMMIT");
+    eventually(Duration::from_secs(5), "steps in the log", 1, || clock.logged(STEP)).await;
+    let ringing = dave.read("/calls/incoming").await;
+    assert_eq!(ringing.as_array().map(Vec::len), Some(1), "{ringing}");
+}
+
+/// The file says by which wall clock its times hold, so a start notices a step since the last server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_between_two_servers_is_noticed() {
+    let _machine = lock_machine().await;
+    let clock = FakeClock::new();
+    let server = clock.serve(TempDir::new().unwrap());
+    let call = Call::start(&server).await;
+    sleep(Duration::from_secs(1)).await;
+    let (folder, _) = server.stop(Signal::SIGKILL);
+    clock.set("-3600");
+    let server = clock.serve(folder);
+    let passed = call.answered.elapsed().as_secs_f64();
+    let duration = duration_in(&server.moved(&call.alice).read("/calls/history").await);
+    assert!((duration - passed).abs() < 2.0, "{duration}, and {passed} seconds have passed");
+    assert_eq!(clock.logged(STEP), 1);
+    server.assert_integrity();
 }
 
 /// A command that runs after the clock was set, and before the server has noticed. Then the server notices nothing new.
