@@ -79,6 +79,36 @@ CREATE VIEW integrity_violations (violation) AS
   LEFT JOIN sqlite_schema AS stored ON stored.type = rule.type AND stored.name = rule.name
   WHERE stored.sql IS NOT rule.definition
   UNION ALL
+  SELECT 'there is no list of rules; the next start of the server creates it'
+  WHERE NOT EXISTS (SELECT 1 FROM rules WHERE name = 'integrity_violations')
+  UNION ALL
+  SELECT 'the ids of ' || name || ' are used up, ' || seq
+  FROM sqlite_sequence WHERE seq > 9007199254740991 - 1000000
+  UNION ALL
+  SELECT 'the newest id of ' || log.value || ' is unknown'
+  FROM json_each('["call_media", "call_signals", "events", "share_media"]') AS log
+  WHERE EXISTS (SELECT 1 FROM event_gaps)
+    AND (SELECT count(*) FROM sqlite_sequence WHERE name = log.value) <> 1
+  UNION ALL
+  SELECT 'call ' || call_id || ' has a time in the future'
+  FROM calls
+  WHERE is_live AND (started_ts > (SELECT ts FROM now) + 60 OR answered_ts > (SELECT ts FROM now) + 60)
+  UNION ALL
+  SELECT 'call ' || call_id || ' has version ' || version || ', which is no event'
+  FROM calls
+  WHERE version > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')
+  UNION ALL
+  SELECT username || ' has a time in the future in call ' || call_id
+  FROM call_participants
+  WHERE in_call AND (invited_ts > (SELECT ts FROM now) + 60 OR joined_ts > (SELECT ts FROM now) + 60
+                     OR last_seen_ts > (SELECT ts FROM now) + 60)
+  UNION ALL
+  SELECT username || ' is on call ' || call_id || ' but was never seen'
+  FROM call_participants WHERE state = 'accepted' AND last_seen_ts IS NULL
+  UNION ALL
+  SELECT 'event ' || id || ' is of the future'
+  FROM events WHERE id = (SELECT max(id) FROM events) AND ts > (SELECT ts FROM now) + 60
+  UNION ALL
   SELECT 'the clock has lost its row' WHERE NOT EXISTS (SELECT 1 FROM clock)
   UNION ALL
   SELECT 'the live calls ' || group_concat(call_id, ' and ') || ' are in one channel, ' || channel

@@ -174,6 +174,36 @@ BEGIN
   SELECT RAISE(ABORT, 'call_not_answered');
 END;
 
+CREATE TRIGGER new_call_has_begun
+-- A call that begins in the future would ring until then. A version comes with an event.
+BEFORE INSERT ON calls
+WHEN NEW.started_ts > (SELECT ts FROM now) + 1 OR NEW.version IS NOT 0
+BEGIN
+  SELECT RAISE(ABORT, 'time_in_the_future')
+  WHERE NEW.started_ts > (SELECT ts FROM now) + 1;
+
+  SELECT RAISE(ABORT, 'call_version_is_fixed');
+END;
+
+CREATE TRIGGER live_call_has_begun
+-- As new_call_has_begun. The longest call counts from the answer.
+BEFORE UPDATE ON calls
+WHEN NEW.is_live
+  AND ((NEW.started_ts IS NOT OLD.started_ts AND NEW.started_ts > (SELECT ts FROM now) + 1)
+       OR (NEW.answered_ts IS NOT OLD.answered_ts AND NEW.answered_ts > (SELECT ts FROM now) + 1))
+  AND (SELECT step_seconds FROM clock) IS NULL
+BEGIN
+  SELECT RAISE(ABORT, 'time_in_the_future');
+END;
+
+CREATE TRIGGER call_version_is_its_newest_event
+-- Clients ignore a state with a lower version than the one they have.
+BEFORE UPDATE OF version ON calls
+WHEN NEW.version IS NOT OLD.version AND NEW.version IS NOT (SELECT max(id) FROM events)
+BEGIN
+  SELECT RAISE(ABORT, 'call_version_is_fixed');
+END;
+
 CREATE TRIGGER first_answer_is_stamped
 -- The time may come with the transition; otherwise it is now.
 AFTER UPDATE OF state ON calls

@@ -100,6 +100,7 @@ CREATE TRIGGER dm_member_is_in_its_name
 BEFORE INSERT ON dm_members
 WHEN NEW.channel NOT GLOB 'dm:*' OR NEW.username GLOB '*:*'
   OR instr(':' || substr(NEW.channel, 4) || ':', ':' || NEW.username || ':') = 0
+  OR NEW.channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel))
 BEGIN
   SELECT RAISE(ABORT, 'membership_is_fixed');
 END;
@@ -193,3 +194,11 @@ CREATE VIEW channel_json (username, channel, json) AS
                                   SELECT username FROM dm_names WHERE spelling = json_quote(mine.channel)
                                   ORDER BY username))))
   FROM channel_members AS mine;
+
+CREATE TRIGGER private_channels_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON private_channels
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'private_channels') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;

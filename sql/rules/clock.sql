@@ -56,3 +56,91 @@ BEFORE INSERT ON rules
 BEGIN
   SELECT RAISE(ABORT, 'rule_list_is_fixed');
 END;
+
+CREATE TRIGGER new_call_times_are_known
+-- JSON has no infinite numbers, and date functions end with the year 9999. Clients could not read such a time.
+BEFORE INSERT ON calls
+WHEN max(abs(coalesce(NEW.started_ts, 0)), abs(coalesce(NEW.answered_ts, 0)), abs(coalesce(NEW.ended_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER call_times_are_known
+-- As new_call_times_are_known.
+BEFORE UPDATE ON calls
+WHEN max(abs(coalesce(NEW.started_ts, 0)), abs(coalesce(NEW.answered_ts, 0)), abs(coalesce(NEW.ended_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER new_participant_times_are_known
+-- As new_call_times_are_known.
+BEFORE INSERT ON call_participants
+WHEN max(abs(coalesce(NEW.joined_ts, 0)), abs(coalesce(NEW.left_ts, 0)), abs(coalesce(NEW.invited_ts, 0)), abs(coalesce(NEW.missed_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER participant_times_are_known
+-- As new_call_times_are_known.
+BEFORE UPDATE ON call_participants
+WHEN max(abs(coalesce(NEW.joined_ts, 0)), abs(coalesce(NEW.left_ts, 0)), abs(coalesce(NEW.invited_ts, 0)), abs(coalesce(NEW.missed_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER new_share_times_are_known
+-- As new_call_times_are_known.
+BEFORE INSERT ON screenshares
+WHEN max(abs(coalesce(NEW.started_ts, 0)), abs(coalesce(NEW.ended_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER share_times_are_known
+-- As new_call_times_are_known.
+BEFORE UPDATE ON screenshares
+WHEN max(abs(coalesce(NEW.started_ts, 0)), abs(coalesce(NEW.ended_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER new_user_times_are_known
+-- As new_call_times_are_known.
+BEFORE INSERT ON users
+WHEN abs(coalesce(NEW.created_ts, 0)) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER user_times_are_known
+-- As new_call_times_are_known.
+BEFORE UPDATE ON users
+WHEN abs(coalesce(NEW.created_ts, 0)) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER new_session_times_are_known
+-- As new_call_times_are_known.
+BEFORE INSERT ON sessions
+WHEN max(abs(coalesce(NEW.created_ts, 0)), abs(coalesce(NEW.expires_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER session_times_are_known
+-- As new_call_times_are_known.
+BEFORE UPDATE ON sessions
+WHEN max(abs(coalesce(NEW.created_ts, 0)), abs(coalesce(NEW.expires_ts, 0))) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;
+
+CREATE TRIGGER new_signal_times_are_known
+-- As new_call_times_are_known.
+BEFORE INSERT ON call_signals
+WHEN abs(coalesce(NEW.ts, 0)) > 253402300799.0
+BEGIN
+  SELECT RAISE(ABORT, 'time_unknown');
+END;

@@ -37,6 +37,27 @@ CREATE VIEW member_event_access (call_id, username) AS
   UNION ALL
   SELECT share_id, username FROM share_access WHERE access = 'granted';
 
+CREATE TRIGGER event_happens_now
+-- The log is in the order of time: an event of the future would keep all later ones from being deleted.
+BEFORE INSERT ON events
+WHEN NEW.ts IS NOT (SELECT ts FROM now)
+BEGIN
+  SELECT RAISE(ABORT, 'event_is_final');
+END;
+
+CREATE TRIGGER event_id_is_new
+-- INSERT OR REPLACE would change an event. An id near the end of the numbers would leave none for later events.
+BEFORE INSERT ON events
+WHEN NEW.id > 0
+  AND (EXISTS (SELECT 1 FROM events WHERE id = NEW.id)
+       OR NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events') + 1000000)
+BEGIN
+  SELECT RAISE(ABORT, 'event_is_final')
+  WHERE EXISTS (SELECT 1 FROM events WHERE id = NEW.id);
+
+  SELECT RAISE(ABORT, 'id_too_large');
+END;
+
 CREATE VIEW event_recipients AS
 -- Who may see which event. A personal event is for its user. Others are for the members of the channel and, of a call,
 -- for guests from their invitation on, as long as they have access to the call or share. Events from before a user was
@@ -124,4 +145,27 @@ BEGIN
   DELETE FROM clean_stop;
 
   INSERT INTO clean_stop (id, stopped_ts) SELECT 1, ts FROM now;
+END;
+
+CREATE TRIGGER event_gap_is_final
+-- A cursor inside of it would be taken for one of this log.
+BEFORE UPDATE ON event_gaps
+BEGIN
+  SELECT RAISE(ABORT, 'event_gap_is_final');
+END;
+
+CREATE TRIGGER event_gap_stays
+-- As event_gap_is_final, as long as the log has events before it.
+BEFORE DELETE ON event_gaps
+WHEN OLD.next_id >= coalesce((SELECT min(id) FROM events), OLD.next_id)
+BEGIN
+  SELECT RAISE(ABORT, 'event_gap_is_final');
+END;
+
+CREATE TRIGGER event_gap_is_at_the_end
+-- Gaps before it would be counted as events that are not kept.
+BEFORE INSERT ON event_gaps
+WHEN NEW.after_id IS NOT (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')
+BEGIN
+  SELECT RAISE(ABORT, 'event_gap_is_final');
 END;

@@ -193,3 +193,19 @@ BEGIN
 
   DELETE FROM media_bytes WHERE call_id = OLD.share_id AND kept < 1;
 END;
+
+CREATE TRIGGER call_media_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON call_media
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'call_media') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;
+
+CREATE TRIGGER share_media_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON share_media
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'share_media') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;

@@ -305,6 +305,39 @@ BEGIN
   SELECT RAISE(ABORT, 'participant_identity_is_fixed');
 END;
 
+CREATE TRIGGER participant_times_are_needed
+-- A pending person without the time of the invitation would ring for ever, and one on the call who was never seen would
+-- stay for ever. Only a person who is off the call has left it.
+BEFORE UPDATE ON call_participants
+WHEN NEW.in_call
+  AND ((NEW.state = 'pending' AND NEW.invited_ts IS NULL AND OLD.invited_ts IS NOT NULL)
+       OR (NEW.state = 'accepted' AND NEW.joined_ts IS NULL AND OLD.joined_ts IS NOT NULL)
+       OR (NEW.state = 'accepted' AND NEW.last_seen_ts IS NULL AND OLD.last_seen_ts IS NOT NULL)
+       OR (NEW.state IS OLD.state AND NEW.left_ts IS NOT NULL AND OLD.left_ts IS NULL))
+BEGIN
+  SELECT RAISE(ABORT, 'participant_time_is_needed');
+END;
+
+CREATE TRIGGER new_participant_time_has_come
+-- An invitation of the future would ring until then.
+BEFORE INSERT ON call_participants
+WHEN NEW.invited_ts > (SELECT ts FROM now) + 1 OR NEW.joined_ts > (SELECT ts FROM now) + 1
+BEGIN
+  SELECT RAISE(ABORT, 'time_in_the_future');
+END;
+
+CREATE TRIGGER participant_time_has_come
+-- As new_participant_time_has_come. A person seen in the future would be present until then.
+BEFORE UPDATE ON call_participants
+WHEN NEW.in_call
+  AND ((NEW.invited_ts IS NOT OLD.invited_ts AND NEW.invited_ts > (SELECT ts FROM now) + 1)
+       OR (NEW.joined_ts IS NOT OLD.joined_ts AND NEW.joined_ts > (SELECT ts FROM now) + 1)
+       OR (NEW.last_seen_ts IS NOT OLD.last_seen_ts AND NEW.last_seen_ts > (SELECT ts FROM now) + 1))
+  AND (SELECT step_seconds FROM clock) IS NULL
+BEGIN
+  SELECT RAISE(ABORT, 'time_in_the_future');
+END;
+
 CREATE TRIGGER participant_of_finished_call_is_final
 -- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or
 -- accepted.

@@ -95,6 +95,14 @@ BEGIN
   SELECT RAISE(ABORT, 'user_not_found');
 END;
 
+CREATE TRIGGER session_is_added_once
+-- INSERT OR REPLACE would give it to another user.
+BEFORE INSERT ON sessions
+WHEN EXISTS (SELECT 1 FROM sessions WHERE token_hash = NEW.token_hash)
+BEGIN
+  SELECT RAISE(ABORT, 'session_is_fixed');
+END;
+
 CREATE TRIGGER session_keeps_its_user
 -- A session given to another user would log in as that user.
 BEFORE UPDATE ON sessions
@@ -169,4 +177,20 @@ CREATE TRIGGER oldest_login_attempts_make_way
 AFTER INSERT ON login_attempts
 BEGIN
   DELETE FROM login_attempts WHERE id <= NEW.id - (SELECT attempts_max FROM login_limits);
+END;
+
+CREATE TRIGGER login_attempt_id_is_fixed
+-- As login_attempts_id_leaves_room.
+BEFORE UPDATE ON login_attempts
+WHEN NEW.id IS NOT OLD.id
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;
+
+CREATE TRIGGER login_attempts_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON login_attempts
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'login_attempts') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
 END;

@@ -128,3 +128,11 @@ CREATE VIEW signal_json AS
          rtrim(json_object('id', id, 'from', from_user, 'type', signal_type, 'ts', ts), '}')
          || ',"payload":' || replace(replace(payload, char(13), ' '), char(10), ' ') || '}' AS json
   FROM call_signals;
+
+CREATE TRIGGER call_signals_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON call_signals
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'call_signals') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;

@@ -1,5 +1,6 @@
 //! The schema, migrations, and reads and writes of a file.
 
+mod columns;
 mod elapsed_time;
 mod query_plans;
 mod reads_and_writes;
