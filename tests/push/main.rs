@@ -9,6 +9,7 @@ mod presence;
 mod streams;
 mod unrenderable;
 mod waiting;
+mod watch;
 
 use std::time::Duration;
 

@@ -39,6 +39,12 @@ impl EventStream {
         Self::from_request(person.getting(&format!("/events?{query}"))).await
     }
 
+    /// Opens a stream that resumes after event `after`. `None` if the server is gone.
+    pub async fn try_open(person: &Person, after: i64) -> Option<Self> {
+        let response = person.request(Method::GET, &format!("/events?after={after}")).send().await.ok()?;
+        (response.status() == 200).then(|| Self { response, buffer: String::new() })
+    }
+
     /// Opens a stream with this request.
     pub async fn from_request(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
