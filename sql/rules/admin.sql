@@ -29,6 +29,21 @@ CREATE VIEW help (task, statement) AS
     ('is anything wrong', 'SELECT * FROM integrity_violations'),
     ('is the file intact', 'PRAGMA integrity_check');
 
+CREATE TRIGGER command_log_is_final
+-- It says what happened.
+BEFORE UPDATE ON command_log
+BEGIN
+  SELECT RAISE(ABORT, 'event_is_final');
+END;
+
+CREATE TRIGGER command_log_id_leaves_room
+-- An id near the end of the numbers would leave none for later rows.
+BEFORE INSERT ON command_log
+WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'command_log') + 1000000
+BEGIN
+  SELECT RAISE(ABORT, 'id_too_large');
+END;
+
 CREATE TRIGGER command_log_is_bounded
 -- A script may run a command every minute.
 AFTER INSERT ON command_log
@@ -104,7 +119,7 @@ CREATE VIEW integrity_violations (violation) AS
                      OR last_seen_ts > (SELECT ts FROM now) + 60)
   UNION ALL
   SELECT username || ' is on call ' || call_id || ' but was never seen'
-  FROM call_participants WHERE state = 'accepted' AND last_seen_ts IS NULL
+  FROM call_participants WHERE state = 'accepted' AND last_seen_ts IS NULL AND leaves_ts IS NULL
   UNION ALL
   SELECT 'event ' || id || ' is of the future'
   FROM events WHERE id = (SELECT max(id) FROM events) AND ts > (SELECT ts FROM now) + 60

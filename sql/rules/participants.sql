@@ -312,7 +312,8 @@ BEFORE UPDATE ON call_participants
 WHEN NEW.in_call
   AND ((NEW.state = 'pending' AND NEW.invited_ts IS NULL AND OLD.invited_ts IS NOT NULL)
        OR (NEW.state = 'accepted' AND NEW.joined_ts IS NULL AND OLD.joined_ts IS NOT NULL)
-       OR (NEW.state = 'accepted' AND NEW.last_seen_ts IS NULL AND OLD.last_seen_ts IS NOT NULL)
+       OR (NEW.state = 'accepted' AND NEW.last_seen_ts IS NULL AND OLD.last_seen_ts IS NOT NULL
+           AND NEW.leaves_ts IS NULL)
        OR (NEW.state IS OLD.state AND NEW.left_ts IS NOT NULL AND OLD.left_ts IS NULL))
 BEGIN
   SELECT RAISE(ABORT, 'participant_time_is_needed');
@@ -332,7 +333,8 @@ BEFORE UPDATE ON call_participants
 WHEN NEW.in_call
   AND ((NEW.invited_ts IS NOT OLD.invited_ts AND NEW.invited_ts > (SELECT ts FROM now) + 1)
        OR (NEW.joined_ts IS NOT OLD.joined_ts AND NEW.joined_ts > (SELECT ts FROM now) + 1)
-       OR (NEW.last_seen_ts IS NOT OLD.last_seen_ts AND NEW.last_seen_ts > (SELECT ts FROM now) + 1))
+       OR (NEW.last_seen_ts IS NOT OLD.last_seen_ts AND NEW.last_seen_ts > (SELECT ts FROM now) + 1)
+       OR (NEW.leaves_ts IS NOT OLD.leaves_ts AND NEW.leaves_ts > (SELECT ts FROM now) + 3601))
   AND (SELECT step_seconds FROM clock) IS NULL
 BEGIN
   SELECT RAISE(ABORT, 'time_in_the_future');

@@ -69,7 +69,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('sharer_not_accepted', 403, 0, 'Only people on the call can share a screen in it.'),
     ('signal_is_final', 409, 0, 'A stored signal never changes.'),
     ('signal_too_large', 413, 1, 'The payload is larger than the setting signal_max_bytes.'),
-    ('time_in_the_future', 409, 0, 'The time of a live call or of a person on it has not come.'),
+    ('time_in_the_future', 409, 0, 'A time of presence is missing, or the time of a live call or share or of a person on it has not come.'),
     ('time_unknown', 400, 0, 'A time is in seconds since the epoch, up to the year 9999.'),
     ('too_many_logins_for_name', 429, 1, 'Too many failed logins for that name from your address. Try again later.'),
     ('too_many_logins_from_address', 429, 1, 'Too many failed logins from your address. Try again later.'),

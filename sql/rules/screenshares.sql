@@ -147,6 +147,18 @@ BEGIN
   SELECT RAISE(ABORT, 'share_identity_is_fixed');
 END;
 
+CREATE TRIGGER share_presence_is_measured
+-- As participant_times_are_needed and participant_time_has_come: a share ends with its sharer's presence.
+BEFORE UPDATE ON screenshares
+WHEN NEW.state = 'active'
+  AND ((NEW.last_seen_ts IS NULL AND NEW.leaves_ts IS NULL AND OLD.last_seen_ts IS NOT NULL)
+       OR (NEW.last_seen_ts IS NOT OLD.last_seen_ts AND NEW.last_seen_ts > (SELECT ts FROM now) + 1)
+       OR (NEW.leaves_ts IS NOT OLD.leaves_ts AND NEW.leaves_ts > (SELECT ts FROM now) + 3601))
+  AND (SELECT step_seconds FROM clock) IS NULL
+BEGIN
+  SELECT RAISE(ABORT, 'time_in_the_future');
+END;
+
 CREATE TRIGGER ended_share_is_final
 -- A share that has just ended is not final before ended_share_is_settled has stamped it.
 BEFORE UPDATE ON screenshares

@@ -15,8 +15,10 @@ const HARMLESS: &[(&str, &str)] = &[
     ("call_participants.invited_ts", "the past: the invitation ends sooner; for those off the call it is history"),
     ("call_participants.joined_ts", "shown; not in the future, and not removed while on the call"),
     ("call_participants.last_seen_ts", "the past: the person leaves sooner; for those off the call it means nothing"),
+    ("call_participants.leaves_ts", "the past: the person leaves sooner; at most an hour ahead, as restart_grace"),
     ("call_participants.missed_seen_ts", "shown: whether the person took note"),
     ("call_participants.missed_ts", "shown as a missed call"),
+    ("call_participants.seen_by", "which session's end takes the person off; NULL: none"),
     ("call_participants.state", "legal transitions"),
     ("call_participants.visible_after", "the past events that a guest may see, as an admin decides"),
     ("calls.screenshare_user", "people on the call"),
@@ -43,6 +45,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("refinery_schema_history.checksum", "as applied_on"),
     ("refinery_schema_history.name", "as applied_on"),
     ("refinery_schema_history.version", "as applied_on"),
+    ("screenshares.last_seen_ts", "the past: the share ends sooner"),
+    ("screenshares.leaves_ts", "as call_participants.leaves_ts"),
+    ("screenshares.seen_by", "as call_participants.seen_by"),
     ("screenshares.started_ts", "shown; no rule measures it"),
     ("screenshares.state", "legal transitions"),
     ("sessions.created_ts", "shown"),
@@ -54,6 +59,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("signal_counts.kept", "as call_id"),
     ("signal_counts.to_user", "as call_id"),
     ("users.created_ts", "shown"),
+    ("users.display_name", "what people see"),
     ("users.password_hash", "an admin may lock a person out"),
 ];
 
@@ -64,6 +70,7 @@ const DELETABLE: &[(&str, &str)] = &[
     ("call_signals", "the sender's client negotiates again"),
     ("calls", "finished calls: history may be pruned"),
     ("clean_stop", "the next start skips ids"),
+    ("command_log", "the newest are kept for a while only"),
     ("events", "clients that resume from before get a snapshot"),
     ("login_attempts", "an admin may lift a pause"),
     ("media_bytes", "integrity_violations compares it with the rows"),
@@ -113,6 +120,7 @@ fn filled() -> (tempfile::TempDir, Connection) {
              INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
              VALUES (printf('%064d', 0), 'alice', 1000, 200000);
              INSERT INTO login_attempts (username, address, ts) VALUES ('bob', '192.0.2.1', 100000);
+             INSERT INTO command_log (ts, change, subject) VALUES (1000, 'added user', 'alice');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('finished', 'private:1', 'alice');
              INSERT INTO end_call (call_id, username) VALUES ('finished', 'alice');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('active', 'private:1', 'alice');

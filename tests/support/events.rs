@@ -41,7 +41,7 @@ impl EventStream {
 
     /// Opens a stream that resumes after event `after`. `None` if the server is gone.
     pub async fn try_open(person: &Person, after: i64) -> Option<Self> {
-        let response = person.request(Method::GET, &format!("/events?after={after}")).send().await.ok()?;
+        let response = person.getting(&format!("/events?after={after}")).send().await.ok()?;
         (response.status() == 200).then(|| Self { response, buffer: String::new() })
     }
 
