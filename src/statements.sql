@@ -219,6 +219,18 @@ SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1);
 -- User ?3 starts a call in channel ?2 with call id ?1.
 INSERT INTO initiate_call (call_id, channel, initiator) VALUES (?1, ?2, ?3);
 
+-- name: CHANNEL_RING_WAITS
+-- What keeps user ?1 from ringing the members of channel ?2: codes of refusals, and the seconds until each is over.
+SELECT code, seconds FROM ring_waits
+WHERE caller = ?1
+  AND (callee IS NULL
+       OR EXISTS (SELECT 1 FROM channel_access
+                  WHERE spelling = json_quote(?2) AND username = callee AND access = 'granted'));
+
+-- name: RING_WAITS
+-- What keeps user ?1 from ringing user ?2, as `CHANNEL_RING_WAITS`.
+SELECT code, seconds FROM ring_waits WHERE caller = ?1 AND (callee IS NULL OR callee = ?2);
+
 -- name: ACCEPT_CALL
 -- User ?2 accepts or joins call ?1.
 INSERT INTO accept_call (call_id, username) VALUES (?1, ?2);

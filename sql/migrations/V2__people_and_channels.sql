@@ -86,10 +86,13 @@ CREATE TABLE dm_members (
   -- The members of DM channels: the names in the channel's name. Rows are made when a DM is used, and go with the user.
   channel  TEXT NOT NULL,                                  -- the canonical name, such as dm:alice:bob
   username TEXT NOT NULL,                                  -- one of the names in it
+  listed   INTEGER NOT NULL DEFAULT 0                      -- 1: one of this person's channels in GET /me
+           CONSTRAINT dm_members_listed_boolean CHECK (listed IN (0, 1)),
   PRIMARY KEY (channel, username)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX dm_members_by_user ON dm_members (username);
+CREATE INDEX dm_members_listed ON dm_members (username) WHERE listed;
 
 CREATE TABLE command_log (
   -- What the commands of the program changed, the newest thousand. A running server logs each row.

@@ -98,14 +98,16 @@ CREATE TABLE call_signals (
 ) STRICT;
 
 CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
+CREATE INDEX call_signals_by_sender ON call_signals (call_id, from_user, to_user);
 
 CREATE TABLE signal_counts (
-  -- The number of signals kept for each recipient. Counting a thousand rows at each new signal would cost more than
-  -- storing it.
-  call_id TEXT NOT NULL,                                   -- the call, or the screen share
-  to_user TEXT NOT NULL,                                   -- the recipient
-  kept    INTEGER NOT NULL,                                -- rows of call_signals
-  PRIMARY KEY (call_id, to_user)
+  -- The number of signals kept for each pair of sender and recipient. Counting a thousand rows at each new signal would
+  -- cost more than storing it.
+  call_id   TEXT NOT NULL,                                 -- the call, or the screen share
+  from_user TEXT NOT NULL,                                 -- the sender
+  to_user   TEXT NOT NULL,                                 -- the recipient
+  kept      INTEGER NOT NULL,                              -- rows of call_signals
+  PRIMARY KEY (call_id, from_user, to_user)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE call_media (
@@ -178,6 +180,32 @@ CREATE TABLE media_bytes (
   kept    INTEGER NOT NULL,                                -- bytes of chunks, without the init segment
   PRIMARY KEY (call_id, sender)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX media_bytes_by_sender ON media_bytes (sender);
+
+CREATE TABLE person_counts (
+  -- What each person takes of what is limited, one row a user. A limit is then one search, however many calls, shares
+  -- and channels there are.
+  username      TEXT NOT NULL PRIMARY KEY,                 -- the person
+  live_calls    INTEGER NOT NULL DEFAULT 0,                -- live calls that they started
+  live_shares   INTEGER NOT NULL DEFAULT 0,                -- active screen shares outside calls
+  media_bytes   INTEGER NOT NULL DEFAULT 0,                -- bytes of their media in all calls and shares
+  rings         INTEGER NOT NULL DEFAULT 0,                -- calls, invitations and shares since `rings_from_ts`
+  rings_from_ts REAL NOT NULL DEFAULT 0                    -- when the first of them was made; they count for a minute
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ring_counts (
+  -- How often one person has rung another, and how often the other has declined. One row a pair.
+  caller        TEXT NOT NULL,                             -- the initiator of the call, or the inviter
+  callee        TEXT NOT NULL,                             -- the person for whom it rang
+  rings         INTEGER NOT NULL,                          -- rings since `rings_from_ts`
+  rings_from_ts REAL NOT NULL,                             -- when the first of them began; they count for a minute
+  refusals      INTEGER NOT NULL DEFAULT 0,                -- refusals in a row, without an answer in between
+  refused_ts    REAL,                                      -- the last of them
+  PRIMARY KEY (caller, callee)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ring_counts_by_callee ON ring_counts (callee);
 
 CREATE TABLE events (
   -- The event log: what clients must learn, in the order in which it happened. Triggers write it. Push, resuming after

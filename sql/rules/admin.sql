@@ -190,12 +190,12 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT username || ' is invited to call ' || call_id || ' without a time'
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
-  SELECT 'the signals to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal)
+  SELECT 'the signals from ' || from_user || ' to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal)
          || ' but counted as ' || sum(kept)
-  FROM (SELECT call_id, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
+  FROM (SELECT call_id, from_user, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
         UNION ALL
-        SELECT call_id, to_user, 0, kept FROM signal_counts)
-  GROUP BY call_id, to_user HAVING sum(is_signal) <> sum(kept)
+        SELECT call_id, from_user, to_user, 0, kept FROM signal_counts)
+  GROUP BY call_id, from_user, to_user HAVING sum(is_signal) <> sum(kept)
   UNION ALL
   SELECT 'share ' || share_id || ' is in a direct-message channel without its canonical name, ' || channel
   FROM screenshares AS share
@@ -219,6 +219,25 @@ CREATE VIEW integrity_violations (violation) AS
         UNION ALL
         SELECT call_id, sender, 0, kept FROM media_bytes)
   GROUP BY call_id, sender HAVING sum(size) <> sum(kept)
+  UNION ALL
+  SELECT username || ' has ' || counted || ' of the limit ' || name || ', but is counted with ' || stored
+  FROM (SELECT username, 'live_calls_per_person' AS name, live_calls AS stored,
+               (SELECT count(*) FROM calls WHERE is_live AND initiator = username) AS counted
+        FROM person_counts
+        UNION ALL
+        SELECT username, 'live_shares_per_person', live_shares,
+               (SELECT count(*) FROM screenshares WHERE state = 'active' AND sharer = username)
+        FROM person_counts
+        UNION ALL
+        SELECT username, 'media_per_person_max_bytes', media_bytes,
+               (SELECT coalesce(sum(length(data)), 0) FROM call_media WHERE sender = username)
+               + (SELECT coalesce(sum(length(data)), 0) FROM share_media JOIN screenshares USING (share_id)
+                  WHERE sharer = username)
+        FROM person_counts)
+  WHERE stored <> counted
+  UNION ALL
+  SELECT username || ' is not counted: the row in person_counts is missing'
+  FROM users WHERE username NOT IN (SELECT username FROM person_counts)
   UNION ALL
   SELECT 'signal ' || id || ' belongs to no live call or share'
   FROM call_signals

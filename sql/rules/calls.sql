@@ -45,6 +45,8 @@ CREATE TRIGGER initiated_call_rings_every_member
 -- The caller is accepted, all other members are pending.
 INSTEAD OF INSERT ON initiate_call
 BEGIN
+  INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
+
   INSERT INTO calls (call_id, channel, initiator, state, started_ts)
   VALUES (NEW.call_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
           NEW.initiator, 'ringing', (SELECT ts FROM now));
@@ -60,7 +62,8 @@ CREATE TRIGGER call_starts_ringing_in_a_free_channel
 -- Only a member calls a channel, only where there is somebody to ring, and only one call at a time. Access comes first:
 -- a stranger must not learn anything about the channel. INSERT OR REPLACE would restart a finished call. Ids of calls
 -- and shares are distinct, because their signals share a table. A timed-out call that no sweep has reached yet must not
--- block the channel, so a sweep runs first.
+-- block the channel or its caller, so a sweep runs first. The limits of the caller come last: a person at a limit may
+-- still learn of the call that they can join.
 BEFORE INSERT ON calls
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.initiator);
@@ -84,11 +87,26 @@ BEGIN
                      WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state)
          AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state));
 
-  INSERT INTO do_sweep (unused)
-  SELECT NULL WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
+  INSERT INTO do_sweep_before_a_call (is_needed)
+  VALUES (EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live)
+          OR EXISTS (SELECT 1 FROM callers_near_a_limit WHERE username = NEW.initiator));
 
   SELECT RAISE(ABORT, 'channel_has_live_call')
   WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
+
+  INSERT INTO check_caller (username) VALUES (NEW.initiator);
+END;
+
+CREATE VIEW do_sweep_before_a_call (is_needed) AS
+-- Sweeps if that may make room for a call. A column is cheaper than a condition of INSERT ... SELECT.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER sweep_makes_room_for_a_call
+-- Most channels are free, and most people start one call at a time.
+INSTEAD OF INSERT ON do_sweep_before_a_call
+WHEN NEW.is_needed
+BEGIN
+  INSERT INTO do_sweep (unused) VALUES (NULL);
 END;
 
 CREATE TRIGGER started_call_stores_its_dm_and_emits

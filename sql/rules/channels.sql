@@ -25,16 +25,34 @@ CREATE VIEW channel_access (spelling, channel, username, access) AS
 -- A function: who may read and use a channel. `access` is 'granted' or the code of the refusal. The members of a DM are in
 -- its name, used or not. Public channels have no members to ring.
 --   SELECT access FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
-  SELECT named.spelling, named.channel, person.username,
-         CASE WHEN named.channel GLOB 'dm:*'
-              THEN CASE WHEN instr(':' || substr(named.channel, 4) || ':', ':' || person.username || ':') = 0
+-- The order of the names in a DM makes no difference here, so only the column `channel` needs the canonical name.
+  SELECT given.json, (SELECT channel FROM canonical_channels WHERE spelling = given.json), person.username,
+         CASE WHEN given.value GLOB 'dm:*'
+              THEN CASE WHEN instr(':' || substr(given.value, 4) || ':', ':' || person.username || ':') = 0
                         THEN 'not_a_member' ELSE 'granted' END
-              WHEN named.channel GLOB 'private:*'
+              WHEN given.value GLOB 'private:*'
               THEN CASE WHEN NOT EXISTS (SELECT 1 FROM private_channel_members
-                                         WHERE channel = named.channel AND username = person.username)
+                                         WHERE channel = given.value AND username = person.username)
                         THEN 'not_a_member' ELSE 'granted' END
               ELSE 'channel_not_callable' END
-  FROM canonical_channels AS named CROSS JOIN users AS person;
+  FROM json_each AS given CROSS JOIN users AS person;
+
+CREATE VIEW check_channel_name (channel) AS
+-- Refuses a spelling that no channel has. json_quote must not see a NUL, after which other functions read nothing.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER channel_name_is_short_and_printable
+-- Control characters are those of ASCII and of ISO 6429. 2,200 bytes have room for 32 of the longest names.
+INSTEAD OF INSERT ON check_channel_name
+WHEN NEW.channel GLOB '*[^ -~]*' OR instr(NEW.channel, char(0)) > 0 OR length(NEW.channel) > 2200
+BEGIN
+  SELECT RAISE(ABORT, 'channel_name_malformed')
+  WHERE instr(NEW.channel, char(0)) > 0
+     OR NEW.channel GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*';
+
+  SELECT RAISE(ABORT, 'channel_name_too_long')
+  WHERE length(CAST(NEW.channel AS BLOB)) > 2200;
+END;
 
 CREATE VIEW check_channel_access (channel, username) AS
 -- Refuses a person who may not call or share in a channel. Calls and shares both pass here.
@@ -54,6 +72,14 @@ BEGIN
 
   SELECT RAISE(ABORT, 'channel_name_not_canonical')
   WHERE NEW.channel IS NOT (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel));
+
+  SELECT RAISE(ABORT, 'too_many_names')
+  WHERE NEW.channel GLOB 'dm:*'
+    AND length(NEW.channel) - length(replace(NEW.channel, ':', ''))
+      > (SELECT value FROM settings WHERE name = 'dm_names_max');
+
+  SELECT RAISE(ABORT, 'channel_name_too_long')
+  WHERE length(NEW.channel) > 2200;
 END;
 
 CREATE VIEW unregistered_names (spelling, username) AS
@@ -67,6 +93,37 @@ CREATE VIEW channel_members AS
   SELECT channel, username FROM private_channel_members
   UNION ALL
   SELECT channel, username FROM dm_members;
+
+CREATE VIEW listed_channels (channel, username) AS
+-- The channels of a person, as GET /me lists them: private channels, and the DMs in which they answered a call, somebody
+-- answered theirs, or one of both signalled in a share of the other. A DM that others merely use does not fill the list.
+-- Its members have access, and get its events, all the same.
+  SELECT channel, username FROM private_channel_members
+  UNION ALL
+  SELECT channel, username FROM dm_members WHERE listed;
+
+CREATE TRIGGER answered_dm_is_listed
+-- For the person who answers, and for the caller. A guest is no member of the channel, so there is no row to list.
+AFTER UPDATE OF state ON call_participants
+WHEN NEW.state = 'accepted' AND NEW.role = 'participant' AND OLD.state IS NOT 'accepted'
+  AND EXISTS (SELECT 1 FROM calls AS call JOIN dm_members AS member ON member.channel = call.channel
+              WHERE call.call_id = NEW.call_id AND member.username IN (NEW.username, call.initiator)
+                AND NOT member.listed)
+BEGIN
+  UPDATE dm_members SET listed = 1
+  WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id) AND NOT listed
+    AND username IN (NEW.username, (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
+END;
+
+CREATE TRIGGER late_joined_dm_is_listed
+-- As answered_dm_is_listed, for a member who was not called.
+AFTER INSERT ON call_participants
+WHEN NEW.state = 'accepted' AND NEW.role = 'participant'
+BEGIN
+  UPDATE dm_members SET listed = 1
+  WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id) AND NOT listed
+    AND username IN (NEW.username, (SELECT initiator FROM calls WHERE call_id = NEW.call_id));
+END;
 
 CREATE VIEW do_add_dm (channel) AS
 -- Stores the members of a DM at its first use: INSERT INTO do_add_dm (channel).
@@ -193,7 +250,7 @@ CREATE VIEW channel_json (username, channel, json) AS
                                   UNION
                                   SELECT username FROM dm_names WHERE spelling = json_quote(mine.channel)
                                   ORDER BY username))))
-  FROM channel_members AS mine;
+  FROM listed_channels AS mine;
 
 CREATE TRIGGER private_channels_id_leaves_room
 -- An id near the end of the numbers would leave none for later rows.

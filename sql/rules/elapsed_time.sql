@@ -63,6 +63,14 @@ BEGIN
   UPDATE login_attempts
   SET ts = min(round(ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));
 
+  UPDATE person_counts
+  SET rings_from_ts = min(round(rings_from_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now))
+  WHERE rings > 0;
+
+  UPDATE ring_counts
+  SET rings_from_ts = min(round(rings_from_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
+      refused_ts = min(round(refused_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));
+
   UPDATE events
   SET ts = min(round(ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));
 

@@ -76,6 +76,8 @@ CREATE TRIGGER start_screenshare_stores_an_active_share
 -- Members watch without an invitation.
 INSTEAD OF INSERT ON start_screenshare
 BEGIN
+  INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
+
   INSERT INTO screenshares (share_id, channel, sharer, state, started_ts)
   VALUES (NEW.share_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
           NEW.sharer, 'active', (SELECT ts FROM now));

@@ -28,6 +28,11 @@ BEGIN
 
   INSERT INTO call_signals (call_id, from_user, to_user, signal_type, payload, ts)
   VALUES (NEW.share_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, (SELECT ts FROM now));
+
+  -- A watcher who signals has met the sharer, so their DM is in both their lists. A sharer who signals has met nobody.
+  UPDATE dm_members SET listed = 1
+  WHERE channel = (SELECT channel FROM screenshares WHERE share_id = NEW.share_id AND sharer <> NEW.from_user)
+    AND username IN (NEW.from_user, (SELECT sharer FROM screenshares WHERE share_id = NEW.share_id)) AND NOT listed;
 END;
 
 CREATE TRIGGER call_signal_is_between_participants
@@ -71,6 +76,23 @@ BEGIN
   SELECT RAISE(ABORT, 'signal_too_large');
 END;
 
+CREATE TRIGGER signal_is_not_too_deep
+-- Many parsers stop at a hundred levels or fewer, and the recipient has to read it. LIKE is the fastest test: an offer or
+-- candidate has one bracket, at its beginning. Only a payload with more than 64 brackets can be deeper than 64 levels. The
+-- rest is asked of SQLite's own parser: with outer brackets that leave room for 64 levels, a deeper payload exceeds its
+-- limit. That limit is 1,000 levels, and 2,000 before SQLite 3.42.
+BEFORE INSERT ON call_signals
+WHEN NEW.payload LIKE '%_{%' OR NEW.payload LIKE '%_[%'
+BEGIN
+  SELECT RAISE(ABORT, 'signal_too_deep')
+  FROM (SELECT CASE WHEN json_valid(replace(hex(zeroblob(1001)), '00', '[') || replace(hex(zeroblob(1001)), '00', ']'))
+                    THEN 1936 ELSE 936 END AS outer_levels)
+  WHERE 2 * length(NEW.payload) - length(replace(NEW.payload, '[', '')) - length(replace(NEW.payload, '{', '')) > 64
+    AND json_valid(NEW.payload)
+    AND NOT json_valid(replace(hex(zeroblob(outer_levels)), '00', '[') || NEW.payload
+                       || replace(hex(zeroblob(outer_levels)), '00', ']'));
+END;
+
 CREATE TRIGGER signal_is_final
 -- A recipient whose cursor has passed a signal would never read a change.
 BEFORE UPDATE ON call_signals
@@ -87,20 +109,21 @@ BEGIN
 END;
 
 CREATE TRIGGER oldest_signals_make_way
--- Signals are not acknowledged, so they are kept while the call lasts, up to a number for each recipient. Refusing new
--- ones instead would wedge a long call.
+-- Signals are not acknowledged, so they are kept while the call lasts, up to a number for each pair of sender and
+-- recipient: no sender displaces another's offer. Refusing new ones instead would wedge a long call.
 AFTER INSERT ON call_signals
 BEGIN
-  INSERT INTO signal_counts (call_id, to_user, kept) VALUES (NEW.call_id, NEW.to_user, 1)
-  ON CONFLICT (call_id, to_user) DO UPDATE SET kept = kept + 1;
+  INSERT INTO signal_counts (call_id, from_user, to_user, kept) VALUES (NEW.call_id, NEW.from_user, NEW.to_user, 1)
+  ON CONFLICT (call_id, from_user, to_user) DO UPDATE SET kept = kept + 1;
 
   DELETE FROM call_signals
   WHERE id IN (SELECT id FROM call_signals
-               WHERE call_id = NEW.call_id AND to_user = NEW.to_user
+               WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
                ORDER BY id
                LIMIT (SELECT max(kept - (SELECT CAST(value AS INTEGER) FROM settings
                                          WHERE name = 'signals_per_call_max'), 0)
-                      FROM signal_counts WHERE call_id = NEW.call_id AND to_user = NEW.to_user));
+                      FROM signal_counts
+                      WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user));
 END;
 
 CREATE TRIGGER stored_signal_emits_event
@@ -115,9 +138,11 @@ CREATE TRIGGER deleted_signal_is_not_counted
 -- The count follows every deletion, and goes with the last signal.
 AFTER DELETE ON call_signals
 BEGIN
-  UPDATE signal_counts SET kept = kept - 1 WHERE call_id = OLD.call_id AND to_user = OLD.to_user;
+  UPDATE signal_counts SET kept = kept - 1
+  WHERE call_id = OLD.call_id AND from_user = OLD.from_user AND to_user = OLD.to_user;
 
-  DELETE FROM signal_counts WHERE call_id = OLD.call_id AND to_user = OLD.to_user AND kept < 1;
+  DELETE FROM signal_counts
+  WHERE call_id = OLD.call_id AND from_user = OLD.from_user AND to_user = OLD.to_user AND kept < 1;
 END;
 
 CREATE VIEW signal_json AS

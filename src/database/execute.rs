@@ -22,8 +22,10 @@ pub(super) fn run_write(connection: &Connection, write: &Write) -> Result<WriteR
             connection.execute_batch("ROLLBACK")?;
             return Err(error.into());
         }
-        if let (WriteError::Refused { rows, .. }, Some(query)) = (&mut error, &write.on_refusal) {
-            run_statement(connection, query, rows)?;
+        if let WriteError::Refused { rows, .. } = &mut error {
+            for query in &write.on_refusal {
+                run_statement(connection, query, rows)?;
+            }
         }
     }
     if let WriteError::Unexpected(error) = &error {

@@ -17,7 +17,7 @@ pub fn text(value: impl Into<String>) -> Value {
 #[derive(Debug, Default)]
 pub struct Write {
     pub(super) statements: Vec<BoundStatement>,
-    pub(super) on_refusal: Option<BoundStatement>,
+    pub(super) on_refusal: Vec<BoundStatement>,
 }
 
 impl Write {
@@ -38,7 +38,7 @@ impl Write {
     /// [`WriteError::Refused`](super::WriteError::Refused).
     #[must_use]
     pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
-        self.on_refusal = Some((statement, parameters.into()));
+        self.on_refusal.push((statement, parameters.into()));
         self
     }
 }

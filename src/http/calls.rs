@@ -90,13 +90,14 @@ async fn initiate(request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
-        .on_refusal(&statements::LIVE_CALL_ID, [text(channel)]);
+        .on_refusal(&statements::LIVE_CALL_ID, [text(&channel)])
+        .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
     let written = request.app.write(write).await.map_err(|error| match error.code() {
         "channel_has_live_call" => {
             let live = error.rows().one(&statements::LIVE_CALL_ID).ok().flatten();
             error.detail("call_id", live.map(|(call_id,): (String,)| Json::from(call_id)).unwrap_or_default())
         }
-        _ => error,
+        _ => error.retry_after_wait(&statements::CHANNEL_RING_WAITS),
     })?;
     let participants = names(&written, &statements::ALL_PARTICIPANTS)?;
     Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": participants })))
@@ -170,7 +171,9 @@ async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
 async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     let username = UsernameBody::read(request).await?;
-    request.app.write(Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(username), text(caller)])).await?;
+    let write = Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(&username), text(&caller)])
+        .on_refusal(&statements::RING_WAITS, [text(caller), text(username)]);
+    request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))?;
     Ok(status("invited"))
 }
 

@@ -1,6 +1,7 @@
 //! The one error type of the API: a status, a stable code and a sentence.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 use warp::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -9,6 +10,7 @@ use warp::{Rejection, Reply};
 
 use super::{App, UNAVAILABLE, outages};
 use crate::database::{ReadError, WriteError, WriteResult};
+use crate::statements::Statement;
 
 /// A response with a status of 400 or more: `{"error": SENTENCE, "code": CODE}`, sometimes with another member.
 #[derive(Debug)]
@@ -151,6 +153,20 @@ impl Error {
     fn because(mut self, reason: &impl std::fmt::Display) -> Self {
         self.0.reason = Some(reason.to_string());
         self
+    }
+
+    /// Sets `Retry-After` if `waits`, a query of [`Write::on_refusal`](crate::database::Write::on_refusal), returned the
+    /// code of this error with a number of seconds. Of several, the longest wait counts.
+    #[must_use]
+    pub fn retry_after_wait(self, waits: &'static Statement) -> Self {
+        let rows = self.rows().all::<(String, f64)>(waits).unwrap_or_default();
+        let seconds = rows.into_iter().filter(|(code, _)| *code == self.code()).map(|(_, seconds)| seconds);
+        match seconds.reduce(f64::max) {
+            Some(seconds) => {
+                self.retry_after(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or_default().as_secs())
+            }
+            None => self,
+        }
     }
 
     /// The stable code.

@@ -28,9 +28,10 @@ async fn start(request: &mut Request) -> HandlerResult {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
     let share_id = Uuid::new_v4().to_string();
-    let write = Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(channel), text(&caller.name)])
-        .then(&statements::NOTE_PRESENCE, caller.presence_on(&share_id));
-    request.app.write(write).await?;
+    let write = Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(&channel), text(&caller.name)])
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&share_id))
+        .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
+    request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::CHANNEL_RING_WAITS))?;
     Ok(warp::reply::json(&json!({ "share_id": share_id })))
 }
 

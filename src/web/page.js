@@ -145,7 +145,11 @@ export class Page {
       return;
     }
     const { calls, channels } = this.#store;
-    const isNewChannel = event.name === "call" && !calls.has(event.data.call_id) && !channels.has(event.data.channel);
+    // The server lists a direct-message channel once a call in it is answered.
+    const mayBeListed =
+      event.name === "call" &&
+      !channels.has(event.data.channel) &&
+      calls.get(event.data.call_id)?.state !== event.data.state;
     this.#store.applyEvent(event);
     if (event.name === "snapshot") {
       this.#calls.refresh();
@@ -156,7 +160,7 @@ export class Page {
     } else if (event.name === "share") {
       this.#shares.onState(event.data);
     }
-    if (isNewChannel) {
+    if (mayBeListed) {
       this.#refreshDirectory();
     }
   }

@@ -49,8 +49,7 @@ async fn initiate_refuses_channels_that_cannot_be_called() {
         ("private:1 OR 1", 403, "not_a_member"),
         ("dm:bob:carol", 403, "not_a_member"),
         ("dm:", 403, "not_a_member"),
-        // SQLite ends the text at the NUL.
-        ("dm:alice\0:bob", 400, "nobody_to_call"),
+        ("dm:alice\0:bob", 400, "channel_name_malformed"),
         ("dm:alicebob", 403, "not_a_member"),
         // A stranger does not learn whether a user exists.
         ("dm:bob:ghost", 403, "not_a_member"),
@@ -65,7 +64,7 @@ async fn initiate_refuses_channels_that_cannot_be_called() {
     }
     let many_names = format!("dm:alice:{}", "x:".repeat(4000));
     let request = alice.posting_json("/calls/initiate", json!({ "channel": many_names }));
-    server.assert_refuses(request, 404, "user_not_found").await;
+    server.assert_refuses(request, 400, "channel_name_too_long").await;
     for body in [json!({}), json!({ "channel": null }), json!({ "channel": 1 }), json!({ "channel": ["dm:alice:bob"] })]
     {
         server.assert_refuses(alice.posting_json("/calls/initiate", body), 400, "bad_body").await;

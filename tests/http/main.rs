@@ -15,6 +15,7 @@ mod cookies;
 mod docs;
 mod heads;
 mod http2;
+mod limits;
 mod login;
 mod methods;
 mod pages;

@@ -44,6 +44,14 @@ struct AllStates {
     removed: String,
     share: String,
     ended_share: String,
+    /// Invited to the active call.
+    dave: Person,
+    /// Has rung too often.
+    erin: Person,
+    /// Has rung bob too often.
+    frank: Person,
+    /// Bob has declined all their calls.
+    grace: Person,
 }
 
 impl AllStates {
@@ -68,6 +76,17 @@ impl AllStates {
             let path = format!("/calls/{removed}/{action}");
             assert_eq!(person.post_json(&path, json!({ "username": name })).await.0, 200);
         }
+        let [dave, erin, frank, grace] = ["dave", "erin", "frank", "grace"].map(|name| scene.server.person(name));
+        let invite = scene.alice.post_json(&scene.path("invite"), json!({ "username": "dave" })).await;
+        assert_eq!(invite.0, 200, "{invite:?}");
+        scene.server.execute(
+            "UPDATE settings SET value = 2 WHERE name IN ('call_people_max', 'live_calls_per_person'); \
+             UPDATE settings SET value = 1 WHERE name = 'live_shares_per_person'; \
+             UPDATE person_counts SET rings = 60, rings_from_ts = (SELECT ts FROM now) WHERE username = 'erin'; \
+             INSERT INTO ring_counts (caller, callee, rings, rings_from_ts) SELECT 'frank', 'bob', 30, ts FROM now; \
+             INSERT INTO ring_counts (caller, callee, rings, rings_from_ts, refusals, refused_ts) \
+             SELECT 'grace', 'bob', 1, ts, 9, ts FROM now;",
+        );
         // One failed attempt, and low limits.
         scene.server.execute(
             "UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'; \
@@ -75,14 +94,18 @@ impl AllStates {
              UPDATE settings SET value = 60 WHERE name = 'login_pause'; \
              INSERT INTO attempt_login (username, address) VALUES ('alice', '127.0.0.1');",
         );
-        Self { scene, ringing, over, removed, share, ended_share }
+        Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace }
     }
 
     /// A request for each code of a rule that a client can get.
     fn rule_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
         let Scene { alice, bob, carol, call, .. } = &self.scene;
-        let Self { ringing, over, removed, share, ended_share, .. } = self;
-        let initiate = |channel: &str| alice.posting_json("/calls/initiate", json!({ "channel": channel }));
+        let Self { ringing, over, removed, share, ended_share, dave, erin, frank, grace, .. } = self;
+        let start =
+            |person: &Person, channel: &str| person.posting_json("/calls/initiate", json!({ "channel": channel }));
+        let initiate = |channel: &str| start(alice, channel);
+        let nested = (0..65).fold(json!(1), |inner, _| json!([inner]));
+        let many_names = (0..32).fold("dm:alice".to_owned(), |names, number| format!("{names}:n{number}"));
         let invite =
             |call: &str, name: &str| alice.posting_json(&format!("/calls/{call}/invite"), json!({ "username": name }));
         let remove = |person: &Person, name: &str| {
@@ -97,6 +120,7 @@ impl AllStates {
         let long_mime = format!("init=1&mime={}", "m".repeat(256));
         vec![
             ("already_in_call", invite(call, "bob")),
+            ("call_full", dave.posting(&format!("/calls/{call}/accept"))),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),
             ("call_media_mime_type_length", alice.posting_bytes(&format!("{media}?{long_mime}"), *b"x")),
             ("call_not_active", invite(ringing, "bob")),
@@ -106,8 +130,11 @@ impl AllStates {
             ("call_signals_type_known", signal(alice, &in_call, "bob", "hello", json!(1))),
             ("cannot_invite_oneself", invite(call, "alice")),
             ("channel_has_live_call", initiate("dm:bob:alice")),
-            ("channel_names_nobody", alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:ghost" }))),
+            ("channel_names_nobody", bob.posting_json("/screenshare/start", json!({ "channel": "dm:bob:ghost" }))),
+            ("channel_name_malformed", initiate("dm:alice:bob\u{1}carol")),
+            ("channel_name_too_long", initiate(&format!("dm{}", ":alice".repeat(367)))),
             ("channel_not_callable", initiate("general")),
+            ("declined_too_often", start(grace, "dm:bob:grace")),
             ("media_chunk_too_large", alice.posting_bytes(&media, vec![0; (4 << 20) + 1])),
             ("nobody_to_call", initiate("dm:alice")),
             ("not_a_member", initiate("dm:bob:carol")),
@@ -126,8 +153,14 @@ impl AllStates {
                 alice.posting_bytes(&format!("/screenshare/{share}/media?{long_mime}"), *b"x"),
             ),
             ("share_not_found", alice.posting("/screenshare/none/stop")),
+            ("signal_too_deep", signal(alice, &in_call, "bob", "offer", nested)),
             ("signal_too_large", signal(alice, &in_call, "bob", "offer", json!("x".repeat(65_536)))),
+            ("too_many_calls", initiate("dm:alice:erin")),
             ("too_many_logins_for_name", self.login("alice")),
+            ("too_many_names", initiate(&many_names)),
+            ("too_many_rings", start(erin, "dm:bob:erin")),
+            ("too_many_rings_for_person", start(frank, "dm:bob:frank")),
+            ("too_many_shares", alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:carol" }))),
             ("user_not_found", initiate("dm:alice:ghost")),
         ]
     }

@@ -137,6 +137,7 @@ async fn me_has_channels_people_and_live_calls() {
     server.person("carol");
     let team = server.private_channel(&["alice", "bob"]);
     let call = bob.call("dm:alice:bob").await;
+    assert_eq!(alice.post(&format!("/calls/{call}/accept")).await.0, 200);
     let (_, me) = alice.get("/me").await;
     assert_eq!(me["username"], "alice");
     assert_eq!(me["people"], json!(["bob", "carol"]));
