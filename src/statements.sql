@@ -400,8 +400,16 @@ SELECT mime_type, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is
 ORDER BY id DESC LIMIT 1;
 
 -- name: CALL_CHUNKS_AFTER
--- The media chunks of user ?2 after id ?3 in call ?1.
-SELECT id, data FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 AND id > ?3 ORDER BY id;
+-- The media chunks of user ?2 after id ?3 in call ?1: as many as are a JSON list of 1 MiB in base64, but one at least.
+-- The sizes come first, because SQLite reads a chunk as a whole, and one that does not fit can have 16 MiB.
+SELECT media.id, media.data
+FROM (SELECT id, row_number() OVER chunks AS position,
+             sum((length(data) + 2) / 3 * 4 + length(id) + length('{"seq":,"data":""},')) OVER chunks AS json_bytes
+      FROM call_media WHERE call_id = ?1 AND sender = ?2 AND is_init = 0 AND id > ?3
+      WINDOW chunks AS (ORDER BY id)) AS sized
+CROSS JOIN call_media AS media ON media.id = sized.id
+WHERE position = 1 OR json_bytes <= 1048577
+ORDER BY sized.id;
 
 
 -- ==== screen shares outside calls
@@ -461,8 +469,15 @@ SELECT max(id) FROM share_media WHERE share_id = ?1 AND is_init = 0;
 SELECT mime_type, data FROM share_media WHERE share_id = ?1 AND is_init = 1 ORDER BY id DESC LIMIT 1;
 
 -- name: SHARE_CHUNKS_AFTER
--- The media chunks of share ?1 after id ?2.
-SELECT id, data FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2 ORDER BY id;
+-- The media chunks of share ?1 after id ?2, bounded as those of `CALL_CHUNKS_AFTER`.
+SELECT media.id, media.data
+FROM (SELECT id, row_number() OVER chunks AS position,
+             sum((length(data) + 2) / 3 * 4 + length(id) + length('{"seq":,"data":""},')) OVER chunks AS json_bytes
+      FROM share_media WHERE share_id = ?1 AND is_init = 0 AND id > ?2
+      WINDOW chunks AS (ORDER BY id)) AS sized
+CROSS JOIN share_media AS media ON media.id = sized.id
+WHERE position = 1 OR json_bytes <= 1048577
+ORDER BY sized.id;
 
 
 -- ==== history
