@@ -21,6 +21,7 @@ impl Model {
     /// A removed user leaves calls, shares and private channels, and loses pending signals.
     pub fn remove_user(&mut self, target: Person) -> Verdict {
         self.exists[target] = false;
+        self.forget_counts(target);
         for call in 0..self.calls.len() {
             if self.calls[call].is_live() {
                 self.depart_if_present(call, target);
@@ -142,6 +143,14 @@ impl Model {
             if !other.is_present() && state == Accepted {
                 reasons.extend(self.join_refusals(found, target));
             }
+            if state == Pending {
+                reasons.extend(other.invited_by.map_or_else(Vec::new, |inviter| self.request_refusals(inviter)));
+                let is_personal = other.invited_by.is_some() || self.is_small(found.channel);
+                let caller = other.invited_by.unwrap_or(found.initiator);
+                reasons.extend(self.ring_refusals(caller, target, is_personal));
+            } else if state == Accepted {
+                reasons.extend(self.full_call_refusals(call));
+            }
         }
         if !other.is_present()
             && matches!(state, Some(Pending | Accepted))
@@ -152,7 +161,7 @@ impl Model {
         }
         if let (true, Some(call), Some(state)) = (reasons.is_empty(), call, state) {
             match state {
-                Pending => self.ring(call, target),
+                Pending => self.ring(call, target, self.calls[call].participants[&target].invited_by),
                 Accepted => self.answer(call, target),
                 Rejected | Left => self.depart(call, target, state),
             }
@@ -183,11 +192,16 @@ impl Model {
             if matches!(state, ParticipantState::Rejected | ParticipantState::Left) {
                 reasons.push((409, "participant_move_illegal"));
             }
+            if state == ParticipantState::Accepted {
+                reasons.extend(self.full_call_refusals(call));
+            } else if state == ParticipantState::Pending {
+                reasons.extend(self.ring_refusals(found.initiator, target, self.is_small(found.channel)));
+            }
         }
         if reasons.is_empty() {
             match state {
                 ParticipantState::Accepted => self.answer(call.unwrap(), target),
-                _ => self.ring(call.unwrap(), target),
+                _ => self.ring(call.unwrap(), target, None),
             }
         }
         verdict(reasons)

@@ -66,12 +66,12 @@ pub fn upload_refusals(init: bool, mime: bool, data: &[u8], limit: usize) -> Vec
     refusals
 }
 
-/// Stores a signal; of those to one recipient, only the newest `limit` remain.
+/// Stores a signal; of those from one sender to one recipient, only the newest `limit` remain.
 pub fn store_signal(signals: &mut Vec<Signal>, signal: Signal, limit: usize) {
-    let to = signal.to;
+    let pair = (signal.from, signal.to);
     signals.push(signal);
-    while signals.iter().filter(|signal| signal.to == to).count() > limit {
-        let oldest = signals.iter().position(|signal| signal.to == to).unwrap();
+    while signals.iter().filter(|signal| (signal.from, signal.to) == pair).count() > limit {
+        let oldest = signals.iter().position(|signal| (signal.from, signal.to) == pair).unwrap();
         signals.remove(oldest);
     }
 }
@@ -108,6 +108,12 @@ impl Model {
         if self.live_call(channel).is_some() {
             reasons.push((409, "channel_has_live_call"));
         }
+        reasons.extend(self.request_refusals(actor));
+        reasons.extend(self.live_call_refusals(actor));
+        let is_personal = self.is_small(channel);
+        for callee in members.iter().filter(|member| **member != actor) {
+            reasons.extend(self.ring_refusals(actor, *callee, is_personal));
+        }
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
@@ -127,7 +133,11 @@ impl Model {
             media: std::collections::BTreeMap::new(),
             is_pruned: false,
         };
+        self.count_request(actor);
         for member in members {
+            if member != actor {
+                self.count_ring(actor, member);
+            }
             let mut participant = self.new_participant(member, member == actor);
             if member == actor {
                 participant.state = ParticipantState::Accepted;
@@ -159,6 +169,9 @@ impl Model {
 
     pub fn accept(&mut self, actor: Person, call: Option<usize>) -> Verdict {
         let mut reasons = self.call_refusals(call, actor, &[Requirement::Live]);
+        if self.call(call).is_some_and(|found| !found.has_accepted(actor)) {
+            reasons.extend(self.full_call_refusals(call));
+        }
         if let (Some(number), Some(found)) = (call, self.call(call)) {
             reasons.extend(self.join_refusals(found, actor));
             if reasons.is_empty() {
@@ -193,6 +206,9 @@ impl Model {
     /// Lets a participant join, or join again.
     pub fn answer(&mut self, call: usize, actor: Person) {
         self.clear_earlier_participant(call, actor);
+        if self.calls[call].participants.contains_key(&actor) {
+            self.reset_refusals(call, actor);
+        }
         let new_participant = self.new_participant(actor, self.is_initiator(&self.calls[call], actor));
         let (now, call) = (self.now, &mut self.calls[call]);
         let own = call.participants.entry(actor).or_insert(new_participant);
@@ -206,7 +222,11 @@ impl Model {
     }
 
     /// Invites a participant, or invites them again.
-    pub fn ring(&mut self, call: usize, actor: Person) {
+    pub fn ring(&mut self, call: usize, actor: Person, invited_by: Option<Person>) {
+        self.count_ring(invited_by.unwrap_or(self.calls[call].initiator), actor);
+        if let Some(inviter) = invited_by {
+            self.count_request(inviter);
+        }
         self.clear_earlier_participant(call, actor);
         let is_member = self.is_call_member(&self.calls[call], actor);
         let new_participant = self.new_participant(actor, self.is_initiator(&self.calls[call], actor));
@@ -214,6 +234,7 @@ impl Model {
         let other = self.calls[call].participants.entry(actor).or_insert(new_participant);
         (other.state, other.left, other.removed) = (ParticipantState::Pending, None, None);
         (other.invited, other.missed, other.missed_is_seen, other.presence.is_gone) = (now, None, false, false);
+        other.invited_by = invited_by;
         other.was_guest |= !is_member;
     }
 
@@ -274,13 +295,16 @@ impl Model {
         if self.call(call).is_some_and(|found| found.has_accepted(target)) {
             reasons.push((409, "already_in_call"));
         }
+        let is_pending = self.call(call).is_some_and(|it| it.state_of(target) == Some(ParticipantState::Pending));
+        if !is_pending {
+            reasons.extend(self.request_refusals(actor));
+            reasons.extend(self.ring_refusals(actor, target, true));
+        }
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
-        let call = call.unwrap();
-        if self.calls[call].state_of(target) != Some(ParticipantState::Pending) {
-            self.ring(call, target);
-            self.calls[call].participants.get_mut(&target).unwrap().invited_by = Some(actor);
+        if !is_pending {
+            self.ring(call.unwrap(), target, Some(actor));
         }
         Verdict::done()
     }
@@ -365,6 +389,7 @@ impl Model {
         }
         let stream: &mut Stream = self.calls[call.unwrap()].media.entry(actor).or_default();
         stream.store(init, data, self.now, &self.limits);
+        self.limit_media(actor);
         Verdict::done()
     }
 
@@ -397,6 +422,9 @@ impl Model {
 
     /// Ends a participation, with its effects on the call.
     pub fn depart(&mut self, call: usize, actor: Person, state: ParticipantState) {
+        if state == ParticipantState::Rejected {
+            self.count_refusal(call, actor);
+        }
         let now = self.now;
         let own = self.calls[call].participants.get_mut(&actor).unwrap();
         (own.state, own.left) = (state, Some(now));

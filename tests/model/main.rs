@@ -10,6 +10,7 @@ mod support;
 mod admin;
 mod calls;
 mod compare;
+mod limits;
 mod model;
 mod operations;
 mod queries;
@@ -149,7 +150,10 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
          UPDATE settings SET value = CASE name
            WHEN 'ringing_timeout' THEN {0} WHEN 'presence_interval' THEN {2} WHEN 'media_buffer_seconds' THEN {media} WHEN 'media_buffer_max_bytes' THEN {4}
            WHEN 'media_chunk_max_bytes' THEN {5} WHEN 'signals_per_call_max' THEN {6} WHEN 'signal_max_bytes' THEN {7}
-           WHEN 'call_max_seconds' THEN {8} WHEN 'restart_grace' THEN {9} ELSE value END",
+           WHEN 'call_max_seconds' THEN {8} WHEN 'restart_grace' THEN {9} WHEN 'call_people_max' THEN {10}
+           WHEN 'live_calls_per_person' THEN {11} WHEN 'live_shares_per_person' THEN {12} WHEN 'rings_per_pair' THEN {13}
+           WHEN 'rings_per_person' THEN {14} WHEN 'refusal_pause' THEN {15} WHEN 'media_per_person_max_bytes' THEN {16}
+           ELSE value END",
         limits.ringing_timeout,
         limits.presence_timeout,
         limits.presence_interval,
@@ -159,7 +163,14 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
         limits.signals_per_call_max,
         limits.signal_max_bytes,
         limits.call_max_seconds,
-        limits.restart_grace
+        limits.restart_grace,
+        limits.call_people_max,
+        limits.live_calls_per_person,
+        limits.live_shares_per_person,
+        limits.rings_per_pair,
+        limits.rings_per_person,
+        limits.refusal_pause,
+        limits.media_per_person_max_bytes
     ))
     .unwrap();
 }
@@ -184,6 +195,13 @@ fn run_over_sql(sequences: u32, seed: u64) -> Report {
             signal_max_bytes: 256,
             call_max_seconds: 400.125,
             restart_grace: if number.is_multiple_of(2) { 20.25 } else { 0.0 },
+            call_people_max: 3,
+            live_calls_per_person: 2,
+            live_shares_per_person: 2,
+            rings_per_pair: 4,
+            rings_per_person: 8,
+            refusal_pause: 20.0,
+            media_per_person_max_bytes: 90,
         };
         sql.execute_batch("BEGIN").unwrap();
         apply_settings(&sql, &limits);
@@ -211,6 +229,14 @@ fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
         signal_max_bytes: 256,
         call_max_seconds: 0.0,
         restart_grace: 0.0,
+        call_people_max: 3,
+        live_calls_per_person: 2,
+        live_shares_per_person: 2,
+        // The machine's minute is not moved by rows in the past.
+        rings_per_pair: 0,
+        rings_per_person: 0,
+        refusal_pause: 0.0,
+        media_per_person_max_bytes: 90,
     };
     apply_settings(&sql, &limits());
     run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {

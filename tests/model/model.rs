@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::limits::{Pair, Window};
+
 /// Index of a person in [`Model::names`].
 pub type Person = usize;
 
@@ -88,6 +90,15 @@ pub struct Limits {
     pub call_max_seconds: f64,
     /// 0 means that a restart ends everything.
     pub restart_grace: f64,
+    pub call_people_max: usize,
+    pub live_calls_per_person: usize,
+    pub live_shares_per_person: usize,
+    /// 0 means no limit.
+    pub rings_per_pair: usize,
+    /// 0 means no limit.
+    pub rings_per_person: usize,
+    pub refusal_pause: f64,
+    pub media_per_person_max_bytes: usize,
 }
 
 /// The members of a channel.
@@ -210,6 +221,11 @@ pub struct Stream {
 pub const MIME: &str = "video/webm";
 
 impl Stream {
+    /// The bytes of the init segment and the chunks.
+    pub fn size(&self) -> usize {
+        self.init.as_ref().map_or(0, Vec::len) + self.chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>()
+    }
+
     pub fn store(&mut self, init: bool, data: Vec<u8>, now: f64, limits: &Limits) {
         if init {
             self.init = Some(data);
@@ -283,6 +299,8 @@ pub struct Model {
     pub channels: Vec<Channel>,
     pub calls: Vec<Call>,
     pub shares: Vec<Share>,
+    pub requests: BTreeMap<Person, Window>,
+    pub pairs: BTreeMap<(Person, Person), Pair>,
 }
 
 /// What a person is to a call.
@@ -456,6 +474,8 @@ impl Model {
         let streams = self.calls.iter_mut().flat_map(|call| call.media.values_mut());
         let chunks = streams.chain(self.shares.iter_mut().map(|share| &mut share.media));
         chunks.flat_map(|stream| &mut stream.chunks).for_each(|chunk| set(&mut chunk.ts));
+        self.requests.values_mut().for_each(|window| window.set_clock(set));
+        self.pairs.values_mut().for_each(|pair| pair.set_clock(set));
         self.now = now;
     }
 

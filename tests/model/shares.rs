@@ -26,10 +26,13 @@ impl Model {
     }
 
     pub fn start_share(&mut self, actor: Person, channel: usize) -> Verdict {
-        let reasons = self.channel_use_refusals(channel, actor, (403, "channel_names_nobody"));
+        let mut reasons = self.channel_use_refusals(channel, actor, (403, "channel_names_nobody"));
+        reasons.extend(self.request_refusals(actor));
+        reasons.extend(self.live_share_refusals(actor, channel));
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
+        self.count_request(actor);
         let earlier = |share: &Share| share.channel == channel && share.sharer == actor && share.is_active;
         if let Some(earlier) = self.shares.iter().position(earlier) {
             self.end_share(earlier);
@@ -104,6 +107,7 @@ impl Model {
             return Verdict::Refused(reasons);
         }
         self.shares[share.unwrap()].media.store(init, data, self.now, &self.limits);
+        self.limit_media(actor);
         self.note_share_presence(actor, share);
         Verdict::done()
     }

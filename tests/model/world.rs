@@ -1,6 +1,6 @@
 //! One sequence: runs its steps on the model and the server, and compares them after each step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minimost_calls::statements;
 use rusqlite::Connection;
@@ -62,6 +62,8 @@ impl<'a> World<'a> {
                 channels: vec![],
                 calls: vec![],
                 shares: vec![],
+                requests: BTreeMap::new(),
+                pairs: BTreeMap::new(),
             },
             sql,
             http,
