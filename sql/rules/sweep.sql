@@ -186,8 +186,13 @@ CREATE TRIGGER server_start_ends_what_was_live
 -- the machine's time. Otherwise they would stay in the future once the machine's clock is right.
 INSTEAD OF INSERT ON start_server
 BEGIN
-  UPDATE clock SET pinned_ts = (SELECT ts FROM newest_time)
+  -- Without a sweep, because presence was renewed at the machine's time.
+  UPDATE clock SET pinned_ts = (SELECT ts FROM newest_time), sweeps = 0
   WHERE id = 1 AND pinned_ts < (SELECT ts FROM newest_time) AND NEW.machine_ts IS NOT NULL;
+
+  INSERT INTO clock_pause (unused) VALUES (NULL);
+
+  UPDATE clock SET sweeps = 1 WHERE id = 1 AND pinned_ts > NEW.machine_ts;
 
   INSERT INTO do_sweep (unused) VALUES (NULL);
 

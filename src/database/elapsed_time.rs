@@ -87,7 +87,9 @@ impl ElapsedTime {
             }
         }
         let pause = Some(reading.uptime() - self.stored_until).filter(|pause| is_server && *pause > PAUSE_MIN);
-        if pause.is_some() {
+        // Nobody could prove presence while no server ran, either.
+        let is_first = is_server && self.booted.is_none();
+        if pause.is_some() || is_first {
             run(connection, statements::PAUSE_CLOCK.sql(), [])?;
         }
         Ok(Began { reading, step, pause })

@@ -247,10 +247,7 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
         retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
             schema::upgrade(&mut connection)?;
-            use_wal(&connection)?;
-            // Nobody could prove presence while no server ran. This comes before the first sweep.
-            connection.execute(statements::PAUSE_CLOCK.sql(), [])?;
-            Ok(())
+            Ok(use_wal(&connection)?)
         })?;
         let files = OpenFiles::record(path)?;
         // The lock must be on the file that SQLite has opened.

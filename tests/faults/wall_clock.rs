@@ -313,7 +313,9 @@ async fn a_step_between_two_servers_is_noticed() {
     clock.set("-3600");
     let server = clock.serve(folder);
     let passed = call.answered.elapsed().as_secs_f64();
-    let duration = duration_in(&server.moved(&call.alice).read("/calls/history").await);
+    let history = server.moved(&call.alice).read("/calls/history").await;
+    assert!(history.to_string().contains("\"reason\":\"restart\""), "{history}");
+    let duration = duration_in(&history);
     assert!((duration - passed).abs() < 2.0, "{duration}, and {passed} seconds have passed");
     assert_eq!(clock.logged(STEP), 1);
     server.assert_integrity();
