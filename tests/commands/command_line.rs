@@ -42,7 +42,8 @@ const LONG_PASSWORD: &str = {
 
 /// A dump of the file, to compare it with a later one.
 fn dump(db: &Path) -> String {
-    shell(db, &[".dump"])
+    // SQLite adds this row for a statement whose triggers could write an event, also if they do not.
+    shell(db, &[".dump"]).replace("INSERT INTO sqlite_sequence VALUES('events',0);\n", "")
 }
 
 /// The HTTP status of a login.
