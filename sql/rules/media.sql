@@ -11,14 +11,13 @@ CREATE VIEW call_upload_access (call_id, username, access) AS
 -- Who may upload media to a call: 'granted', or the code with which only_accepted_participants_upload refuses. The server
 -- asks before it takes the bytes. No row: there is no such call.
   SELECT call.call_id, person.username,
-         CASE WHEN NOT EXISTS (SELECT 1 FROM call_participants
-                               WHERE call_id = call.call_id AND username = person.username)
-              THEN 'not_a_participant'
+         CASE WHEN own.state IS NULL THEN 'not_a_participant'
               WHEN NOT call.is_live THEN 'call_finished'
-              WHEN NOT EXISTS (SELECT 1 FROM call_participants
-                               WHERE call_id = call.call_id AND username = person.username AND state = 'accepted')
-              THEN 'not_accepted' ELSE 'granted' END
-  FROM calls AS call CROSS JOIN users AS person;
+              WHEN own.state <> 'accepted' THEN 'not_accepted' ELSE 'granted' END
+  FROM calls AS call
+  CROSS JOIN users AS person
+  LEFT JOIN call_participants AS own
+    ON own.call_id = call.call_id AND own.username = person.username AND own.number = person.number;
 
 CREATE TRIGGER only_accepted_participants_upload
 -- Media comes from people on the call.
@@ -114,7 +113,8 @@ END;
 CREATE VIEW share_upload_access (share_id, username, access) AS
 -- Who may upload media to a share: as call_upload_access, for upload_share_media.
   SELECT share.share_id, person.username,
-         CASE WHEN share.sharer IS NOT person.username THEN 'not_the_sharer'
+         CASE WHEN NOT EXISTS (SELECT 1 FROM share_sharers
+                               WHERE share_id = share.share_id AND username = person.username) THEN 'not_the_sharer'
               WHEN share.state = 'ended' THEN 'share_ended' ELSE 'granted' END
   FROM screenshares AS share CROSS JOIN users AS person;
 

@@ -26,10 +26,11 @@ pub enum Route {
     ShareSignal,
     UploadShareMedia,
     NotePresence,
+    CloseStream,
 }
 
 impl Route {
-    pub const WRITES: [Self; 17] = [
+    pub const WRITES: [Self; 18] = [
         Self::Initiate,
         Self::Accept,
         Self::Reject,
@@ -47,6 +48,7 @@ impl Route {
         Self::ShareSignal,
         Self::UploadShareMedia,
         Self::NotePresence,
+        Self::CloseStream,
     ];
 
     /// Whether a request names another person.
@@ -63,7 +65,7 @@ impl Route {
             Self::Signal | Self::ShareSignal | Self::UploadMedia | Self::UploadShareMedia => &[400, 403, 404, 409, 413],
             Self::ClaimScreen | Self::ReleaseScreen | Self::Remove | Self::ReportGone => &[400, 403, 404, 409],
             Self::StartShare => &[400, 403, 429],
-            Self::NotePresence => &[],
+            Self::NotePresence | Self::CloseStream => &[],
         }
     }
 
@@ -101,6 +103,7 @@ impl Route {
             Self::ShareSignal => (&statements::SEND_SHARE_SIGNAL, vec![share, actor, target, offer, payload]),
             Self::UploadShareMedia => (&statements::UPLOAD_SHARE_MEDIA, [vec![share, actor], chunk.to_vec()].concat()),
             Self::NotePresence => (&statements::NOTE_PRESENCE, vec![actor, call]),
+            Self::CloseStream => (&statements::NOTE_CLOSED_STREAM, vec![actor, call]),
         };
         run(sql, statement, &parameters).map(drop)
     }
@@ -145,6 +148,39 @@ pub fn check_reads(sql: &Connection, channel: &str, status: impl Fn(&str) -> Opt
         check("GET /calls/active", person, &access_to_channel, &[400, 403], &status)?;
     }
     Ok(())
+}
+
+/// Checks that the answer before an upload is collected is the one after it. `outcome` carries out a request and undoes
+/// it.
+///
+/// # Errors
+/// The upload, and both answers.
+pub fn check_uploads(
+    sql: &Connection,
+    channel: &str,
+    outcome: impl Fn(Route, &str) -> Result<(), String>,
+) -> Result<(), String> {
+    let call = newest(sql, "calls", channel, 1);
+    let share = newest(sql, "screenshares", channel, 1);
+    // A removed user has no session.
+    for person in PEOPLE.iter().chain([&STRANGER]).filter(|person| exists(sql, person)) {
+        for (route, id, statement) in [
+            (Route::UploadMedia, &call, &statements::CALL_UPLOAD_ACCESS),
+            (Route::UploadShareMedia, &share, &statements::SHARE_UPLOAD_ACCESS),
+        ] {
+            let before = access(sql, statement, &[text_value(id), text_value(person)]);
+            let after = outcome(route, person).err().unwrap_or_else(|| "granted".to_owned());
+            if before != after {
+                return Err(format!("{route:?} of {person}: {before} before its body is collected, {after} after it"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn exists(sql: &Connection, person: &str) -> bool {
+    let mut prepared = sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)").unwrap();
+    prepared.query_row([person], |row| row.get(0)).unwrap()
 }
 
 /// The text of the column that says `granted` or a code. Without a row, there is no such call.

@@ -11,7 +11,7 @@ use crate::actions::{
     Action, BEGIN, GONE_AFTER, PEOPLE, PRESENCE_TIMEOUT, RINGING_TIMEOUT, Refusal, STRANGER, step_clock,
 };
 use crate::content::Content;
-use crate::routes::{Route, check_reads};
+use crate::routes::{Route, check_reads, check_uploads};
 use crate::views::check_views;
 
 /// A channel in which the people act.
@@ -32,6 +32,14 @@ impl Scenario {
         match self {
             Self::DirectMessage => "dm:ann:bob",
             Self::PrivateChannel | Self::ActiveCall => "private:1",
+        }
+    }
+
+    /// The longest sequences of a short round.
+    fn depth(self) -> usize {
+        match self {
+            Self::DirectMessage => 4,
+            Self::PrivateChannel | Self::ActiveCall => 3,
         }
     }
 
@@ -147,6 +155,10 @@ impl World {
             return Err(format!("integrity_violations: {violations:?}"));
         }
         check_reads(&self.sql, self.scenario.channel(), |code| self.status(code))?;
+        let channel = self.scenario.channel();
+        check_uploads(&self.sql, channel, |route, person| {
+            self.undoing(|| route.run(&self.sql, channel, person, person))
+        })?;
         check_views(&self.sql)?;
         let content = self.content.hash(&self.sql);
         for seconds in [3600, -3600] {
@@ -162,15 +174,15 @@ impl World {
     }
 }
 
-/// Searches all sequences of at most `depth` actions.
-pub fn search(scenario: Scenario, depth: usize) -> Report {
+/// Searches all sequences of a short round, and those that have up to `more` actions more.
+pub fn search(scenario: Scenario, more: usize) -> Report {
     let begun = Instant::now();
     let world = World::new(scenario);
     let all = Action::all();
     let mut report = Report { scenario, levels: vec![], tried: 0, refusals: BTreeMap::new(), seconds: 0.0 };
     let mut seen = HashSet::from([world.content.hash(&world.sql)]);
     let mut frontier = vec![scenario.beginning()];
-    for _ in 0..depth {
+    for _ in 0..scenario.depth() + more {
         let mut next = Vec::new();
         for path in &frontier {
             world.undoing(|| {
