@@ -43,6 +43,8 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
    'largest payload of an offer, answer or ICE candidate'),
   ('signals_per_call_max', 1000, 'number', 'count', 1, 100000,
    'signals kept from one sender to one recipient in a call or share; their oldest are deleted first'),
+  ('signals_per_call_max_bytes', 1048576, 'number', 'bytes', 256, 1073741824,
+   'bytes of signals kept from one sender to one recipient in a call or share; their oldest are deleted first'),
   ('media_chunk_max_bytes', 4194304, 'number', 'bytes', 1, 16777216,
    'largest media chunk or init segment'),
   ('media_buffer_seconds', 30, 'number', 'seconds', 0.1, 3600,

@@ -92,7 +92,9 @@ CREATE TABLE call_signals (
               CONSTRAINT call_signals_type_known CHECK (
                 signal_type = 'offer' OR signal_type = 'answer' OR signal_type = 'ice_candidate'),
   payload     TEXT NOT NULL                                -- any JSON but null, as the sender wrote it
-              CONSTRAINT call_signals_payload_is_json CHECK (json_valid(payload) AND json_type(payload) IS NOT 'null'),
+              CONSTRAINT call_signals_payload_is_json CHECK (json_valid(payload) AND json_type(payload) IS NOT 'null'
+                -- json_valid() reads up to a NUL.
+                AND instr(payload, char(0)) = 0),
   ts          REAL NOT NULL,                               -- when it was stored
   CONSTRAINT call_signals_between_two CHECK (from_user <> to_user)
 ) STRICT;
@@ -101,12 +103,13 @@ CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
 CREATE INDEX call_signals_by_sender ON call_signals (call_id, from_user, to_user);
 
 CREATE TABLE signal_counts (
-  -- The number of signals kept for each pair of sender and recipient. Counting a thousand rows at each new signal would
-  -- cost more than storing it.
+  -- The number and bytes of the signals kept for each pair of sender and recipient. Counting a thousand rows at each new
+  -- signal would cost more than storing it.
   call_id   TEXT NOT NULL,                                 -- the call, or the screen share
   from_user TEXT NOT NULL,                                 -- the sender
   to_user   TEXT NOT NULL,                                 -- the recipient
   kept      INTEGER NOT NULL,                              -- rows of call_signals
+  bytes     INTEGER NOT NULL,                              -- of their payloads
   PRIMARY KEY (call_id, from_user, to_user)
 ) STRICT, WITHOUT ROWID;
 

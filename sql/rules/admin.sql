@@ -191,11 +191,12 @@ CREATE VIEW integrity_violations (violation) AS
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
   SELECT 'the signals from ' || from_user || ' to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal)
-         || ' but counted as ' || sum(kept)
-  FROM (SELECT call_id, from_user, to_user, 1 AS is_signal, 0 AS kept FROM call_signals
+         || ' with ' || sum(size) || ' bytes but counted as ' || sum(kept) || ' with ' || sum(bytes)
+  FROM (SELECT call_id, from_user, to_user, 1 AS is_signal, length(CAST(payload AS BLOB)) AS size, 0 AS kept, 0 AS bytes
+        FROM call_signals
         UNION ALL
-        SELECT call_id, from_user, to_user, 0, kept FROM signal_counts)
-  GROUP BY call_id, from_user, to_user HAVING sum(is_signal) <> sum(kept)
+        SELECT call_id, from_user, to_user, 0, 0, kept, bytes FROM signal_counts)
+  GROUP BY call_id, from_user, to_user HAVING (sum(is_signal), sum(size)) <> (sum(kept), sum(bytes))
   UNION ALL
   SELECT 'share ' || share_id || ' is in a direct-message channel without its canonical name, ' || channel
   FROM screenshares AS share

@@ -108,13 +108,38 @@ BEGIN
   SELECT RAISE(ABORT, 'signal_is_final');
 END;
 
+CREATE VIEW do_trim_signals (call_id, from_user, to_user, new_id, excess) AS
+-- Deletes the oldest signals of a pair until `excess` bytes are gone. The new one stays.
+  SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER oldest_signals_make_way_for_bytes
+-- A thousand signals may have 64 KiB each, and a call has many pairs.
+INSTEAD OF INSERT ON do_trim_signals
+WHEN NEW.excess > 0
+BEGIN
+  DELETE FROM call_signals
+  WHERE id IN (WITH RECURSIVE
+                 oldest (id, excess) AS (
+                   SELECT (SELECT min(id) FROM call_signals
+                           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user),
+                          NEW.excess
+                   UNION ALL
+                   SELECT (SELECT min(id) FROM call_signals
+                           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
+                             AND id > oldest.id),
+                          excess - (SELECT length(CAST(payload AS BLOB)) FROM call_signals WHERE id = oldest.id)
+                   FROM oldest WHERE excess > 0 AND id < NEW.new_id)
+               SELECT id FROM oldest WHERE excess > 0 AND id < NEW.new_id);
+END;
+
 CREATE TRIGGER oldest_signals_make_way
--- Signals are not acknowledged, so they are kept while the call lasts, up to a number for each pair of sender and
--- recipient: no sender displaces another's offer. Refusing new ones instead would wedge a long call.
+-- Signals are not acknowledged, so they are kept while the call lasts, up to a number and so many bytes for each pair of
+-- sender and recipient: no sender displaces another's offer. Refusing new ones instead would wedge a long call.
 AFTER INSERT ON call_signals
 BEGIN
-  INSERT INTO signal_counts (call_id, from_user, to_user, kept) VALUES (NEW.call_id, NEW.from_user, NEW.to_user, 1)
-  ON CONFLICT (call_id, from_user, to_user) DO UPDATE SET kept = kept + 1;
+  INSERT INTO signal_counts (call_id, from_user, to_user, kept, bytes)
+  VALUES (NEW.call_id, NEW.from_user, NEW.to_user, 1, length(CAST(NEW.payload AS BLOB)))
+  ON CONFLICT (call_id, from_user, to_user) DO UPDATE SET kept = kept + 1, bytes = bytes + excluded.bytes;
 
   DELETE FROM call_signals
   WHERE id IN (SELECT id FROM call_signals
@@ -124,6 +149,12 @@ BEGIN
                                          WHERE name = 'signals_per_call_max'), 0)
                       FROM signal_counts
                       WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user));
+
+  INSERT INTO do_trim_signals (call_id, from_user, to_user, new_id, excess)
+  VALUES (NEW.call_id, NEW.from_user, NEW.to_user, NEW.id,
+          (SELECT bytes - (SELECT value FROM settings WHERE name = 'signals_per_call_max_bytes')
+           FROM signal_counts
+           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user));
 END;
 
 CREATE TRIGGER stored_signal_emits_event
@@ -138,7 +169,7 @@ CREATE TRIGGER deleted_signal_is_not_counted
 -- The count follows every deletion, and goes with the last signal.
 AFTER DELETE ON call_signals
 BEGIN
-  UPDATE signal_counts SET kept = kept - 1
+  UPDATE signal_counts SET kept = kept - 1, bytes = bytes - length(CAST(OLD.payload AS BLOB))
   WHERE call_id = OLD.call_id AND from_user = OLD.from_user AND to_user = OLD.to_user;
 
   DELETE FROM signal_counts
