@@ -54,6 +54,7 @@ async fn main() {
 /// Signals and rings on an otherwise idle server.
 async fn one_at_a_time() {
     let server = Server::start();
+    server.lift_limits();
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let (sender, mut arrivals) = unbounded_channel();
     listen(&bob, sender).await;
@@ -152,7 +153,7 @@ async fn a_thousand_signals_a_second() {
 /// A share, a ring and an answer in a channel with a thousand members, each with a stream.
 async fn a_large_channel() {
     let server = Server::start();
-    server.execute("UPDATE settings SET value = 0 WHERE name = 'connections_per_address'");
+    server.lift_limits();
     let people = many_people(&server, MEMBERS);
     let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
     let channel = server.private_channel(&names);
@@ -193,7 +194,7 @@ async fn a_large_channel() {
 /// Ten thousand idle streams.
 async fn idle_streams() {
     let server = Server::start();
-    server.execute("UPDATE settings SET value = 0 WHERE name = 'connections_per_address'");
+    server.lift_limits();
     let people = many_people(&server, IDLE_STREAMS);
     let before = resident_kib(server.process());
     let (sender, mut arrivals) = unbounded_channel();

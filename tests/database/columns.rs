@@ -68,6 +68,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("settings.meaning", "shown"),
     ("settings.unit", "shown"),
     ("settings.value", "within its range, and with the others"),
+    ("signal_counts.bytes", "as call_id"),
     ("signal_counts.call_id", "integrity_violations compares it with the rows"),
     ("signal_counts.from_user", "as call_id"),
     ("signal_counts.kept", "as call_id"),

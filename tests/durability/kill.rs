@@ -37,6 +37,7 @@ fn rounds(rounds: usize) {
     let mut random = fastrand::Rng::with_seed(crate::seed());
     let mut server = Server::start();
     server.execute(LONG_TIMEOUTS);
+    server.lift_limits();
     let pairs: Vec<Pair> = (0..CONNECTIONS).map(|number| Pair::new(&server, number)).collect();
     let (mut acknowledged, mut without_response, mut slowest) = (0, 0, Duration::ZERO);
     let mut finished = HashMap::new();

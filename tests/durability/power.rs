@@ -98,6 +98,7 @@ impl Recorded {
         let begun = Instant::now();
         let server = Server::start();
         server.execute(LONG_TIMEOUTS);
+        server.lift_limits();
         let pairs: Vec<Pair> = (0..CONNECTIONS).map(|number| Pair::new(&server, number)).collect();
         let (mut folder, _) = server.stop(Signal::SIGTERM);
         let before = files(folder.path());

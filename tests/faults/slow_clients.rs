@@ -131,7 +131,7 @@ async fn assert_closes_slow_connections(server: Server, kinds: &[Incomplete], co
     // Each connection is an open file of this process, and one of the server, which raises its own limit.
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(limit > (count * kinds.len()) as u64 + 200, "{limit} open files are too few");
-    server.execute("UPDATE settings SET value = 0 WHERE name = 'connections_per_address'");
+    server.lift_limits();
     let address = server.url.rsplit('/').next().unwrap().to_owned();
     let call = ActiveCall::start(server).await;
     let before = OtherClients::measure(&call, Duration::from_secs(2)).await;

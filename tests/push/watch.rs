@@ -36,8 +36,7 @@ async fn streams_miss_nothing_through_fifty_kills() {
 
 async fn rounds(kills: usize, between: Duration) {
     let mut server = Server::start();
-    server
-        .execute("UPDATE settings SET value = 0 WHERE name IN ('rings_per_pair', 'rings_per_person', 'refusal_pause')");
+    server.lift_limits();
     let people: Vec<Person> = ["alice", "bob", "carol"].iter().map(|name| server.person(name)).collect();
     let progress = Arc::new(Progress {
         last: people.iter().map(|person| (person.name.clone(), AtomicI64::default())).collect(),

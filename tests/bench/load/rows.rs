@@ -111,7 +111,6 @@ pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
         let size = fs::metadata(server.db()).unwrap().len() as f64 / 1e6;
         println!("\na file of {size:.0} MB: start to serving {} ms", started.as_millis());
         // The participants send no requests.
-        server.execute("UPDATE settings SET value = 0 WHERE name = 'connections_per_address'");
         server.execute("UPDATE settings SET value = highest WHERE name = 'presence_timeout'");
         fill::live_calls(&server.db(), live);
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -132,6 +131,7 @@ pub async fn measure(options: &Options, large: Option<(u32, u32)>) -> Vec<Row> {
 
 impl<'a> Scene<'a> {
     async fn new(options: &'a Options, server: Server) -> Self {
+        server.lift_limits();
         for setting in ["presence_timeout", "media_buffer_seconds"] {
             server.execute(&format!("UPDATE settings SET value = highest WHERE name = '{setting}'"));
         }
