@@ -37,9 +37,13 @@ const CACHE_KIB: i64 = 4 * 1024;
 /// How often the writer sweeps and frees pages. Rules with a time limit promise a second.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Free pages kept for new rows (1 MiB), and the most that are returned to the file system at a time.
+/// Free pages kept for new rows (1 MiB), and the most that are returned to the file system at a time. Others wait for a
+/// step, which moves that many pages from the file's end: milliseconds, with their checkpoint.
 const FREE_PAGES_KEPT: i64 = 256;
-const FREE_PAGES_STEP: i64 = 2048;
+const FREE_PAGES_STEP: i64 = 256;
+
+/// How soon the next step follows while there are more.
+const FREE_PAGES_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A result whose only error is a failed fsync, or a replaced file. The process must end.
 type SyncResult<T> = Result<T, Fatal>;
@@ -178,8 +182,8 @@ impl WriterLoop {
                 self.write_batch()?;
             }
             if Instant::now() >= housekeeping {
-                self.housekeep()?;
-                housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
+                let pause = self.housekeep()?;
+                housekeeping = Instant::now() + pause;
             }
         }
     }
@@ -368,37 +372,40 @@ impl WriterLoop {
     }
 
     /// Sweeps if something is due, checkpoints, and returns free pages to the file system. Logs an error once while it
-    /// lasts.
+    /// lasts. Returns the time until the next housekeeping.
     ///
     /// # Errors
     /// If an fsync fails.
-    fn housekeep(&mut self) -> SyncResult<()> {
+    fn housekeep(&mut self) -> SyncResult<Duration> {
         self.files.check()?;
-        let error = match self.sweep_and_vacuum() {
+        let (pause, error) = match self.sweep_and_vacuum() {
+            Ok(true) => (FREE_PAGES_INTERVAL, None),
+            Ok(false) => (HOUSEKEEPING_INTERVAL, None),
             Err(error) if is_failed_sync(&error) => return Err(error.into()),
-            result => result.err().map(|error| error.to_string()),
+            Err(error) => (HOUSEKEEPING_INTERVAL, Some(error.to_string())),
         };
         if let Some(error) = error.as_ref().filter(|error| self.last_error.as_ref() != Some(error)) {
             tracing::warn!(error, "housekeeping failed");
         }
         self.last_error = error;
-        Ok(())
+        Ok(pause)
     }
 
-    fn sweep_and_vacuum(&mut self) -> rusqlite::Result<()> {
+    /// Returns whether there are more free pages to return.
+    fn sweep_and_vacuum(&mut self) -> rusqlite::Result<bool> {
         if self.has_failed_commit || self.is_sweep_due()? {
             self.sweep()?;
         }
         self.checkpoints.housekeep(&self.connection)?;
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if free > FREE_PAGES_KEPT {
+        let pages = (free - FREE_PAGES_KEPT).clamp(0, FREE_PAGES_STEP);
+        if pages > 0 {
             // Each step of this statement frees one page.
-            let pages = (free - FREE_PAGES_KEPT).min(FREE_PAGES_STEP);
             let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
-        Ok(())
+        Ok(free - pages > FREE_PAGES_KEPT)
     }
 
     /// Whether a time limit is over, or the times in the file have to move.

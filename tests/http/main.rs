@@ -29,5 +29,6 @@ mod scenes;
 mod screenshares;
 mod sessions;
 mod signals;
+mod sweeps;
 mod tls;
 mod two_people;

@@ -30,10 +30,12 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_limit",
     "bad_time",
     "bad_wait",
+    // tests/http/sweeps.rs
+    "sweep_refused",
 ];
 
 /// Codes of the HTTP layer that no client can provoke: broken disks, defects, a clock that is set, and a stopping server.
-const NOT_PROVOKABLE: &[&str] = &["clock_set", "database_broken", "disk_full", "internal", "stopping", "sweep_refused"];
+const NOT_PROVOKABLE: &[&str] = &["clock_set", "database_broken", "disk_full", "internal", "stopping"];
 
 /// An active, a ringing and a finished call, an active and an ended share.
 struct AllStates {

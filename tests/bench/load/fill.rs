@@ -37,7 +37,7 @@ pub fn finished_calls(path: &Path, count: u32) {
                       printf('u%05d', channel % 4998) AS a, printf('u%05d', channel % 4998 + 1) AS b,
                       printf('u%05d', channel % 4998 + 2 + channel / 4998) AS c FROM n;
              CREATE INDEX temp.channels_by_number ON channels (number);
-             INSERT INTO dm_members SELECT name, a FROM channels UNION SELECT name, b FROM channels
+             INSERT INTO dm_members (channel, username) SELECT name, a FROM channels UNION SELECT name, b FROM channels
                UNION SELECT name, c FROM channels;"
         ))
         .unwrap();
