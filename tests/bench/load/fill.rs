@@ -1,5 +1,7 @@
 //! A file after years of use: a million finished calls, and ten thousand live ones.
 
+#![allow(dead_code, reason = "each binary uses a part of it")]
+
 use std::path::Path;
 
 use minimost_calls::database::Database;
