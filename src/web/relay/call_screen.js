@@ -48,6 +48,10 @@ export class CallScreen extends Emitter {
     this.#follow();
   }
 
+  reconnected() {
+    this.#sending.reconnected();
+  }
+
   stop() {
     this.#isStopped = true;
     this.#sending.stop();

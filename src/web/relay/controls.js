@@ -68,6 +68,11 @@ export class SendControl {
     setButtonText(this.button, "Stop sending");
   }
 
+  /** The server may have restarted between two uploads, and lost what it had. */
+  reconnected() {
+    this.#recorder?.repeatInit();
+  }
+
   stop() {
     this.#recorder?.stop();
     this.#recorder = null;

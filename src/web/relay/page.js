@@ -25,6 +25,7 @@ const START_MAX = 10_000;
  * @typedef {object} Screen
  * @property {HTMLElement} element
  * @property {() => void} stop
+ * @property {() => void} [reconnected] the event stream is open again
  */
 
 export class RelayPage {
@@ -67,6 +68,9 @@ export class RelayPage {
   async #onConnection(connected) {
     this.#store.online = connected;
     this.#showBanner(connected ? "" : "Reconnecting…");
+    if (connected) {
+      this.#screen?.reconnected?.();
+    }
     const me = connected ? await get("/me").catch(() => null) : null;
     if (me && this.#store.me !== null) {
       this.#store.setDirectory(me);

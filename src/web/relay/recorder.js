@@ -112,6 +112,11 @@ export class Recorder extends Emitter {
     }
   }
 
+  /** Stores the init segment again before the next cluster. */
+  repeatInit() {
+    this.#mayHaveLostInit = true;
+  }
+
   stop() {
     if (!this.#isStopped) {
       this.#isStopped = true;

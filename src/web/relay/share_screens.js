@@ -40,6 +40,10 @@ export class OwnShareScreen extends Emitter {
     this.#sending.toggle();
   }
 
+  reconnected() {
+    this.#sending.reconnected();
+  }
+
   stop() {
     this.#sending.stop();
   }
