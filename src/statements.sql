@@ -318,6 +318,10 @@ SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted'
 -- Whether user ?2 has left call ?1 because nothing proved their presence.
 SELECT EXISTS (SELECT 1 FROM gone_participants WHERE call_id = ?1 AND username = ?2);
 
+-- name: JOINED_TS
+-- When user ?2 joined call ?1, which names this visit of theirs.
+SELECT joined_ts FROM call_participants WHERE call_id = ?1 AND username = ?2;
+
 -- name: LAST_SIGNAL_ID
 -- The id of the newest signal to user ?2 in call ?1, 0 without one.
 SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;

@@ -90,6 +90,7 @@ async fn initiate(request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
+        .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
         .on_refusal(&statements::LIVE_CALL_ID, [text(&channel)])
         .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
     let written = request.app.write(write).await.map_err(|error| match error.code() {
@@ -100,12 +101,21 @@ async fn initiate(request: &mut Request) -> HandlerResult {
         _ => error.retry_after_wait(&statements::CHANNEL_RING_WAITS),
     })?;
     let participants = names(&written, &statements::ALL_PARTICIPANTS)?;
-    Ok(warp::reply::json(&json!({ "call_id": call_id, "participants": participants })))
+    Ok(warp::reply::json(&json!({
+        "call_id": call_id,
+        "participants": participants,
+        "joined_ts": joined_ts(&written)?,
+    })))
 }
 
 /// The names that `statement` returned.
 fn names(written: &WriteResult, statement: &'static Statement) -> Result<Vec<String>, Error> {
     Ok(written.all(statement)?.into_iter().map(|(name,)| name).collect())
+}
+
+/// When the caller joined, which tells this visit to the call from later ones.
+fn joined_ts(written: &WriteResult) -> Result<Option<f64>, Error> {
+    Ok(written.one::<(Option<f64>,)>(&statements::JOINED_TS)?.and_then(|(ts,)| ts))
 }
 
 async fn incoming(request: &mut Request) -> HandlerResult<impl Reply> {
@@ -123,6 +133,7 @@ async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
+        .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
         .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller.name)]);
     let written = request.app.write(write).await?;
     let last_signal_id = written.one::<(i64,)>(&statements::LAST_SIGNAL_ID)?.map_or(0, |(id,)| id);
@@ -130,6 +141,7 @@ async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
         "status": "accepted",
         "participants": names(&written, &statements::ACCEPTED_PARTICIPANTS)?,
         "last_signal_id": last_signal_id,
+        "joined_ts": joined_ts(&written)?,
     })))
 }
 

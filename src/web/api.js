@@ -41,6 +41,23 @@ export function whenSignedOut(listener) {
   onSignedOut = listener;
 }
 
+/** How far the server's clock is ahead of this device's, in seconds, by the header `Date` of its last answer. */
+let serverClockLead = 0;
+
+/**
+ * A moment of this device's clock in seconds of the server's.
+ * @param {number} time in milliseconds
+ */
+export const onServerClock = (time) => time / 1000 + serverClockLead;
+
+/** @param {Response} response */
+function noteServerClock({ headers }) {
+  const date = Date.parse(headers.get("date") ?? "");
+  if (!Number.isNaN(date)) {
+    serverClockLead = (date - Date.now()) / 1000;
+  }
+}
+
 /**
  * @typedef {object} RequestOptions
  * @property {boolean} [keepalive] finish the request even if the page is closed
@@ -68,6 +85,7 @@ async function request(method, path, { body, type = "application/json", keepaliv
   } catch {
     throw new ServerGone(method === "POST");
   }
+  noteServerClock(response);
   let answer;
   try {
     answer = await response.json();

@@ -11,8 +11,9 @@ import { Mesh } from "./mesh.js";
 import { shown } from "./names.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
-import { acceptedNames, endSentence, isLive, stateOf } from "./store.js";
+import { acceptedNames, endSentence, isLive, participantOf, stateOf } from "./store.js";
 
+/** @import { Entrance } from "./entering.js" */
 /** @import { Media } from "./media.js" */
 /** @import { Peer } from "./peer.js" */
 /** @import { Measurement } from "./quality.js" */
@@ -50,6 +51,8 @@ export class Call extends Emitter {
   #meters = new Map();
   #speaking;
   #isJoined = false;
+  /** The visit that the server has answered; a state that arrives later can have a newer one. */
+  #joinedTs = 0;
 
   over = false;
   /** Why it is over, as a sentence. */
@@ -102,15 +105,20 @@ export class Call extends Emitter {
     return this.mesh?.peers ?? new Map();
   }
 
+  /** Names this visit to the call. */
+  get joinedTs() {
+    const mine = this.state && participantOf(this.state, this.me);
+    return mine?.state === "accepted" ? (mine.joined_ts ?? this.#joinedTs) : this.#joinedTs;
+  }
+
   // ---- joining and leaving
 
   /**
    * Begins, once the server has accepted this person.
    * @param {RTCIceServer[]} iceServers
-   * @param {string[]} others who were on the call before
-   * @param {number} cursor the last signal that is not for this visit
+   * @param {Pick<Entrance, "others" | "cursor" | "joinedTs">} entrance
    */
-  async connect(iceServers, others, cursor) {
+  async connect(iceServers, { others, cursor, joinedTs }) {
     const mesh = new Mesh({
       me: this.me,
       path: `/calls/${this.id}/signal`,
@@ -123,6 +131,7 @@ export class Call extends Emitter {
     mesh.on("open", (peer) => peer.sendMessage(this.#mediaStatus()));
     mesh.on("replaced", () => this.#end("You are on this call on another device or in another window now."));
     this.#cursor = cursor;
+    this.#joinedTs = joinedTs;
     this.#isJoined = true;
     others.forEach((name) => mesh.connect(name));
     this.#early.splice(0).forEach((signal) => this.onSignal(signal));

@@ -5,7 +5,6 @@ import { SHORT_TIMEOUT, get, post } from "./api.js";
 import { participantOf } from "./store.js";
 import { Undo } from "./undo.js";
 
-/** @import { Call } from "./call.js" */
 /** @import { Me } from "./types.js" */
 
 /** Departures by call id, and calls made without learning their id by channel. */
@@ -20,13 +19,12 @@ export const postDeparture = (id, action) =>
 
 /**
  * Tells the server that this person leaves or ends a call, until it has the message.
- * @param {Pick<Call, "id" | "me" | "state">} call
+ * @param {{ id: string, me: string, joinedTs: number }} visit
  * @param {"leave" | "end"} action
  */
-export function depart({ id, me, state }, action) {
-  const joinedTs = state ? participantOf(state, me)?.joined_ts : undefined;
+export function depart({ id, me, joinedTs }, action) {
   // If an answer is lost, this person may join again before the retry, here or on another device. That visit stays.
-  const isSameVisit = (/** @type {number | null} */ ts) => joinedTs === undefined || ts === joinedTs;
+  const isSameVisit = (/** @type {number | null} */ ts) => ts === joinedTs;
   return undo.run(id, (attempt) =>
     attempt === 0 ? postDeparture(id, action) : departIfOn(id, me, isSameVisit, action));
 }

@@ -1,43 +1,37 @@
 // @ts-check
-// Making and joining calls. A step that was half done is undone: nothing rings, and nobody is on a call, without a
-// page.
+// Making and joining calls. A call that cannot begin here is left.
 
-import { Refused, SHORT_TIMEOUT, ServerGone, fetchIceServers, get, post, retryWhileOffline, within } from "./api.js";
+import { Refused, fetchIceServers } from "./api.js";
 import { Call } from "./call.js";
-import { departIfOn, postDeparture, undo } from "./departure.js";
+import { depart } from "./departure.js";
+import { accept, initiate, liveCallOf } from "./entering.js";
 
+/** @import { Entrance, Step } from "./entering.js" */
 /** @import { Media } from "./media.js" */
-
-/** How long, in milliseconds, each step is retried while the server is gone. */
-const STEP_MAX = 10_000;
 
 /** A channel's live call can end between two attempts to call or to join it. */
 const ATTEMPTS_MAX = 4;
 
 /**
- * @typedef {object} Visit what a call is made or joined with
- * @property {string} me
- * @property {string} channel
- * @property {Media} media open already, so that nothing rings while the browser asks for the microphone
- * @property {() => boolean} isWanted false once the person has cancelled
+ * What a call is made or joined with. `media` is open already, so that nothing rings while the browser asks for the
+ * microphone.
+ * @typedef {Step & { media: Media }} Visit
  */
 
 /**
  * Calls a channel. If it has a live call, perhaps because both sides called at the same moment, joins that.
  * @param {Visit} visit
- * @returns {Promise<Call>} rejects with ServerGone if the server is gone; a call that it may have made is taken back
- *   later
+ * @returns {Promise<Call>} rejects with ServerGone if the server is gone
  */
 export async function startCall(visit) {
   // First, so that nothing has to be taken back if the server is gone.
   const iceServers = await fetchIceServers();
-  await undo.withdraw(visit.channel);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const id = await initiate(visit);
-      return await begin(new Call({ ...visit, id }), iceServers, [], 0);
+      const entrance = await initiate(visit);
+      return await begin(new Call({ ...visit, id: entrance.id }), iceServers, entrance, false);
     } catch (error) {
-      const liveId = error instanceof Refused && error.code === "channel_has_live_call" && error.body.call_id;
+      const liveId = liveCallOf(error);
       if (!liveId) {
         throw error;
       }
@@ -62,75 +56,32 @@ export async function startCall(visit) {
  * @returns {Promise<Call>}
  */
 export async function joinCall(visit) {
-  const { me, id, wasAccepted = false } = visit;
   const iceServers = visit.iceServers ?? (await fetchIceServers());
-  // A retried `leave` would take this person off the call again.
-  await undo.withdraw(id);
   const call = new Call(visit);
   try {
-    const accept = () => post(`/calls/${id}/accept`, {}, { timeout: SHORT_TIMEOUT });
-    const { participants, last_signal_id: cursor } = await retryWhileOffline(accept, isStepWanted(visit));
-    const others = participants.filter((/** @type {string} */ name) => name !== me);
-    return await begin(call, iceServers, others, cursor);
+    const entrance = await accept(visit);
+    return await begin(call, iceServers, entrance, visit.wasAccepted ?? false);
   } catch (error) {
     call.release();
-    if (error instanceof ServerGone && error.mayHaveArrived && !wasAccepted) {
-      undo.run(id, () => departIfOn(id, me, () => true, "leave"));
-    }
     throw error;
-  }
-}
-
-/** @param {Visit} visit */
-function isStepWanted({ isWanted }) {
-  const isInTime = within(STEP_MAX);
-  return () => isWanted() && isInTime();
-}
-
-/**
- * @param {Visit} visit
- * @returns {Promise<string>} the id of the new call
- */
-async function initiate(visit) {
-  const { me, channel } = visit;
-  try {
-    const request = () => post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
-    const { call_id: id } = await retryWhileOffline(request, isStepWanted(visit));
-    return id;
-  } catch (error) {
-    if (error instanceof ServerGone && error.mayHaveArrived) {
-      undo.run(channel, () => takeBackInitiate(me, channel));
-    }
-    throw error;
-  }
-}
-
-/**
- * Leaves a call of this person in a channel that this page is not on.
- * @param {string} me
- * @param {string} channel
- */
-async function takeBackInitiate(me, channel) {
-  const path = `/calls/active?channel=${encodeURIComponent(channel)}`;
-  const { call } = await get(path, { timeout: SHORT_TIMEOUT });
-  if (call?.initiator === me && call.joined && !Call.byId(call.call_id)) {
-    await postDeparture(call.call_id, "leave");
   }
 }
 
 /**
  * @param {Call} call that the server has this person on
  * @param {RTCIceServer[]} iceServers
- * @param {string[]} others
- * @param {number} cursor
+ * @param {Entrance} entrance
+ * @param {boolean} wasAccepted a visit that began elsewhere stays
  */
-async function begin(call, iceServers, others, cursor) {
+async function begin(call, iceServers, entrance, wasAccepted) {
   try {
-    await call.connect(iceServers, others, cursor);
+    await call.connect(iceServers, entrance);
     return call;
   } catch (error) {
     call.release();
-    undo.run(call.id, () => postDeparture(call.id, "leave"));
+    if (!wasAccepted) {
+      depart({ id: call.id, me: call.me, joinedTs: entrance.joinedTs }, "leave");
+    }
     throw error;
   }
 }

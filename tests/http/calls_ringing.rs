@@ -18,12 +18,13 @@ async fn initiate_returns_the_call_and_its_participants() {
     }
     let channel = server.private_channel(&["alice", "bob", "carol"]);
     let (status, body) = alice.post_json("/calls/initiate", json!({ "channel": channel })).await;
-    assert_eq!((status, keys(&body)), (200, vec!["call_id", "participants"]), "{body}");
+    assert_eq!((status, keys(&body)), (200, vec!["call_id", "joined_ts", "participants"]), "{body}");
     assert_eq!(body["participants"], json!(["alice", "bob", "carol"]));
 
     let state = alice.read(&format!("/calls/{}/state", body["call_id"].as_str().unwrap())).await;
     assert_eq!(state["state"], "ringing");
     assert_eq!(participants(&state), "alice accepted, bob pending, carol pending");
+    assert_eq!(body["joined_ts"], state["participants"][0]["joined_ts"]);
     server.assert_integrity();
 }
 
@@ -136,8 +137,11 @@ async fn incoming_lists_an_active_group_call_that_still_rings() {
 #[tokio::test]
 async fn accept_from_a_second_device_changes_nothing_but_presence() {
     let scene = Scene::ringing().await;
-    let accepted = json!({ "status": "accepted", "participants": ["alice", "bob"], "last_signal_id": 0 });
-    assert_eq!(scene.bob.post(&scene.path("accept")).await, (200, accepted.clone()));
+    let accepted = scene.bob.post(&scene.path("accept")).await;
+    let joined_ts: f64 = scene.server.value("SELECT joined_ts FROM call_participants WHERE username = 'bob'");
+    let names = ["alice", "bob"];
+    let body = json!({ "status": "accepted", "participants": names, "last_signal_id": 0, "joined_ts": joined_ts });
+    assert_eq!(accepted, (200, body));
     let second_device = scene.server.person("bob");
     let rows = || {
         let presence = "last_seen_ts = NULL, leaves_ts = 0, seen_by = NULL";
@@ -147,7 +151,7 @@ async fn accept_from_a_second_device_changes_nothing_but_presence() {
         rows_of(&undone)
     };
     let before = rows();
-    assert_eq!(second_device.post(&scene.path("accept")).await, (200, accepted));
+    assert_eq!(second_device.post(&scene.path("accept")).await, accepted, "the same visit");
     assert_eq!(rows(), before);
     let seen_by: String = scene.server.value("SELECT seen_by FROM call_participants WHERE username = 'bob'");
     assert_eq!(seen_by, token_hash(&second_device.token));

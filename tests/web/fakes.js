@@ -80,6 +80,8 @@ class Server {
   /** Requests as "METHOD path". */
   requests = [];
   bodies = [];
+  /** Milliseconds that the server's clock is ahead. */
+  clockLead = 0;
   #handlers = [];
 
   /** Answers requests to a path, given as text or regular expression; the newest handler is asked first. */
@@ -95,6 +97,7 @@ class Server {
   reset() {
     this.requests = [];
     this.bodies = [];
+    this.clockLead = 0;
     this.#handlers = [];
     this.on("GET", "/calls/ice", { ice_servers: [] });
   }
@@ -112,7 +115,8 @@ class Server {
       throw new TypeError("Failed to fetch");
     }
     const { status = 200, body: answer = result } = result?.body && result.status ? result : {};
-    return { ok: status < 300, status, json: async () => answer };
+    const headers = new Headers({ date: new Date(clock.now + this.clockLead).toUTCString() });
+    return { ok: status < 300, status, headers, json: async () => answer };
   }
 }
 

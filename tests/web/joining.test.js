@@ -9,7 +9,7 @@ import { Media } from "../../src/web/media.js";
 import { OwnShare } from "../../src/web/screen_share.js";
 
 const CHANNEL = "dm:alice:bob";
-const ACCEPTED = { status: "accepted", participants: ["alice", "bob"], last_signal_id: 0 };
+const ACCEPTED = { status: "accepted", participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 };
 
 const participant = (username, state, joinedTs) => ({ username, role: "participant", state, joined_ts: joinedTs });
 
@@ -46,7 +46,7 @@ beforeEach(async () => {
   reset();
   server.on("POST", /^\/calls\/[^/]+\/(leave|end|signal|gone)$/, { status: "ok" });
   server.on("POST", "/calls/c1/accept", ACCEPTED);
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"] });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100 });
   server.on("GET", "/calls/c1/state", () => callState());
   server.on("GET", /^\/calls\/c1\/signals/, []);
 });
@@ -81,9 +81,24 @@ test("a call whose answer stays lost is taken back when the server answers again
   await clock.advance(20_000);
   await rejected;
   assert.deepEqual(departures(), []);
-  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", joined: true } });
+  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", started_ts: 100, joined: true } });
   await clock.advance(5_000);
   assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
+});
+
+test("a call that another device makes later is not taken back", async () => {
+  for (const lead of [0, -3_600_000, 3_600_000]) {
+    server.clockLead = lead;
+    server.on("POST", "/calls/initiate", LOST);
+    server.on("GET", /^\/calls\/active/, LOST);
+    const rejected = assert.rejects(startCall(visit()));
+    await clock.advance(20_000);
+    await rejected;
+    const later = { call_id: "c1", initiator: "alice", started_ts: (clock.now + lead) / 1000, joined: true };
+    server.on("GET", /^\/calls\/active/, { call: later });
+    await clock.advance(10_000);
+    assert.deepEqual(departures(), [], `the server's clock is ahead by ${lead}`);
+  }
 });
 
 test("a call of somebody else is not taken back", async () => {
@@ -104,10 +119,10 @@ test("a second attempt withdraws the undoing of the first", async () => {
   await rejected;
   let finishInitiate;
   server.on("POST", "/calls/initiate", () => new Promise((resolve) => (finishInitiate = resolve)));
-  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", joined: true } });
+  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", started_ts: 100, joined: true } });
   const entering = keep(startCall(visit()));
   await clock.advance(10_000);
-  finishInitiate({ call_id: "c1" });
+  finishInitiate({ call_id: "c1", joined_ts: 200 });
   assert.equal((await entering).id, "c1");
   assert.deepEqual(departures(), []);
 });
@@ -115,7 +130,7 @@ test("a second attempt withdraws the undoing of the first", async () => {
 test("a cancelled attempt is not retried, and is taken back", async () => {
   let wanted = true;
   server.on("POST", "/calls/initiate", LOST);
-  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", joined: true } });
+  server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", started_ts: 100, joined: true } });
   const rejected = assert.rejects(startCall(visit({ isWanted: () => wanted })));
   await settle();
   wanted = false;
@@ -140,6 +155,17 @@ test("an accept whose answer stays lost is taken back", async () => {
   await clock.advance(30_000);
   await rejected;
   assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
+});
+
+test("the undoing of a lost accept does not take a person off the call that they join later", async () => {
+  server.on("POST", "/calls/c1/accept", LOST);
+  server.on("GET", "/me", LOST);
+  const rejected = assert.rejects(joinCall(visit({ id: "c1" })));
+  await clock.advance(20_000);
+  await rejected;
+  server.on("GET", "/me", { calls: [callState(5, clock.now / 1000)] });
+  await clock.advance(30_000);
+  assert.deepEqual(departures(), []);
 });
 
 test("an accept that never arrived leaves the invitation alone", async () => {
@@ -167,6 +193,26 @@ test("a call that this browser cannot connect is left", async () => {
   assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
 });
 
+test("the undoing of a call that cannot connect does not take a person off the call that they have rejoined", async () => {
+  FakeConnection.failNext = true;
+  server.on("POST", "/calls/c1/leave", LOST);
+  server.on("GET", "/me", LOST);
+  await assert.rejects(joinCall(visit({ id: "c1" })), /no connection/);
+  await clock.advance(1_000);
+  // On another device, after the first leave has arrived.
+  server.on("POST", "/calls/c1/leave", { status: "left" });
+  server.on("GET", "/me", { calls: [callState(5, 200)] });
+  await clock.advance(30_000);
+  assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
+});
+
+test("a visit of another device stays if this browser cannot connect", async () => {
+  FakeConnection.failNext = true;
+  await assert.rejects(joinCall(visit({ id: "c1", wasAccepted: true })), /no connection/);
+  await clock.advance(30_000);
+  assert.deepEqual(departures(), []);
+});
+
 test("both sides calling at the same moment share one call", async () => {
   server.on("POST", "/calls/initiate", refusal(409, "channel_has_live_call", { call_id: "c1" }));
   const call = await keep(startCall(visit()));
@@ -177,7 +223,7 @@ test("a live call that ends before it is joined is called again", async () => {
   let attempts = 0;
   server.on("POST", "/calls/initiate", () => {
     attempts += 1;
-    return attempts === 1 ? refusal(409, "channel_has_live_call", { call_id: "c0" }) : { call_id: "c1" };
+    return attempts === 1 ? refusal(409, "channel_has_live_call", { call_id: "c0" }) : { call_id: "c1", joined_ts: 100 };
   });
   server.on("POST", "/calls/c0/accept", refusal(409, "call_finished"));
   const call = await keep(startCall(visit()));
@@ -241,6 +287,34 @@ test("a retried leave does not take a person off the call that they have rejoine
   await clock.advance(30_000);
   await left;
   assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
+});
+
+test("a leave before the first state does not take a later visit for its own", async () => {
+  server.on("GET", "/calls/c1/state", LOST);
+  server.on("GET", "/me", LOST);
+  const call = await joinCall(visit({ id: "c1" }));
+  assert.equal(call.state, null);
+  server.on("POST", "/calls/c1/leave", LOST);
+  const left = call.leave();
+  await clock.advance(1_000);
+  server.on("POST", "/calls/c1/leave", { status: "left" });
+  server.on("GET", "/me", { calls: [callState(5, 200)] });
+  await clock.advance(30_000);
+  await left;
+  assert.deepEqual(departures(), ["POST /calls/c1/leave"]);
+});
+
+test("a leave before the first state is retried", async () => {
+  server.on("GET", "/calls/c1/state", LOST);
+  server.on("GET", "/me", { calls: [callState()] });
+  const call = await joinCall(visit({ id: "c1" }));
+  server.on("POST", "/calls/c1/leave", LOST);
+  const left = call.leave();
+  await clock.advance(100);
+  server.on("POST", "/calls/c1/leave", { status: "left" });
+  await clock.advance(5_000);
+  await left;
+  assert.equal(server.count("POST /calls/c1/leave"), 2);
 });
 
 test("a join waits for the leave that is under way", async () => {

@@ -3,8 +3,10 @@
 // by the others a second or two later.
 
 import { Refused, get, messageOf, post, retryWhileOffline, whenSignedOut, within } from "../api.js";
+import { depart } from "../departure.js";
 import { isDismissal } from "../devices.js";
 import { byId, h, notify, setText } from "../dom.js";
+import { accept, initiate, liveCallOf } from "../entering.js";
 import { Events } from "../events.js";
 import { Store } from "../store.js";
 import { signInForm } from "../views/signin.js";
@@ -12,13 +14,15 @@ import { CallScreen } from "./call_screen.js";
 import { Places } from "./places.js";
 import { OwnShareScreen, ViewedShareScreen, openScreenStream } from "./share_screens.js";
 
-/** @import { ShareState } from "../types.js" */
+/** @import { Entrance } from "../entering.js" */
+/** @import { CallState, ShareState } from "../types.js" */
 
 /** Milliseconds between attempts to load the page's first data. */
 const RETRY_INTERVAL = 1_500;
 
-/** How long, in milliseconds, a call or a share is retried while the server is gone. */
+/** How long, in milliseconds, starting and stopping a share are retried while the server is gone. */
 const START_MAX = 10_000;
+const STOP_MAX = 60_000;
 
 /**
  * What the page shows: the places, a call, or a share.
@@ -101,7 +105,7 @@ export class RelayPage {
     this.#show(
       new Places(this.#store, {
         call: (channel) => this.#startCall(channel),
-        join: (id) => this.#joinCall(id),
+        join: (call) => this.#joinCall(call),
         share: (channel) => this.#startShare(channel),
         watch: (share) => this.#watch(share),
       }),
@@ -123,37 +127,53 @@ export class RelayPage {
 
   /** @param {string} channel */
   async #startCall(channel) {
-    const id = await reportFailure(this.#initiate(channel));
-    if (id) {
-      await this.#joinCall(id);
+    const entrance = await reportFailure(this.#callOrJoin(channel));
+    if (entrance) {
+      this.#showCall(entrance);
     }
   }
 
   /**
+   * Calls a channel, or joins its live call.
    * @param {string} channel
-   * @returns {Promise<string>} the id of the new call, or of the channel's live call
    */
-  async #initiate(channel) {
+  async #callOrJoin(channel) {
+    const step = this.#step(channel);
     try {
-      const { call_id: id } = await retryWhileOffline(() => post("/calls/initiate", { channel }), within(START_MAX));
-      return id;
+      return await initiate(step);
     } catch (error) {
-      if (error instanceof Refused && error.code === "channel_has_live_call" && error.body.call_id) {
-        return error.body.call_id;
+      const id = liveCallOf(error);
+      if (!id) {
+        throw error;
       }
-      throw error;
+      return accept({ ...step, id });
     }
   }
 
-  /** @param {string} id */
-  async #joinCall(id) {
-    const accept = () => post(`/calls/${id}/accept`);
-    if (!(await reportFailure(retryWhileOffline(accept, within(START_MAX))))) {
-      return;
+  /** @param {CallState} call */
+  async #joinCall({ call_id: id, channel, participants }) {
+    const me = this.#store.me;
+    const wasAccepted = participants.some(({ username, state }) => username === me && state === "accepted");
+    const entrance = await reportFailure(accept({ ...this.#step(channel), id, wasAccepted }));
+    if (entrance) {
+      this.#showCall(entrance);
     }
+  }
+
+  /** @param {string} channel */
+  #step(channel) {
+    return { me: this.#store.me ?? "", channel, isWanted: () => true };
+  }
+
+  /** @param {Entrance} entrance */
+  #showCall({ id, joinedTs }) {
+    const me = this.#store.me ?? "";
     const screen = new CallScreen(this.#store, id);
     screen.on("end", (reason) => this.#leaveScreen(reason));
-    screen.on("leave", () => this.#stopThere(`/calls/${id}/leave`));
+    screen.on("leave", () => {
+      this.#showPlaces();
+      depart({ id, me, joinedTs }, "leave");
+    });
     this.#show(screen, { call: id });
   }
 
@@ -173,7 +193,7 @@ export class RelayPage {
     }
     const { share_id: id } = started;
     const screen = new OwnShareScreen(id, this.#store.title(channel), stream);
-    screen.on("stop", () => this.#stopThere(`/screenshare/${id}/stop`));
+    screen.on("stop", () => this.#stopShare(id));
     this.#show(screen, { share: id });
   }
 
@@ -184,11 +204,10 @@ export class RelayPage {
     this.#show(screen);
   }
 
-  /** @param {string} path ends this person's part on the server */
-  async #stopThere(path) {
-    this.#screen?.stop();
-    await reportFailure(post(path));
+  /** @param {string} id */
+  async #stopShare(id) {
     this.#showPlaces();
+    await retryWhileOffline(() => post(`/screenshare/${id}/stop`), within(STOP_MAX)).catch(() => {});
   }
 }
 

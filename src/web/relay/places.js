@@ -11,7 +11,7 @@ import { acceptedNames, directChannel, stateOf } from "../store.js";
 /**
  * @typedef {object} PlaceActions
  * @property {(channel: string) => void} call
- * @property {(id: string) => void} join
+ * @property {(call: CallState) => void} join
  * @property {(channel: string) => void} share
  * @property {(share: ShareState) => void} watch
  */
@@ -73,7 +73,7 @@ export class Places {
       joinButton.hidden = !live;
       if (live) {
         setText(activity, activityOf(live));
-        joinButton.onclick = () => join(live.call_id);
+        joinButton.onclick = () => join(live);
         setButtonText(joinButton, stateOf(live, this.#store.me) === "pending" ? "Answer" : "Join");
       }
       const watchable = this.#store.sharesIn(channel);

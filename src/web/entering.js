@@ -1,0 +1,110 @@
+// @ts-check
+// The requests that make and join a call. A step that was half done is undone: nothing rings, and nobody is on a call,
+// without a page.
+
+import { Refused, SHORT_TIMEOUT, ServerGone, get, onServerClock, post, retryWhileOffline, within } from "./api.js";
+import { departIfOn, postDeparture, undo } from "./departure.js";
+
+/** How long, in milliseconds, each step is retried while the server is gone. */
+const STEP_MAX = 10_000;
+
+/** The header `Date`, which tells the server's clock, has whole seconds. */
+const DATE_RESOLUTION = 1;
+
+/**
+ * @typedef {object} Step
+ * @property {string} me
+ * @property {string} channel
+ * @property {() => boolean} isWanted false once the person has cancelled
+ */
+
+/**
+ * What the server answers to who enters a call.
+ * @typedef {object} Entrance
+ * @property {string} id of the call
+ * @property {string[]} others who were on it before
+ * @property {number} cursor the last signal that is not for this visit
+ * @property {number} joinedTs names this visit
+ */
+
+/**
+ * Calls a channel.
+ * @param {Step} step
+ * @returns {Promise<Entrance>} rejects with ServerGone if the server is gone; a call that it may have made is taken back
+ *   later
+ */
+export async function initiate(step) {
+  const { me, channel } = step;
+  await undo.withdraw(channel);
+  try {
+    const request = () => post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
+    const { call_id: id, joined_ts: joinedTs } = await retryWhileOffline(request, isStepWanted(step));
+    return { id, others: [], cursor: 0, joinedTs };
+  } catch (error) {
+    if (error instanceof ServerGone && error.mayHaveArrived) {
+      const isOurs = beganBefore(Date.now());
+      undo.run(channel, () => takeBackInitiate(me, channel, isOurs));
+    }
+    throw error;
+  }
+}
+
+/**
+ * The live call because of which `initiate` was refused.
+ * @param {unknown} error
+ * @returns {string | null}
+ */
+export const liveCallOf = (error) =>
+  error instanceof Refused && error.code === "channel_has_live_call" ? (error.body.call_id ?? null) : null;
+
+/**
+ * Answers a call, joins one in progress, or returns to it.
+ * @param {Step & { id: string, wasAccepted?: boolean }} step `wasAccepted`: this person is on the call already, perhaps
+ *   on another device
+ * @returns {Promise<Entrance>}
+ */
+export async function accept(step) {
+  const { me, channel, id, wasAccepted = false } = step;
+  // A retried `leave` would take this person off the call again. The call may also be one that was made half.
+  await Promise.all([undo.withdraw(id), undo.withdraw(channel)]);
+  try {
+    const request = () => post(`/calls/${id}/accept`, {}, { timeout: SHORT_TIMEOUT });
+    const answer = await retryWhileOffline(request, isStepWanted(step));
+    const others = answer.participants.filter((/** @type {string} */ name) => name !== me);
+    return { id, others, cursor: answer.last_signal_id, joinedTs: answer.joined_ts };
+  } catch (error) {
+    if (error instanceof ServerGone && error.mayHaveArrived && !wasAccepted) {
+      const isOurs = beganBefore(Date.now());
+      undo.run(id, () => departIfOn(id, me, isOurs, "leave"));
+    }
+    throw error;
+  }
+}
+
+/** @param {Step} step */
+function isStepWanted({ isWanted }) {
+  const isInTime = within(STEP_MAX);
+  return () => isWanted() && isInTime();
+}
+
+/**
+ * For a visit whose `joined_ts` is unknown, because the answer is lost. What begins after this device has given up is
+ * a visit of another device.
+ * @param {number} time in milliseconds, of this device's clock
+ */
+const beganBefore = (time) => (/** @type {number | null} */ ts) =>
+  ts !== null && ts <= onServerClock(time) + DATE_RESOLUTION;
+
+/**
+ * Leaves a call that this person has made in a channel.
+ * @param {string} me
+ * @param {string} channel
+ * @param {(startedTs: number) => boolean} isOurs
+ */
+async function takeBackInitiate(me, channel, isOurs) {
+  const path = `/calls/active?channel=${encodeURIComponent(channel)}`;
+  const { call } = await get(path, { timeout: SHORT_TIMEOUT });
+  if (call?.initiator === me && call.joined && isOurs(call.started_ts)) {
+    await postDeparture(call.call_id, "leave");
+  }
+}
