@@ -255,8 +255,8 @@ BEGIN
 END;
 
 CREATE TRIGGER new_participant_is_stamped_and_emits
--- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins an
--- active call.
+-- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins. The
+-- start of a call shows its initiator, unless a shell made the call without them.
 AFTER INSERT ON call_participants
 BEGIN
   UPDATE call_participants
@@ -279,7 +279,10 @@ BEGIN
           'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
 
   INSERT INTO do_emit_event (emit, kind, call_id, username)
-  VALUES (NEW.state = 'accepted' AND NEW.role = 'participant', 'accepted', NEW.call_id, NEW.username);
+  VALUES (NEW.state = 'accepted'
+            AND (NEW.role = 'participant'
+                 OR (SELECT started_ts FROM calls WHERE call_id = NEW.call_id) < (SELECT ts FROM now)),
+          'accepted', NEW.call_id, NEW.username);
 END;
 
 CREATE TRIGGER late_joiner_makes_call_active

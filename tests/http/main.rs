@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod bodies;
 mod bounds;
+mod by_hand;
 mod call_media;
 mod call_screen;
 mod calls_active;
