@@ -10,14 +10,26 @@ use crate::driver::Driver;
 use crate::support::Server;
 use crate::views;
 
+/// The elements whose content is wider than they are, except where it is cut with an ellipsis.
+const OVERFLOWING: &str = "
+    const isTooWide = (element) => element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1;
+    const isCut = (element) => element !== document.documentElement && getComputedStyle(element).overflowX === 'hidden';
+    return [document.documentElement, ...document.querySelectorAll('body :not(svg)')]
+        .filter((element) => element.checkVisibility() && isTooWide(element) && !isCut(element))
+        .map((element) => element.cloneNode().outerHTML);";
+
 #[tokio::test]
-async fn axe_core_finds_no_serious_fault() {
+async fn axe_core_finds_no_serious_fault_and_nothing_overflows() {
     let driver = Driver::start().await;
     let source = driver.browser("axe").await;
     let axe = Axe::from(&source).await;
     driver.finish([&source]).await;
     let faults = RefCell::new(Vec::new());
     views::tour(async |browser, view, viewport| {
+        let overflows = browser.script(OVERFLOWING).await;
+        if overflows != json!([]) {
+            faults.borrow_mut().push(format!("{view}, {viewport:?}: wider than the window: {overflows}"));
+        }
         let found = axe.faults(browser).await;
         faults.borrow_mut().extend(found.into_iter().map(|fault| format!("{view}, {viewport:?}: {fault:#}")));
     })

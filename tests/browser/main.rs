@@ -14,6 +14,7 @@ mod driver;
 mod faults;
 mod history;
 mod network;
+mod people;
 mod pictures;
 mod presence;
 mod relay;

@@ -15,8 +15,8 @@ pub struct Viewport {
 pub const VIEWPORTS: [Viewport; 4] = [
     Viewport { width: 1280, height: 800, scheme: "light" },
     Viewport { width: 1280, height: 800, scheme: "dark" },
-    Viewport { width: 390, height: 844, scheme: "dark" },
-    Viewport { width: 390, height: 844, scheme: "light" },
+    Viewport { width: 320, height: 700, scheme: "dark" },
+    Viewport { width: 320, height: 700, scheme: "light" },
 ];
 
 /// Visits every view, with people who have a call history, and calls `see` in each viewport.
@@ -47,6 +47,7 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     for name in ["alice", "bob", "carol", "dave"] {
         server.person(name);
     }
+    set_long_names(&server);
     let team = server.private_channel(&["alice", "bob", "carol"]);
     alice.sign_in(&server, "/").await;
     alice.wait_visible("[data-person=bob]").await;
@@ -118,6 +119,20 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     alice.wait_until("document.querySelector('[data-player=bob] video')?.videoWidth > 0").await;
     see(&alice, "relay, call").await;
     driver.finish([&alice, &bob, &carol]).await;
+}
+
+/// The longest display names, one of them without a place to break it.
+fn set_long_names(server: &Server) {
+    for (name, text) in [("bob", "Wolfeschlegelsteinhausenbergerdorff".repeat(3)), ("carol", "Carol of the ".repeat(8))]
+    {
+        let longest: String = text.chars().take(100).collect();
+        set_display_name(server, name, longest.trim());
+    }
+}
+
+pub fn set_display_name(server: &Server, name: &str, display_name: &str) {
+    let update = "UPDATE users SET display_name = ?2 WHERE username = ?1";
+    server.sql().execute(update, [name, display_name]).unwrap();
 }
 
 /// An answered, a declined and a missed call of alice and bob, and a call of the channel.

@@ -5,6 +5,7 @@ import { ServerGone, get, messageOf, pause } from "../api.js";
 import { openCamera, openMicrophone } from "../devices.js";
 import { button, h, keyedList, setText } from "../dom.js";
 import { Emitter } from "../emitter.js";
+import { listed } from "../names.js";
 import { acceptedNames, endSentence, isLive, stateOf } from "../store.js";
 import { PlayerFigure, SendControl } from "./controls.js";
 
@@ -126,7 +127,7 @@ function statusOf(state, others) {
   if (state.state === "ringing") {
     return "Ringing…";
   }
-  return others.length > 0 ? `With ${others.join(", ")}` : "Waiting for others…";
+  return others.length > 0 ? `With ${listed(others)}` : "Waiting for others…";
 }
 
 /** Opens the camera and the microphone, or the one that works. */

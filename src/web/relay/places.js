@@ -29,7 +29,7 @@ export class Places {
   constructor(store, actions) {
     this.#store = store;
     this.#actions = actions;
-    const hint = `Signed in as ${store.me}. Use this page where WebRTC is blocked: ` +
+    const hint = `Signed in as ${shown(store.me ?? "")}. Use this page where WebRTC is blocked: ` +
       "sound and video pass through the server and arrive a second or two late.";
     this.element = h("div", {}, h("p", { class: "quiet" }, hint), this.#list);
     this.#removeListener = store.on("change", () => this.#render());
