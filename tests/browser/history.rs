@@ -32,6 +32,8 @@ async fn missed_call_is_counted_until_the_history_shows_it() {
 #[tokio::test]
 async fn older_calls_load_page_by_page() {
     let (driver, server) = (Driver::start().await, Server::start());
+    // bob may decline every call.
+    server.execute("UPDATE settings SET value = 0 WHERE name = 'refusal_pause'");
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     for _ in 0..25 {
         let call = alice.call("dm:alice:bob").await;

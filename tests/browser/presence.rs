@@ -1,6 +1,6 @@
 //! Who is on a call: windows and devices of one person, lost ones, and a server that restarts during the call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -66,6 +66,28 @@ async fn second_window_does_not_keep_its_person_on_the_call() {
     call_ends_without(&server, "bob").await;
     alice.wait_visible("#call-ended-reason").await;
     bob.wait_visible("#call-voice").await;
+    server.assert_integrity();
+    driver.finish([&alice, &bob]).await;
+}
+
+#[tokio::test]
+async fn closed_tab_leaves_the_call() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    end_presence_soon(&server);
+    let [alice, bob] = on_a_call(&driver, &server).await;
+    wait_named(&bob).await;
+    let call_window = bob.client.window().await.unwrap();
+    let other = bob.client.new_window(true).await.unwrap().handle;
+    bob.client.switch_to_window(call_window).await.unwrap();
+    bob.client.close_window().await.unwrap();
+    bob.client.switch_to_window(other).await.unwrap();
+    let closed = Instant::now();
+    // The other person waits: the tab may be reloading.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.value::<String>("SELECT state FROM calls"), "active");
+    call_ends_without(&server, "bob").await;
+    assert!(closed.elapsed() < Duration::from_secs(12), "gone after {:?}", closed.elapsed());
+    alice.wait_visible("#call-ended-reason").await;
     server.assert_integrity();
     driver.finish([&alice, &bob]).await;
 }
