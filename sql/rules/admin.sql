@@ -21,7 +21,7 @@ CREATE VIEW help (task, statement) AS
     ('add a member',
      'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
     ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
-    ('prune a hundred calls older than a year; repeat',
+    ('prune 25 calls older than a year; repeat',
      'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
     ('what commands changed',
      'SELECT datetime(ts, ''unixepoch'') AS utc, change, subject FROM command_log ORDER BY id DESC LIMIT 20'),

@@ -84,7 +84,7 @@ CREATE VIEW history_due (is_due) AS
       OR EXISTS (SELECT 1 FROM screenshares WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM history_cutoff));
 
 CREATE VIEW prune_history (older_than_seconds) AS
--- Deletes the oldest calls and shares that ended so many seconds ago, at most 100 of each. One long statement would block
+-- Deletes the oldest calls and shares that ended so many seconds ago, at most 25 of each. One long statement would block
 -- all writes, so this is repeated until nothing is left:
 --   INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)
   SELECT NULL WHERE 0;
@@ -100,12 +100,12 @@ BEGIN
   DELETE FROM calls
   WHERE call_id IN (SELECT call_id FROM calls
                     WHERE NOT is_live AND ended_ts <= (SELECT ts FROM now) - NEW.older_than_seconds
-                    ORDER BY ended_ts, call_id LIMIT 100);
+                    ORDER BY ended_ts, call_id LIMIT 25);
 
   DELETE FROM screenshares
   WHERE share_id IN (SELECT share_id FROM screenshares
                      WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM now) - NEW.older_than_seconds
-                     ORDER BY ended_ts, share_id LIMIT 100);
+                     ORDER BY ended_ts, share_id LIMIT 25);
 END;
 
 CREATE VIEW do_forget_dm (channel) AS

@@ -50,16 +50,19 @@ pub fn finished_calls(path: &Path, count: u32) {
                WITH RECURSIVE n (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM n WHERE number < {count} - 1)
                SELECT number, printf('%08x-0000-4000-8000-%012x', number * 2654435761 % 4294967296, number) AS call_id,
                       1000000000.0 + number AS ts FROM n;
-             INSERT INTO calls (call_id, channel, initiator, state, started_ts, answered_ts, ended_ts, ended_reason)
-               SELECT call_id, name, a, 'ended', ts, ts + 5, ts + 600, 'hangup'
+             INSERT INTO calls (call_id, channel, initiator, state, started_ts, answered_ts, ended_ts, ended_reason,
+                                newest_number)
+               SELECT call_id, name, a, 'ended', ts, ts + 5, ts + 600, 'hangup', (SELECT max(number) FROM users)
                FROM finished CROSS JOIN channels ON channels.number = finished.number % {CHANNELS} ORDER BY call_id;"
         ))
         .unwrap();
     for (column, role) in [("a", "initiator"), ("b", "participant"), ("c", "participant")] {
         connection
             .execute_batch(&format!(
-                "INSERT INTO call_participants (call_id, username, role, state, joined_ts, left_ts, invited_ts, last_seen_ts)
-                   SELECT call_id, {column}, '{role}', 'left', ts + 5, ts + 600, ts, ts + 599
+                "INSERT INTO call_participants (call_id, username, role, state, joined_ts, left_ts, invited_ts, last_seen_ts,
+                                                 number)
+                   SELECT call_id, {column}, '{role}', 'left', ts + 5, ts + 600, ts, ts + 599,
+                          (SELECT number FROM users WHERE username = {column})
                    FROM finished CROSS JOIN channels ON channels.number = finished.number % {CHANNELS} ORDER BY call_id;"
             ))
             .unwrap();
@@ -78,6 +81,7 @@ fn people(connection: &Connection, count: u32) {
             params![count],
         )
         .unwrap();
+    connection.execute("INSERT INTO person_counts (username) SELECT username FROM users", []).unwrap();
 }
 
 /// Adds active calls of three people each, through the rules.
