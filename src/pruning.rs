@@ -10,9 +10,10 @@ use crate::statements;
 /// How often the history is checked, and how often a step is retried after an error.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// After each step come so many times its length for other writes, within these bounds.
+/// After each step come so many times its length for other writes, within these bounds. At some 150 calls a second,
+/// checkpoints are too rare to be in the way of one write in a hundred.
 const PAUSE: u32 = 3;
-const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MIN: Duration = Duration::from_millis(150);
 
 /// Prunes as long as the server runs. An error is logged once while it lasts.
 pub async fn prune_history(database: Database) {
