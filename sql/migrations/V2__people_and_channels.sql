@@ -19,8 +19,10 @@ CREATE TABLE users (
                   AND display_name NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159)
                     || char(8206) || char(8207) || char(8232) || '-' || char(8238)
                     || char(8294) || '-' || char(8297) || ']*'),
-  events_after  INTEGER                                    -- id of the newest event when the person was added; they
+  events_after  INTEGER,                                   -- id of the newest event when the person was added; they
                                                            -- see later ones only
+  -- JSON has no infinite numbers, and date functions end with the year 9999: clients could not read such a time.
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799)
 ) STRICT;
 
 -- Names that differ in case alone would be mistaken for each other. A login ignores case.
@@ -33,7 +35,8 @@ CREATE TABLE sessions (
                AND token_hash NOT GLOB '*[^0-9a-f]*'),
   username   TEXT NOT NULL REFERENCES users (username),    -- the session's owner
   created_ts REAL NOT NULL,                                -- when it began
-  expires_ts REAL NOT NULL                                 -- from then on it is invalid; a sweep deletes it
+  expires_ts REAL NOT NULL,                                -- from then on it is invalid; a sweep deletes it
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(expires_ts) <= 253402300799)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_user ON sessions (username);

@@ -30,7 +30,9 @@ CREATE TABLE calls (
   newest_number    INTEGER,                                -- the largest number of a user when it began. In a DM it is
                                                            -- not the call of users with larger numbers
   is_live          INTEGER GENERATED ALWAYS AS (state = 'ringing' OR state = 'active') VIRTUAL, -- 0: finished
-  CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL) OR NOT is_live)
+  CONSTRAINT calls_end_once_finished CHECK ((ended_ts IS NULL AND ended_reason IS NULL) OR NOT is_live),
+  CONSTRAINT time_unknown CHECK (abs(started_ts) <= 253402300799 AND abs(answered_ts) <= 253402300799
+    AND abs(ended_ts) <= 253402300799)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX calls_ringing_by_start ON calls (started_ts) WHERE state = 'ringing';
@@ -69,6 +71,8 @@ CREATE TABLE call_participants (
                                                            -- until invited again or a member again. NULL otherwise
              CONSTRAINT call_participants_removed_from_known CHECK (removed_from IN ('call', 'channel')),
   in_call    INTEGER GENERATED ALWAYS AS (state = 'pending' OR state = 'accepted') VIRTUAL, -- 0: rejected or left
+  CONSTRAINT time_unknown CHECK (abs(joined_ts) <= 253402300799 AND abs(left_ts) <= 253402300799
+    AND abs(invited_ts) <= 253402300799 AND abs(missed_ts) <= 253402300799),
   PRIMARY KEY (call_id, username)
 ) STRICT, WITHOUT ROWID;
 
@@ -96,7 +100,8 @@ CREATE TABLE call_signals (
                 -- json_valid() reads up to a NUL.
                 AND instr(payload, char(0)) = 0),
   ts          REAL NOT NULL,                               -- when it was stored
-  CONSTRAINT call_signals_between_two CHECK (from_user <> to_user)
+  CONSTRAINT call_signals_between_two CHECK (from_user <> to_user),
+  CONSTRAINT time_unknown CHECK (abs(ts) <= 253402300799)
 ) STRICT;
 
 CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
@@ -148,7 +153,8 @@ CREATE TABLE screenshares (
   leaves_ts  REAL,                                         -- when it ends unless the sharer proves presence first
   seen_by    TEXT,                                         -- token hash of the session of the newest proof
   newest_number INTEGER,                                   -- as in calls
-  CONSTRAINT screenshares_end_once_ended CHECK (ended_ts IS NULL OR state = 'ended')
+  CONSTRAINT screenshares_end_once_ended CHECK (ended_ts IS NULL OR state = 'ended'),
+  CONSTRAINT time_unknown CHECK (abs(started_ts) <= 253402300799 AND abs(ended_ts) <= 253402300799)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX screenshares_active_by_channel ON screenshares (channel, sharer) WHERE state = 'active';

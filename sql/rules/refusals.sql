@@ -75,7 +75,6 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('signal_too_deep', 400, 1, 'The payload is nested more than 64 levels deep.'),
     ('signal_too_large', 413, 1, 'The payload is larger than the setting signal_max_bytes.'),
     ('time_in_the_future', 409, 0, 'A time of presence is missing, or the time of a live call or share or of a person on it has not come.'),
-    ('time_unknown', 400, 0, 'A time is in seconds since the epoch, up to the year 9999.'),
     ('too_many_logins_for_name', 429, 1, 'Too many failed logins for that name from your address. Try again later.'),
     ('too_many_logins_from_address', 429, 1, 'Too many failed logins from your address. Try again later.'),
     ('too_many_calls', 429, 1, 'You have started as many calls as the setting live_calls_per_person allows. End one first.'),
@@ -122,6 +121,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('share_media_init_has_mime_type', 400, 0, 'An init segment needs its MIME type.'),
     ('share_media_is_init_boolean', 400, 0, 'is_init is 0 or 1.'),
     ('share_media_mime_type_length', 400, 1, 'A MIME type has 1 to 255 characters.'),
+    ('time_unknown', 400, 0, 'A time is in seconds since the epoch, up to the year 9999.'),
     ('users_display_name_format', 400, 0, 'A display name has 1 to 100 characters, without control characters, and no blanks at its ends.'),
     ('users_number_positive', 400, 0, 'The number of a user is positive.'),
     ('users_username_format', 400, 0, 'A user name has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...');
