@@ -251,14 +251,16 @@ BEGIN
           NEW.invited_by);
 END;
 
-CREATE TRIGGER new_ring_is_counted
--- A person is called or invited. The first ring after a minute begins a new window.
-AFTER INSERT ON call_participants
-WHEN NEW.state = 'pending'
+CREATE VIEW do_count_ring (caller, callee, invited_by) AS
+-- Counts a ring. `invited_by` is NULL for those who are called at the start: the call itself is counted as a request.
+  SELECT NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER ring_is_counted
+-- The first ring after a minute begins a new window.
+INSTEAD OF INSERT ON do_count_ring
 BEGIN
   INSERT INTO ring_counts (caller, callee, rings, rings_from_ts)
-  VALUES (coalesce(NEW.invited_by, (SELECT initiator FROM calls WHERE call_id = NEW.call_id)), NEW.username,
-          1, (SELECT ts FROM now))
+  VALUES (NEW.caller, NEW.callee, 1, (SELECT ts FROM now))
   ON CONFLICT (caller, callee) DO UPDATE
   SET rings = CASE WHEN excluded.rings_from_ts - rings_from_ts BETWEEN 0 AND 59.9999 THEN rings + 1 ELSE 1 END,
       rings_from_ts = CASE WHEN excluded.rings_from_ts - rings_from_ts BETWEEN 0 AND 59.9999
@@ -267,20 +269,24 @@ BEGIN
   INSERT INTO do_count_request (username) VALUES (NEW.invited_by);
 END;
 
+CREATE TRIGGER new_ring_is_counted
+-- A person is called or invited.
+AFTER INSERT ON call_participants
+WHEN NEW.state = 'pending'
+BEGIN
+  INSERT INTO do_count_ring (caller, callee, invited_by)
+  VALUES (coalesce(NEW.invited_by, (SELECT initiator FROM calls WHERE call_id = NEW.call_id)), NEW.username,
+          NEW.invited_by);
+END;
+
 CREATE TRIGGER repeated_ring_is_counted
 -- A person is invited again.
 AFTER UPDATE OF state ON call_participants
 WHEN NEW.state = 'pending' AND OLD.state IS NOT 'pending'
 BEGIN
-  INSERT INTO ring_counts (caller, callee, rings, rings_from_ts)
+  INSERT INTO do_count_ring (caller, callee, invited_by)
   VALUES (coalesce(NEW.invited_by, (SELECT initiator FROM calls WHERE call_id = NEW.call_id)), NEW.username,
-          1, (SELECT ts FROM now))
-  ON CONFLICT (caller, callee) DO UPDATE
-  SET rings = CASE WHEN excluded.rings_from_ts - rings_from_ts BETWEEN 0 AND 59.9999 THEN rings + 1 ELSE 1 END,
-      rings_from_ts = CASE WHEN excluded.rings_from_ts - rings_from_ts BETWEEN 0 AND 59.9999
-                           THEN rings_from_ts ELSE excluded.rings_from_ts END;
-
-  INSERT INTO do_count_request (username) VALUES (NEW.invited_by);
+          NEW.invited_by);
 END;
 
 CREATE TRIGGER refusal_is_counted
