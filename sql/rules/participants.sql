@@ -546,8 +546,9 @@ CREATE VIEW current_participants AS
   FROM (SELECT *,
                CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
                     THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,
-               -- Only the caller is on a call that still rings.
+               -- Only the caller is on a call that still rings. The first search decides for most calls.
                CASE WHEN role = 'initiator' AND state = 'accepted'
+                     AND (SELECT state FROM calls WHERE call_id = call_participants.call_id) = 'ringing'
                     THEN (SELECT ended_ts FROM current_calls AS call
                           WHERE call.call_id = call_participants.call_id AND NOT call.is_live) END AS call_ended_ts
         FROM call_participants) AS stored;
