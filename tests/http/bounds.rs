@@ -181,6 +181,7 @@ async fn read_pages(person: &Person, path: &str, items: &str, id: &str) -> (Vec<
 #[tokio::test]
 async fn signals_come_in_lists_of_a_mebibyte() {
     let scene = Scene::active().await;
+    scene.server.execute("UPDATE settings SET value = highest WHERE name = 'signals_per_call_max_bytes'");
     for _ in 0..40 {
         let signal = json!({ "to": "bob", "type": "offer", "payload": "x".repeat(60_000) });
         assert_eq!(scene.alice.post_json(&scene.path("signal"), signal).await.0, 200);
@@ -342,6 +343,7 @@ async fn a_person_uploads_so_much_at_a_time() {
 #[tokio::test]
 async fn missed_events_come_in_pages() {
     let scene = Scene::active().await;
+    scene.server.execute("UPDATE settings SET value = highest WHERE name = 'signals_per_call_max_bytes'");
     let cursor: i64 = scene.server.value("SELECT max(id) FROM events");
     for number in 0..250 {
         let payload = if number < 20 { "x".repeat(60_000) } else { String::new() };

@@ -236,6 +236,7 @@ async fn members_get_the_events_of_shares() {
 #[tokio::test]
 async fn a_slow_reader_is_disconnected_and_resumes() {
     let server = Server::start();
+    server.execute("UPDATE settings SET value = highest WHERE name = 'signals_per_call_max_bytes'");
     let (alice, bob) = (server.person("alice"), server.person("bob"));
     let call = alice.call("dm:alice:bob").await;
     bob.post(&format!("/calls/{call}/accept")).await;
