@@ -11,6 +11,7 @@ pub mod command_line;
 pub mod commands;
 pub mod database;
 mod http;
+mod last_error;
 mod passwords;
 mod pruning;
 mod push;

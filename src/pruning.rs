@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::database::{Database, ReadError, Write};
+use crate::last_error::LastError;
 use crate::statements;
 
 /// How often the history is checked, and how often a step is retried after an error.
@@ -17,7 +18,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(150);
 
 /// Prunes as long as the server runs. An error is logged once while it lasts.
 pub async fn prune_history(database: Database) {
-    let mut last_error = None;
+    let mut last_error = LastError::default();
     loop {
         let begun = Instant::now();
         let (pause, error) = match prune_step(&database).await {
@@ -25,10 +26,7 @@ pub async fn prune_history(database: Database) {
             Ok(false) => (INTERVAL, None),
             Err(error) => (INTERVAL, Some(error)),
         };
-        if let Some(error) = error.as_ref().filter(|_| error != last_error) {
-            tracing::warn!(error, "the history could not be pruned");
-        }
-        last_error = error;
+        last_error.note(error, "the history could not be pruned");
         sleep(pause).await;
     }
 }

@@ -21,6 +21,7 @@ use super::job::Job;
 use super::open::OpenProblem;
 use super::wall_clock::WallClock;
 use super::write::WriteResult;
+use crate::last_error::LastError;
 use crate::statements;
 
 /// A write that has not begun after this time fails with [`WriteError::Busy`] and is not done: another program holds
@@ -85,7 +86,7 @@ impl Writer {
             commit_hint: Arc::clone(&commit_hint),
             shutting_down: Arc::clone(&shutting_down),
             has_failed_commit: false,
-            last_error: None,
+            last_error: LastError::default(),
             sweep_refusal: None,
             is_server: clock.is_some(),
             elapsed_time: ElapsedTime::new(clock),
@@ -141,8 +142,8 @@ struct WriterLoop {
     shutting_down: Arc<AtomicBool>,
     /// A commit failed, and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
     has_failed_commit: bool,
-    /// The error of the last housekeeping, if it failed.
-    last_error: Option<String>,
+    /// Of housekeeping.
+    last_error: LastError,
     /// The refusal of the last sweep, if a rule refused it.
     sweep_refusal: Option<String>,
     /// A server pins the clock and sweeps; a command does not.
@@ -384,10 +385,7 @@ impl WriterLoop {
             Err(error) if is_failed_sync(&error) => return Err(error.into()),
             Err(error) => (HOUSEKEEPING_INTERVAL, Some(error.to_string())),
         };
-        if let Some(error) = error.as_ref().filter(|error| self.last_error.as_ref() != Some(error)) {
-            tracing::warn!(error, "housekeeping failed");
-        }
-        self.last_error = error;
+        self.last_error.note(error, "housekeeping failed");
         Ok(pause)
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::messages::{Event, Message, Renderer, newest_event};
 use crate::database::{Database, ReadError, Snapshot, Watcher, Write, text};
+use crate::last_error::LastError;
 use crate::statements;
 
 /// Commits of other programs are noticed within this time. Our own writer sends a hint.
@@ -220,7 +221,7 @@ impl HubLoop {
     fn run(mut self, hints: &Hints<()>) {
         let mut presence_due = Instant::now() + PRESENCE_INTERVAL;
         // A failing disk gets one line, not twenty a second.
-        let mut logged_error = None;
+        let mut last_error = LastError::default();
         loop {
             match hints.recv_timeout(POLL_INTERVAL) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -239,10 +240,7 @@ impl HubLoop {
             // The next poll tries again; the events are still in the log. A replaced file ends the server, which says so.
             let error =
                 result.err().filter(|error| !matches!(error, ReadError::Replaced(_))).map(|error| error.to_string());
-            if let Some(error) = error.as_ref().filter(|_| error != logged_error) {
-                tracing::warn!(error, "cannot read the event log");
-            }
-            logged_error = error;
+            last_error.note(error, "cannot read the event log");
         }
     }
 
