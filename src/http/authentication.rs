@@ -7,7 +7,7 @@ use warp::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
 use warp::http::{Method, StatusCode};
 
 use super::origin::{NamedHost, is_same_origin};
-use super::{App, Error, Request};
+use super::{Error, Request};
 use crate::database::{ReadError, Snapshot, Value, text};
 use crate::statements;
 use crate::tokens::token_hash;
@@ -44,8 +44,8 @@ impl Request {
     /// # Errors
     /// As [`Request::caller`], and what `select` returned.
     pub(super) fn read<T>(&self, select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
-        let token_hashes = self.token_hashes()?;
         self.app.database.read(|snapshot| {
+            let token_hashes = self.token_hashes(snapshot)?;
             as_caller(snapshot, &token_hashes, |snapshot, caller| {
                 self.person.get_or_init(|| caller.name.clone());
                 select(snapshot, caller)
@@ -57,14 +57,14 @@ impl Request {
     ///
     /// # Errors
     /// 403 if a page of another site may have sent the request with the user's cookie.
-    fn token_hashes(&self) -> Result<Vec<String>, Error> {
+    fn token_hashes(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
         if let Some(token) = self.headers.get_all(AUTHORIZATION).iter().find_map(bearer_token) {
             return Ok(vec![token_hash(&token)]);
         }
         if !self.headers.contains_key(COOKIE) {
             return Ok(Vec::new());
         }
-        let cookie_name = session_cookie_name(&self.app)?;
+        let cookie_name = session_cookie_name(snapshot)?;
         let headers = self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         // A cookie that is not ASCII is not ours.
         let headers = headers.map(|header| String::from_utf8_lossy(header).into_owned());
@@ -139,11 +139,9 @@ fn bearer_token(header: &HeaderValue) -> Option<String> {
 ///
 /// # Errors
 /// 503 if the database cannot be read.
-pub(super) fn session_cookie_name(app: &App) -> Result<String, ReadError> {
-    app.database.read(|snapshot| {
-        let name: Option<String> = snapshot.row(&statements::SESSION_COOKIE, [], |row| row.get(0))?;
-        Ok(name.unwrap_or_default())
-    })
+pub(super) fn session_cookie_name(snapshot: &Snapshot) -> Result<String, ReadError> {
+    let name: Option<String> = snapshot.row(&statements::SESSION_COOKIE, [], |row| row.get(0))?;
+    Ok(name.unwrap_or_default())
 }
 
 /// Runs `select` for the user whose session has one of `token_hashes`: of several, the first.

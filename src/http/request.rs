@@ -57,7 +57,9 @@ pub struct Request {
     pub(super) app: Arc<App>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    query: Result<HashMap<String, String>, Error>,
+    query: HashMap<String, String>,
+    /// What is wrong with the query string.
+    query_error: Option<Error>,
     peer: Option<PeerAddress>,
     body: Body,
     /// The caller, once they are known.
@@ -80,8 +82,11 @@ pub(super) fn request(
         .and(warp::body::stream())
         .map(|app, method, headers, query: String, peer, chunks| {
             let body = Body::new(&headers, chunks);
-            let query = parse_query(&query);
-            Request { app, method, headers, query, peer, body, person: OnceLock::new(), upload: None }
+            let (query, query_error) = match parse_query(&query) {
+                Ok(query) => (query, None),
+                Err(error) => (HashMap::new(), Some(error)),
+            };
+            Request { app, method, headers, query, query_error, peer, body, person: OnceLock::new(), upload: None }
         })
 }
 
@@ -149,12 +154,12 @@ impl Request {
     /// # Errors
     /// 400 if it is malformed.
     pub(super) fn check_query(&mut self) -> Result<(), Error> {
-        std::mem::replace(&mut self.query, Ok(HashMap::new())).map(|parameters| self.query = Ok(parameters))
+        self.query_error.take().map_or(Ok(()), Err)
     }
 
     /// A parameter of the query string, as it was sent.
     pub(super) fn raw_query(&self, name: &str) -> Option<&str> {
-        self.query.as_ref().ok()?.get(name).map(String::as_str)
+        self.query.get(name).map(String::as_str)
     }
 
     /// A parameter of the query string, without white space around it.

@@ -98,7 +98,7 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is
 /// never sent without (`Secure`).
 fn session_cookie(app: &App, token: &str, max_age: cookie::time::Duration) -> Result<String, Error> {
-    let cookie = Cookie::build((session_cookie_name(app)?, token))
+    let cookie = Cookie::build((app.database.read(session_cookie_name)?, token))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
