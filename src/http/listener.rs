@@ -171,12 +171,14 @@ impl<'a> Places<'a> {
     /// Behind a proxy, all connections come from the proxy. A limit above half of all connections would let one address
     /// take every place.
     fn of_address(&self, peer: SocketAddr) -> Option<Place> {
+        if self.app.behind_proxy {
+            return self.addresses.enter(peer.ip(), usize::MAX);
+        }
         let limit = self
             .app
             .database
             .read(|snapshot| snapshot.row::<u32, 0>(&statements::CONNECTIONS_PER_ADDRESS, [], |row| row.get(0)));
         let limit = match limit {
-            _ if self.app.behind_proxy => usize::MAX,
             Ok(Some(0)) => usize::MAX,
             Ok(Some(limit)) => usize::try_from(limit).unwrap_or(usize::MAX).min(self.max / 2),
             // Requests report that the file cannot be read.
