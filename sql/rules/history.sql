@@ -69,7 +69,8 @@ CREATE VIEW missed_call_json AS
   SELECT username, call_id, missed_ts,
          json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
                      'initiator_display_name', initiator_display_name, 'called_by', called_by,
-                     'called_by_display_name', called_by_display_name, 'missed_ts', missed_ts, 'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
+                     'called_by_display_name', called_by_display_name, 'missed_ts', missed_ts,
+                     'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
   FROM missed_calls;
 
 -- Pruning
@@ -79,7 +80,7 @@ CREATE VIEW history_cutoff (ts) AS
   SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'history_max_age' AND value > 0);
 
 CREATE VIEW history_due (is_due) AS
--- Whether a step of pruning would find anything. The server asks twice a second.
+-- Whether a step of pruning would find anything. The server asks once a second.
   SELECT EXISTS (SELECT 1 FROM calls WHERE NOT is_live AND ended_ts <= (SELECT ts FROM history_cutoff))
       OR EXISTS (SELECT 1 FROM screenshares WHERE state = 'ended' AND ended_ts <= (SELECT ts FROM history_cutoff));
 
