@@ -20,6 +20,11 @@ impl Durations {
         self.0.saturating_record(u64::try_from(duration.as_micros()).unwrap().max(1));
     }
 
+    /// The number of durations.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// A percentile, in milliseconds.
     pub fn percentile(&self, percent: f64) -> f64 {
         self.0.value_at_percentile(percent) as f64 / 1000.0
@@ -69,6 +74,15 @@ pub fn processor_time(process: Pid) -> Duration {
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
     // USER_HZ is 100 on every Linux that Rust runs on.
     Duration::from_millis(ticks * 10)
+}
+
+/// The processor time that all processes of the machine have used (`cpu` of proc(5)).
+pub fn busy_time() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let ticks = stat.lines().next().unwrap().split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap());
+    // All but idle, iowait, and the time of guests, which counts as user's.
+    let busy = ticks.take(8).enumerate().filter(|(at, _)| ![3, 4].contains(at)).map(|(_, ticks)| ticks).sum::<u64>();
+    Duration::from_millis(busy * 10)
 }
 
 /// The peak resident memory of a process, in KiB (`VmHWM` of proc(5)).

@@ -13,16 +13,13 @@ mod support;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use minimost_calls::tokens::{new_token, token_hash};
-use reqwest::Client;
-use rusqlite::params;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use measure::{Durations, median, processor_time, resident_kib};
-use support::{NO_PASSWORD, Person, Server};
+use support::{Person, Server};
 
 const IDLE_STREAMS: usize = 10_000;
 const MEMBERS: usize = 1_000;
@@ -154,7 +151,7 @@ async fn a_thousand_signals_a_second() {
 async fn a_large_channel() {
     let server = Server::start();
     server.lift_limits();
-    let people = many_people(&server, MEMBERS);
+    let people = server.people(MEMBERS);
     let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
     let channel = server.private_channel(&names);
     let (sender, mut arrivals) = unbounded_channel();
@@ -195,7 +192,7 @@ async fn a_large_channel() {
 async fn idle_streams() {
     let server = Server::start();
     server.lift_limits();
-    let people = many_people(&server, IDLE_STREAMS);
+    let people = server.people(IDLE_STREAMS);
     let before = resident_kib(server.process());
     let (sender, mut arrivals) = unbounded_channel();
     for person in &people {
@@ -221,30 +218,6 @@ async fn idle_streams() {
         alice.post(&format!("/calls/{call}/end")).await;
     }
     println!("ring among them, POST to arrival: {}", rings.summary());
-}
-
-/// Users with sessions, in one commit.
-fn many_people(server: &Server, count: usize) -> Vec<Person> {
-    let mut sql = server.sql();
-    let transaction = sql.transaction().unwrap();
-    let client = Client::new();
-    let people = (0..count)
-        .map(|number| {
-            let (name, token) = (format!("person{number}"), new_token().unwrap());
-            transaction
-                .execute("INSERT INTO users (username, password_hash, created_ts) VALUES (?1, ?2, 0)", [&*name, NO_PASSWORD])
-                .unwrap();
-            transaction
-                .execute(
-                    "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) SELECT ?1, ?2, ts, ts + 3600 FROM now",
-                    params![token_hash(&token), name],
-                )
-                .unwrap();
-            Person::with_client(name, token, server.url.clone(), client.clone())
-        })
-        .collect();
-    transaction.commit().unwrap();
-    people
 }
 
 async fn active_call(caller: &Person, callee: &Person) -> String {

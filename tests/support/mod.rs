@@ -124,19 +124,24 @@ impl Server {
     /// Adds a user, unless they exist, and a session.
     pub fn person(&self, name: &str) -> Person {
         let token = new_token().unwrap();
-        let sql = self.sql();
-        sql.execute(
-            "INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now \
-             WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = ?1)",
-            [name, NO_PASSWORD],
-        )
-        .unwrap();
-        sql.execute(
-            "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) SELECT ?1, ?2, ts, ts + 3600 FROM now",
-            [&token_hash(&token), name],
-        )
-        .unwrap();
+        add_person(&self.sql(), name, &token);
         Person { name: name.to_owned(), token, url: self.url.clone(), client: reqwest::Client::new() }
+    }
+
+    /// Adds users `person0` and so on, each with a session, in one commit. They share a client and its connections.
+    pub fn people(&self, count: usize) -> Vec<Person> {
+        let mut sql = self.sql();
+        let transaction = sql.transaction().unwrap();
+        let client = reqwest::Client::new();
+        let people = (0..count)
+            .map(|number| {
+                let (name, token) = (format!("person{number}"), new_token().unwrap());
+                add_person(&transaction, &name, &token);
+                Person::with_client(name, token, self.url.clone(), client.clone())
+            })
+            .collect();
+        transaction.commit().unwrap();
+        people
     }
 
     /// The same session on this server, which was restarted on the file of another.
@@ -225,6 +230,23 @@ impl Server {
         assert_eq!(violations, Vec::<String>::new());
         assert_eq!(self.value::<String>("PRAGMA integrity_check"), "ok");
     }
+}
+
+/// Adds a user, unless they exist, and a session with this token.
+fn add_person(sql: &Connection, name: &str, token: &str) {
+    sql.prepare_cached(
+        "INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now \
+         WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = ?1)",
+    )
+    .unwrap()
+    .execute([name, NO_PASSWORD])
+    .unwrap();
+    sql.prepare_cached(
+        "INSERT INTO sessions (token_hash, username, created_ts, expires_ts) SELECT ?1, ?2, ts, ts + 3600 FROM now",
+    )
+    .unwrap()
+    .execute([&*token_hash(token), name])
+    .unwrap();
 }
 
 /// The rows of all tables that requests change, as a transaction sees them.
