@@ -19,8 +19,8 @@
 CREATE VIEW now (ts) AS
 -- The present, in seconds since the epoch, to the millisecond. unixepoch('subsec') would be NULL before SQLite 3.42.
 -- The CAST rounds; round() would convert to text and back.
-  SELECT coalesce((SELECT pinned_ts FROM clock WHERE id = 1),
-                  CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) / 1000.0);
+  SELECT coalesce(pinned_ts, CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER) / 1000.0)
+  FROM clock WHERE id = 1;
 
 CREATE TRIGGER clock_row_stays
 -- Without its row the clock could not be pinned, and no sweep would run.

@@ -97,7 +97,7 @@ CREATE VIEW event_recipients AS
 
 CREATE VIEW event_cutoff (ts) AS
 -- Events up to this time are too old.
-  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'events_max_age');
+  SELECT now.ts - value FROM now JOIN settings ON name = 'events_max_age';
 
 -- Starts and stops: a cursor of another log
 

@@ -3,7 +3,7 @@
 
 CREATE VIEW media_cutoff (ts) AS
 -- Chunks stored up to this time are too old.
-  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'media_buffer_seconds');
+  SELECT now.ts - value FROM now JOIN settings ON name = 'media_buffer_seconds';
 
 -- Media of calls
 

@@ -6,7 +6,7 @@
 
 CREATE VIEW presence_cutoff (ts) AS
 -- Participants last seen up to this time are absent, and leave at the next sweep.
-  SELECT (SELECT ts FROM now) - (SELECT value FROM settings WHERE name = 'presence_timeout');
+  SELECT now.ts - value FROM now JOIN settings ON name = 'presence_timeout';
 
 CREATE VIEW presence_note_cutoff (ts) AS
 -- Presence is stored again if it was last stored up to this time, so that polling does not become writing. A short
