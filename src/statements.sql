@@ -379,8 +379,8 @@ SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND usernam
 SELECT json FROM signal_json WHERE call_id = ?1 AND to_user = ?2 AND id > ?3 ORDER BY id;
 
 -- name: SIGNAL
--- Call or share, and JSON, of signal ?1 to user ?2, if it is still stored.
-SELECT call_id, json FROM signal_json WHERE id = ?1 AND to_user = ?2;
+-- Signal ?1 as JSON, if it is still stored.
+SELECT json FROM signal_json WHERE id = ?1;
 
 
 -- ==== media of calls
@@ -553,8 +553,8 @@ WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e99
 -- ==== events
 
 -- name: NEWEST_EVENT_ID
--- The id of the newest event ever written, 0 if none was.
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+-- The id of the newest event or signal ever written, 0 if none was.
+SELECT newest_event FROM clock;
 
 -- name: OLDEST_EVENT_ID
 -- The id of the oldest event that is still stored.
@@ -565,8 +565,12 @@ SELECT min(id) FROM events;
 SELECT EXISTS (SELECT 1 FROM event_gaps WHERE after_id < ?1 AND next_id > ?1);
 
 -- name: EVENTS_AFTER
--- A page of the events after id ?1, each with whether it is for its user only.
-SELECT id, kind, call_id, username, detail, is_personal FROM events WHERE id > ?1 ORDER BY id LIMIT 500;
+-- A page of at most ?2 events after id ?1, each with whether it is for its user only. A signal is an event, and comes as
+-- JSON.
+SELECT id, kind, call_id, username, is_personal, NULL FROM events WHERE id > ?1
+UNION ALL
+SELECT id, 'signal', call_id, to_user, 1, json FROM signal_json WHERE id > ?1
+ORDER BY id LIMIT ?2;
 
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.
@@ -578,4 +582,4 @@ SELECT count(*) FROM (SELECT id FROM event_recipients WHERE username = ?1 AND id
 
 -- name: USER_EVENTS
 -- At most ?3 events after id ?2 that user ?1 may see.
-SELECT id, kind, call_id, about, detail FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
+SELECT id, kind, call_id, about FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;

@@ -13,6 +13,8 @@ CREATE TABLE clock (
             CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)), -- whose sweep a rule refused
   step_seconds REAL                                        -- normally NULL; the step that clock_step applies
             CONSTRAINT clock_step_is_bounded CHECK (step_seconds BETWEEN -1e10 AND 1e10),
+  newest_event INTEGER NOT NULL DEFAULT 0,                 -- the newest id of an event or signal, ever. Both count in
+                                                           -- one sequence. No commit writes another page for it
   boot_id   TEXT,                                          -- the kernel's id of the boot to which booted_ts refers
   booted_ts REAL                                           -- when the machine booted, by the wall clock of the last
                                                            -- comparison; setting the wall clock changes it
@@ -62,7 +64,7 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
   ('events_max_age', 86400, 'number', 'seconds', 1, 31536000,
    'events older than this are deleted; a client that was away longer gets a new snapshot'),
   ('events_max_count', 100000, 'number', 'count', 1, 100000000,
-   'events kept; the oldest are deleted first'),
+   'events and signals since the oldest event that is kept; older ones are deleted'),
   ('call_people_max', 12, 'number', 'count', 0, 1000,
    'people accepted in a call; one more is refused and may try again; 0 is no limit'),
   ('live_calls_per_person', 5, 'number', 'count', 0, 1000000,

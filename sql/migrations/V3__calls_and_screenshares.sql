@@ -86,37 +86,30 @@ CREATE INDEX call_participants_guests ON call_participants (username) WHERE visi
 CREATE INDEX call_participants_missed ON call_participants (username, missed_ts) WHERE missed_ts IS NOT NULL;
 
 CREATE TABLE call_signals (
-  -- WebRTC signals from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). Clients
-  -- read them by cursor, so an id is never used twice.
-  id          INTEGER PRIMARY KEY AUTOINCREMENT,           -- the cursor of GET .../signals?after=
+  -- WebRTC signals from one participant to another: offers, answers and ICE candidates (RFC 8829, RFC 8838). Each is an
+  -- event itself: its id is in the sequence of `events`, and it is in no row there. Clients read signals by cursor,
+  -- so an id is never used twice.
+  id          INTEGER PRIMARY KEY,                         -- the cursor of GET .../signals?after=
   call_id     TEXT NOT NULL,                               -- the call, or the screen share
   from_user   TEXT NOT NULL,                               -- the sender
   to_user     TEXT NOT NULL,                               -- the recipient
   signal_type TEXT NOT NULL                                -- offer, answer or ice_candidate
               CONSTRAINT call_signals_type_known CHECK (
                 signal_type = 'offer' OR signal_type = 'answer' OR signal_type = 'ice_candidate'),
+  ordinal     INTEGER,                                     -- the signals of this sender to this recipient until this one
+  bytes_before INTEGER,                                    -- of those before it. With both, no signal counts the others
+  bytes       INTEGER GENERATED ALWAYS AS (length(CAST(payload AS BLOB))) STORED, -- of the payload
   payload     TEXT NOT NULL                                -- any JSON but null, as the sender wrote it
               CONSTRAINT call_signals_payload_is_json CHECK (json_valid(payload) AND json_type(payload) IS NOT 'null'
-                -- json_valid() reads up to a NUL.
-                AND instr(payload, char(0)) = 0),
+                -- json_valid() reads up to a NUL, and so does printf(), which is faster than a search.
+                AND payload = printf('%s', payload)),
   ts          REAL NOT NULL,                               -- when it was stored
   CONSTRAINT call_signals_between_two CHECK (from_user <> to_user),
   CONSTRAINT time_unknown CHECK (abs(ts) <= 253402300799)
 ) STRICT;
 
-CREATE INDEX call_signals_by_recipient ON call_signals (call_id, to_user);
-CREATE INDEX call_signals_by_sender ON call_signals (call_id, from_user, to_user);
-
-CREATE TABLE signal_counts (
-  -- The number and bytes of the signals kept for each pair of sender and recipient. Counting a thousand rows at each new
-  -- signal would cost more than storing it.
-  call_id   TEXT NOT NULL,                                 -- the call, or the screen share
-  from_user TEXT NOT NULL,                                 -- the sender
-  to_user   TEXT NOT NULL,                                 -- the recipient
-  kept      INTEGER NOT NULL,                              -- rows of call_signals
-  bytes     INTEGER NOT NULL,                              -- of their payloads
-  PRIMARY KEY (call_id, from_user, to_user)
-) STRICT, WITHOUT ROWID;
+CREATE INDEX call_signals_by_recipient ON call_signals (to_user, call_id);
+CREATE INDEX call_signals_by_pair ON call_signals (call_id, from_user, to_user, bytes_before);
 
 CREATE TABLE call_media (
   -- Uploads of a browser's MediaRecorder, for receivers that cannot use WebRTC: the newest init segment of each sender,
@@ -218,22 +211,23 @@ CREATE INDEX ring_counts_by_callee ON ring_counts (callee);
 
 CREATE TABLE events (
   -- The event log: what clients must learn, in the order in which it happened. Triggers write it. Push, resuming after
-  -- a lost connection and long polls read it. It is bounded by age and number.
-  id       INTEGER PRIMARY KEY AUTOINCREMENT,              -- ever-growing; the `id:` of a server-sent event
+  -- a lost connection and long polls read it. It is bounded by age and number. A signal is an event, too, and has its
+  -- row in call_signals alone.
+  id       INTEGER PRIMARY KEY,                            -- ever-growing; the `id:` of a server-sent event
   ts       REAL NOT NULL,                                  -- when
   kind     TEXT NOT NULL                                   -- what happened
            CONSTRAINT events_kind_known CHECK (
-             kind = 'signal' OR kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted'
+             kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted'
              OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'removed' OR kind = 'ended'
              OR kind = 'sharer_changed'
              OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),
   call_id  TEXT,                                           -- the call or screen share
   channel  TEXT,                                           -- its channel
   username TEXT,                                           -- the person concerned; a personal event's recipient
-  detail   TEXT                                            -- more, as JSON: a signal's id, an inviter, a reason
+  detail   TEXT                                            -- more, as JSON: an inviter, a reason
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
   is_personal INTEGER GENERATED ALWAYS AS (                -- 1: for its user only
-                kind = 'ringing' OR kind = 'signal' OR kind = 'removed' OR kind = 'session_ended') VIRTUAL
+                kind = 'ringing' OR kind = 'removed' OR kind = 'session_ended') VIRTUAL
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;

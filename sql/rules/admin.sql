@@ -98,10 +98,11 @@ CREATE VIEW integrity_violations (violation) AS
   WHERE NOT EXISTS (SELECT 1 FROM rules WHERE name = 'integrity_violations')
   UNION ALL
   SELECT 'the ids of ' || name || ' are used up, ' || seq
-  FROM sqlite_sequence WHERE seq > 9007199254740991 - 1000000
+  FROM (SELECT name, seq FROM sqlite_sequence UNION ALL SELECT 'events', newest_event FROM clock)
+  WHERE seq > 9007199254740991 - 1000000
   UNION ALL
   SELECT 'the newest id of ' || log.value || ' is unknown'
-  FROM json_each('["call_media", "call_signals", "events", "share_media"]') AS log
+  FROM json_each('["call_media", "share_media"]') AS log
   WHERE EXISTS (SELECT 1 FROM event_gaps)
     AND (SELECT count(*) FROM sqlite_sequence WHERE name = log.value) <> 1
   UNION ALL
@@ -111,7 +112,7 @@ CREATE VIEW integrity_violations (violation) AS
   UNION ALL
   SELECT 'call ' || call_id || ' has version ' || version || ', which is no event'
   FROM calls
-  WHERE version > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')
+  WHERE version > (SELECT newest_event FROM clock)
   UNION ALL
   SELECT username || ' has a time in the future in call ' || call_id
   FROM call_participants
@@ -123,6 +124,11 @@ CREATE VIEW integrity_violations (violation) AS
   UNION ALL
   SELECT 'event ' || id || ' is of the future'
   FROM events WHERE id = (SELECT max(id) FROM events) AND ts > (SELECT ts FROM now) + 60
+  UNION ALL
+  SELECT 'the newest event is ' || newest || ', but the clock counts ' || newest_event
+  FROM clock,
+       (SELECT max((SELECT coalesce(max(id), 0) FROM events), (SELECT coalesce(max(id), 0) FROM call_signals)) AS newest)
+  WHERE newest > newest_event
   UNION ALL
   SELECT 'the clock has lost its row' WHERE NOT EXISTS (SELECT 1 FROM clock)
   UNION ALL
@@ -190,13 +196,13 @@ CREATE VIEW integrity_violations (violation) AS
   SELECT username || ' is invited to call ' || call_id || ' without a time'
   FROM call_participants WHERE state = 'pending' AND invited_ts IS NULL
   UNION ALL
-  SELECT 'the signals from ' || from_user || ' to ' || to_user || ' in ' || call_id || ' are ' || sum(is_signal)
-         || ' with ' || sum(size) || ' bytes but counted as ' || sum(kept) || ' with ' || sum(bytes)
-  FROM (SELECT call_id, from_user, to_user, 1 AS is_signal, length(CAST(payload AS BLOB)) AS size, 0 AS kept, 0 AS bytes
+  SELECT 'signal ' || id || ' is counted with ' || ordinal || ' signals and ' || bytes_before || ' bytes before it, fewer than '
+         || 'there are'
+  FROM (SELECT id, ordinal, bytes_before,
+               lag(ordinal, 1, 0) OVER pair AS earlier, lag(bytes_before + bytes, 1, 0) OVER pair AS earlier_bytes
         FROM call_signals
-        UNION ALL
-        SELECT call_id, from_user, to_user, 0, 0, kept, bytes FROM signal_counts)
-  GROUP BY call_id, from_user, to_user HAVING (sum(is_signal), sum(size)) <> (sum(kept), sum(bytes))
+        WINDOW pair AS (PARTITION BY call_id, from_user, to_user ORDER BY bytes_before))
+  WHERE ordinal <= earlier OR bytes_before < earlier_bytes
   UNION ALL
   SELECT 'share ' || share_id || ' is in a direct-message channel without its canonical name, ' || channel
   FROM screenshares AS share

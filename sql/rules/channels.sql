@@ -233,7 +233,7 @@ BEGIN
 
   UPDATE call_participants
   SET state = CASE WHEN in_call THEN 'left' ELSE state END, removed_from = 'channel',
-      visible_after = coalesce(visible_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+      visible_after = coalesce(visible_after, (SELECT newest_event FROM clock))
   WHERE username = OLD.username
     AND call_id IN (SELECT call_id FROM calls WHERE channel = OLD.channel AND is_live);
 END;

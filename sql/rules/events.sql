@@ -10,14 +10,14 @@ CREATE TRIGGER emitted_event_is_stored_and_versions_the_call
 INSTEAD OF INSERT ON do_emit_event
 WHEN NEW.emit
 BEGIN
-  INSERT INTO events (ts, kind, call_id, channel, username, detail)
-  VALUES ((SELECT ts FROM now), NEW.kind, NEW.call_id,
+  INSERT INTO events (id, ts, kind, call_id, channel, username, detail)
+  VALUES ((SELECT newest_event + 1 FROM clock), (SELECT ts FROM now), NEW.kind, NEW.call_id,
           coalesce((SELECT channel FROM calls WHERE call_id = NEW.call_id),
                    (SELECT channel FROM screenshares WHERE share_id = NEW.call_id)),
           NEW.username, NEW.detail);
 
   UPDATE calls SET version = (SELECT max(id) FROM events)
-  WHERE call_id = NEW.call_id AND NEW.kind <> 'ringing' AND NEW.kind <> 'signal' AND NEW.kind <> 'removed';
+  WHERE call_id = NEW.call_id AND NEW.kind <> 'ringing' AND NEW.kind <> 'removed';
 END;
 
 CREATE TRIGGER event_is_final
@@ -45,29 +45,56 @@ BEGIN
   SELECT RAISE(ABORT, 'event_is_final');
 END;
 
-CREATE TRIGGER event_id_is_new
--- INSERT OR REPLACE would change an event. An id near the end of the numbers would leave none for later events.
+CREATE TRIGGER event_is_the_next
+-- The log is in the order of ids. An event with an earlier id would reach no client, and INSERT OR REPLACE would change
+-- one.
 BEFORE INSERT ON events
-WHEN NEW.id > 0
-  AND (EXISTS (SELECT 1 FROM events WHERE id = NEW.id)
-       OR NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events') + 1000000)
+WHEN NEW.id IS NOT (SELECT newest_event + 1 FROM clock)
+BEGIN
+  SELECT RAISE(ABORT, 'event_is_final');
+END;
+
+CREATE TRIGGER stored_event_is_the_newest
+-- Its id is used, whatever becomes of the row.
+AFTER INSERT ON events
+BEGIN
+  UPDATE clock SET newest_event = NEW.id WHERE id = 1;
+END;
+
+CREATE TRIGGER newest_event_only_grows
+-- Ids would be used twice. An id near the end of the numbers would leave none for later events.
+BEFORE UPDATE OF newest_event ON clock
+WHEN coalesce(NEW.newest_event, 0) NOT BETWEEN OLD.newest_event AND OLD.newest_event + 1000000
 BEGIN
   SELECT RAISE(ABORT, 'event_is_final')
-  WHERE EXISTS (SELECT 1 FROM events WHERE id = NEW.id);
+  WHERE coalesce(NEW.newest_event, 0) < OLD.newest_event;
 
-  SELECT RAISE(ABORT, 'id_too_large');
+  SELECT RAISE(ABORT, 'id_too_large')
+  WHERE NEW.newest_event > (SELECT ts FROM now) * 1000000;
 END;
 
 CREATE VIEW event_recipients AS
--- Who may see which event. A personal event is for its user. Others are for the members of the channel and, of a call,
--- for guests from their invitation on, as long as they have access to the call or share. Events from before a user was
--- added are of an earlier user of that name.
+-- Who may see which event. A personal event is for its user, and a signal for its recipient. Others are for the members of
+-- the channel and, of a call, for guests from their invitation on, as long as they have access to the call or share.
+-- Events from before a user was added are of an earlier user of that name.
 --   SELECT * FROM event_recipients WHERE username = 'bob' AND id > 4711
   SELECT person.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username AS about,
          event.detail
   FROM users AS person
   JOIN events AS event ON event.username = person.username AND event.id > person.events_after
   WHERE event.is_personal
+  UNION ALL
+  SELECT person.username, signal.id, signal.ts, 'signal', signal.call_id, NULL, signal.to_user, NULL
+  FROM users AS person
+  JOIN call_signals AS signal ON signal.to_user = person.username AND signal.id > person.events_after
+    -- One search a call: others may have sent thousands of signals before the cursor.
+    AND signal.call_id IN (
+      WITH RECURSIVE signalling (call_id) AS (
+        SELECT (SELECT min(call_id) FROM call_signals WHERE to_user = person.username)
+        UNION ALL
+        SELECT (SELECT min(call_id) FROM call_signals WHERE to_user = person.username AND call_id > signalling.call_id)
+        FROM signalling WHERE call_id IS NOT NULL)
+      SELECT call_id FROM signalling)
   UNION ALL
   SELECT member.username, event.id, event.ts, event.kind, event.call_id, event.channel, event.username, event.detail
   FROM private_channel_members AS member
@@ -116,19 +143,22 @@ INSTEAD OF INSERT ON begin_run
 BEGIN
   INSERT INTO event_gaps (after_id, next_id, ts)
   SELECT newest, max(newest + 1000000, CAST(now.ts * 1000000 AS INTEGER)), now.ts
-  FROM now, (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS newest)
+  FROM now, (SELECT newest_event AS newest FROM clock)
   WHERE NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop);
+
+  UPDATE clock SET newest_event = max(newest_event + 1000000, CAST((SELECT ts FROM now) * 1000000 AS INTEGER))
+  WHERE id = 1 AND (NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop));
 
   INSERT INTO sqlite_sequence (name, seq)
   SELECT log.value, 0
-  FROM json_each('["events", "call_signals", "call_media", "share_media"]') AS log
+  FROM json_each('["call_media", "share_media"]') AS log
   WHERE (NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop))
     AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = log.value)
   ORDER BY log.value;
 
   UPDATE sqlite_sequence SET seq = max(seq + 1000000, CAST((SELECT ts FROM now) * 1000000 AS INTEGER))
   WHERE (NEW.restored OR NOT EXISTS (SELECT 1 FROM clean_stop))
-    AND (name = 'events' OR name = 'call_signals' OR name = 'call_media' OR name = 'share_media');
+    AND (name = 'call_media' OR name = 'share_media');
 
   -- The stop is clean only if it is stored again.
   DELETE FROM clean_stop;
@@ -165,7 +195,7 @@ END;
 CREATE TRIGGER event_gap_is_at_the_end
 -- Gaps before it would be counted as events that are not kept.
 BEFORE INSERT ON event_gaps
-WHEN NEW.after_id IS NOT (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')
+WHEN NEW.after_id IS NOT (SELECT newest_event FROM clock)
 BEGIN
   SELECT RAISE(ABORT, 'event_gap_is_final');
 END;

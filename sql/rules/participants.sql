@@ -268,7 +268,7 @@ BEGIN
       seen_by = NULL,
       visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM call_channel_members
                                             WHERE call_id = NEW.call_id AND username = NEW.username)
-                           THEN coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) END
+                           THEN (SELECT newest_event FROM clock) END
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
   INSERT INTO do_emit_event (emit, kind, call_id, username)
@@ -423,7 +423,7 @@ BEGIN
       visible_after = CASE WHEN NEW.state = 'pending'
                              AND NOT EXISTS (SELECT 1 FROM call_channel_members
                                              WHERE call_id = NEW.call_id AND username = NEW.username)
-                           THEN coalesce(visible_after, (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)
+                           THEN coalesce(visible_after, (SELECT newest_event FROM clock))
                            ELSE visible_after END
   WHERE call_id = NEW.call_id AND username = NEW.username;
 

@@ -22,7 +22,7 @@ CREATE TRIGGER new_user_starts_with_nothing
 AFTER INSERT ON users
 BEGIN
   UPDATE users
-  SET events_after = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),
+  SET events_after = (SELECT newest_event FROM clock),
       display_name = coalesce(display_name, username)
   WHERE number = NEW.number;
 END;

@@ -11,7 +11,7 @@ BEGIN
   SELECT RAISE(ABORT, 'call_not_found')
   WHERE EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id);
 
-  INSERT INTO call_signals (call_id, from_user, to_user, signal_type, payload, ts)
+  INSERT INTO do_store_signal (call_id, from_user, to_user, signal_type, payload, ts)
   VALUES (NEW.call_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, (SELECT ts FROM now));
 END;
 
@@ -26,7 +26,7 @@ BEGIN
   SELECT RAISE(ABORT, 'share_not_found')
   WHERE NOT EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.share_id);
 
-  INSERT INTO call_signals (call_id, from_user, to_user, signal_type, payload, ts)
+  INSERT INTO do_store_signal (call_id, from_user, to_user, signal_type, payload, ts)
   VALUES (NEW.share_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload, (SELECT ts FROM now));
 
   -- A watcher who signals has met the sharer, so their DM is in both their lists. A sharer who signals has met nobody.
@@ -71,7 +71,7 @@ END;
 CREATE TRIGGER signal_is_not_too_large
 -- An offer with every codec has some ten kilobytes.
 BEFORE INSERT ON call_signals
-WHEN length(CAST(NEW.payload AS BLOB)) > (SELECT value FROM settings WHERE name = 'signal_max_bytes')
+WHEN NEW.bytes > (SELECT value FROM settings WHERE name = 'signal_max_bytes')
 BEGIN
   SELECT RAISE(ABORT, 'signal_too_large');
 END;
@@ -100,95 +100,89 @@ BEGIN
   SELECT RAISE(ABORT, 'signal_is_final');
 END;
 
-CREATE TRIGGER signal_id_is_new
--- INSERT OR REPLACE with an existing id would overwrite a signal.
-BEFORE INSERT ON call_signals
-WHEN EXISTS (SELECT 1 FROM call_signals WHERE id = NEW.id)
+CREATE VIEW do_store_signal (id, call_id, from_user, to_user, signal_type, payload, ts) AS
+-- Stores a signal as the next event, with what its sender has sent to its recipient before. Without an id it gets one.
+  SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER signal_is_the_next_event
+-- A running total takes one search. Counting a thousand rows at each new signal would cost more than storing it.
+INSTEAD OF INSERT ON do_store_signal
 BEGIN
-  SELECT RAISE(ABORT, 'signal_is_final');
+  INSERT INTO call_signals (id, call_id, from_user, to_user, signal_type, payload, ts, ordinal, bytes_before)
+  VALUES (coalesce(NEW.id, (SELECT newest_event + 1 FROM clock)), NEW.call_id, NEW.from_user, NEW.to_user,
+          NEW.signal_type, NEW.payload, NEW.ts,
+          1 + coalesce((SELECT ordinal FROM call_signals
+                        WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
+                        ORDER BY bytes_before DESC LIMIT 1), 0),
+          coalesce((SELECT bytes_before + bytes FROM call_signals
+                    WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
+                    ORDER BY bytes_before DESC LIMIT 1), 0));
 END;
 
-CREATE VIEW do_trim_signals (call_id, from_user, to_user, new_id, excess) AS
--- Deletes the oldest signals of a pair until `excess` bytes are gone. The new one stays.
-  SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
-
-CREATE TRIGGER oldest_signals_make_way_for_bytes
--- A thousand signals may have 64 KiB each, and a call has many pairs.
-INSTEAD OF INSERT ON do_trim_signals
-WHEN NEW.excess > 0
+CREATE TRIGGER signal_of_a_shell_is_stored_likewise
+-- An INSERT need not know the id and the running totals.
+BEFORE INSERT ON call_signals
+WHEN NEW.ordinal IS NULL OR NEW.bytes_before IS NULL OR NEW.id < 1
 BEGIN
-  DELETE FROM call_signals
-  WHERE id IN (WITH RECURSIVE
-                 oldest (id, excess) AS (
-                   SELECT (SELECT min(id) FROM call_signals
-                           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user),
-                          NEW.excess
-                   UNION ALL
-                   SELECT (SELECT min(id) FROM call_signals
-                           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
-                             AND id > oldest.id),
-                          excess - (SELECT length(CAST(payload AS BLOB)) FROM call_signals WHERE id = oldest.id)
-                   FROM oldest WHERE excess > 0 AND id < NEW.new_id)
-               SELECT id FROM oldest WHERE excess > 0 AND id < NEW.new_id);
+  INSERT INTO do_store_signal (id, call_id, from_user, to_user, signal_type, payload, ts)
+  VALUES (CASE WHEN NEW.id > 0 THEN NEW.id END, NEW.call_id, NEW.from_user, NEW.to_user, NEW.signal_type, NEW.payload,
+          NEW.ts);
+
+  SELECT RAISE(IGNORE);
+END;
+
+CREATE TRIGGER signal_id_is_new
+-- INSERT OR REPLACE with an existing id would overwrite a signal. An id near the end of the numbers would leave none for
+-- later events.
+BEFORE INSERT ON call_signals
+WHEN NEW.id IS NOT (SELECT newest_event + 1 FROM clock)
+BEGIN
+  SELECT RAISE(ABORT, 'signal_is_final')
+  WHERE EXISTS (SELECT 1 FROM call_signals WHERE id = NEW.id);
+
+  SELECT RAISE(ABORT, 'id_too_large')
+  WHERE NEW.id > (SELECT newest_event + 1000000 FROM clock);
+END;
+
+CREATE TRIGGER stored_signal_is_the_newest_event
+-- Its id is used, whatever becomes of the row. A shell may give it an earlier one, which no event stream reaches.
+AFTER INSERT ON call_signals
+BEGIN
+  UPDATE clock SET newest_event = NEW.id WHERE id = 1 AND newest_event < NEW.id;
 END;
 
 CREATE TRIGGER oldest_signals_make_way
 -- Signals are not acknowledged, so they are kept while the call lasts, up to a number and so many bytes for each pair of
--- sender and recipient: no sender displaces another's offer. Refusing new ones instead would wedge a long call.
+-- sender and recipient: no sender displaces another's offer. Refusing new ones instead would wedge a long call. The new
+-- signal stays. One that a shell has deleted counts until those before it are gone.
 AFTER INSERT ON call_signals
+WHEN NEW.ordinal > (SELECT value FROM settings WHERE name = 'signals_per_call_max')
+  OR NEW.bytes_before + NEW.bytes > (SELECT value FROM settings WHERE name = 'signals_per_call_max_bytes')
 BEGIN
-  INSERT INTO signal_counts (call_id, from_user, to_user, kept, bytes)
-  VALUES (NEW.call_id, NEW.from_user, NEW.to_user, 1, length(CAST(NEW.payload AS BLOB)))
-  ON CONFLICT (call_id, from_user, to_user) DO UPDATE SET kept = kept + 1, bytes = bytes + excluded.bytes;
+  DELETE FROM call_signals
+  WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
+    AND bytes_before < NEW.bytes_before + NEW.bytes
+                       - (SELECT value FROM settings WHERE name = 'signals_per_call_max_bytes')
+    AND bytes_before < NEW.bytes_before;
 
   DELETE FROM call_signals
   WHERE id IN (SELECT id FROM call_signals
                WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
-               ORDER BY id
-               LIMIT (SELECT max(kept - (SELECT CAST(value AS INTEGER) FROM settings
-                                         WHERE name = 'signals_per_call_max'), 0)
-                      FROM signal_counts
-                      WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user));
-
-  INSERT INTO do_trim_signals (call_id, from_user, to_user, new_id, excess)
-  VALUES (NEW.call_id, NEW.from_user, NEW.to_user, NEW.id,
-          (SELECT bytes - (SELECT value FROM settings WHERE name = 'signals_per_call_max_bytes')
-           FROM signal_counts
-           WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user));
-END;
-
-CREATE TRIGGER stored_signal_emits_event
--- The event has the signal's id. The payload stays here, where it goes away with the call.
-AFTER INSERT ON call_signals
-BEGIN
-  INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
-  VALUES (1, 'signal', NEW.call_id, NEW.to_user, json_object('signal_id', NEW.id));
-END;
-
-CREATE TRIGGER deleted_signal_is_not_counted
--- The count follows every deletion, and goes with the last signal.
-AFTER DELETE ON call_signals
-BEGIN
-  UPDATE signal_counts SET kept = kept - 1, bytes = bytes - length(CAST(OLD.payload AS BLOB))
-  WHERE call_id = OLD.call_id AND from_user = OLD.from_user AND to_user = OLD.to_user;
-
-  DELETE FROM signal_counts
-  WHERE call_id = OLD.call_id AND from_user = OLD.from_user AND to_user = OLD.to_user AND kept < 1;
+               ORDER BY bytes_before
+               LIMIT (SELECT max(NEW.ordinal + 1 - ordinal
+                                 - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'signals_per_call_max'), 0)
+                      FROM call_signals
+                      WHERE call_id = NEW.call_id AND from_user = NEW.from_user AND to_user = NEW.to_user
+                      ORDER BY bytes_before LIMIT 1));
 END;
 
 CREATE VIEW signal_json AS
 -- A signal as GET .../signals and the event `signal` give it. The payload is the sender's text, not parsed again. A
--- line break in it can only be white space, and would end a line of a server-sent event. The last member of the object
--- is a number, so rtrim removes one brace.
+-- line break in it can only be white space, and would end a line of a server-sent event. LIKE is much faster than a
+-- replacement. The last member of the object is a number, so rtrim removes one brace.
   SELECT id, call_id, to_user,
          rtrim(json_object('id', id, 'from', from_user, 'type', signal_type, 'ts', ts), '}')
-         || ',"payload":' || replace(replace(payload, char(13), ' '), char(10), ' ') || '}' AS json
+         || ',"payload":' || CASE WHEN payload LIKE '%' || char(13) || '%' OR payload LIKE '%' || char(10) || '%'
+                                  THEN replace(replace(payload, char(13), ' '), char(10), ' ')
+                                  ELSE payload END || '}' AS json
   FROM call_signals;
-
-CREATE TRIGGER call_signals_id_leaves_room
--- An id near the end of the numbers would leave none for later rows.
-BEFORE INSERT ON call_signals
-WHEN NEW.id > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'call_signals') + 1000000
-BEGIN
-  SELECT RAISE(ABORT, 'id_too_large');
-END;

@@ -61,23 +61,15 @@ CREATE VIEW due_login_attempts AS
 -- Failed logins that no longer count.
   SELECT id FROM login_attempts WHERE ts <= (SELECT ts FROM login_cutoff);
 
-CREATE VIEW events_kept (kept) AS
--- The number of events. Counting a hundred thousand rows would take long, but their ids have no gaps except those in
--- event_gaps. Events that a shell has deleted are still counted, until the older ones are gone.
-  SELECT coalesce(newest + 1 - oldest
-                  - (SELECT coalesce(sum(next_id - after_id), 0) FROM event_gaps
-                     WHERE after_id >= oldest AND next_id < newest), 0)
-  FROM (SELECT (SELECT min(id) FROM events) AS oldest, (SELECT max(id) FROM events) AS newest);
-
 CREATE VIEW due_events AS
--- By number, and by age: the oldest event decides, because the log is in the order of time. At most 1,000 at a time keep
--- a sweep short.
+-- By number and by age. Counting a hundred thousand rows would take long, but ids have no gaps except those in event_gaps.
+-- Signals count, and so do deleted ones. The log is in the order of time, so that the oldest event decides whether there
+-- are any that are too old. At most 1,000 at a time keep a sweep short.
   SELECT id FROM (
     SELECT id FROM events
-    WHERE id >= (SELECT min(id) FROM events)
-    ORDER BY id
-    LIMIT (SELECT min(max(kept - (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'events_max_count'), 0), 1000)
-           FROM events_kept))
+    WHERE id <= (SELECT newest_event - value FROM clock JOIN settings ON name = 'events_max_count')
+                - (SELECT coalesce(sum(next_id - after_id), 0) FROM event_gaps)
+    ORDER BY id LIMIT 1000)
   UNION ALL
   SELECT id FROM (
     SELECT id, ts FROM events

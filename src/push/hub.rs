@@ -21,6 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often subscribers are noted as present on the calls that they name. The database stores it more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The events read at a time. Signals of 64 KiB each take some megabytes.
+const PAGE_MAX: i64 = 100;
+
 /// The queue of a subscriber holds this many messages, and this many bytes or one message. When it is full, the
 /// subscription ends, and the client resumes from the log.
 const QUEUE_MAX: usize = 256;
@@ -276,17 +279,19 @@ impl HubLoop {
             self.last_event_id = newest_event(snapshot)?;
             return Ok(false);
         }
-        let events: Vec<(Event, bool)> = snapshot
-            .rows(&statements::EVENTS_AFTER, [&self.last_event_id], |row| Ok((Event::from_row(row)?, row.get(5)?)))?;
+        let events: Vec<(Event, bool)> =
+            snapshot.rows(&statements::EVENTS_AFTER, [&self.last_event_id, &PAGE_MAX], |row| {
+                Ok((Event::with_signal(row, 5)?, row.get(4)?))
+            })?;
         if events.is_empty() {
             // A restored backup has a shorter log.
             self.last_event_id = self.last_event_id.min(newest_event(snapshot)?);
             return Ok(false);
         }
         let mut renderer = Renderer::default();
-        for (event, is_personal) in &events {
-            let usernames = self.recipients(snapshot, event, *is_personal)?;
-            self.deliver(snapshot, &mut renderer, event, &usernames)?;
+        for (mut event, is_personal) in events {
+            let usernames = self.recipients(snapshot, &event, is_personal)?;
+            self.deliver(snapshot, &mut renderer, &mut event, &usernames)?;
             self.last_event_id = event.id;
         }
         Ok(true)
@@ -296,7 +301,7 @@ impl HubLoop {
         &self,
         snapshot: &Snapshot,
         renderer: &mut Renderer,
-        event: &Event,
+        event: &mut Event,
         usernames: &[String],
     ) -> Result<(), ReadError> {
         if usernames.is_empty() {

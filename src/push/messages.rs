@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Row, ToSql};
 use serde::de::IgnoredAny;
-use serde_json::Value as Json;
 
 use crate::database::{ReadError, Snapshot};
 use crate::statements;
@@ -37,18 +36,18 @@ pub(super) struct Event {
     call_id: Option<String>,
     /// The user that it is about or for.
     pub(super) username: Option<String>,
-    detail: Option<String>,
+    /// The signal as JSON, if it was read with the event.
+    signal: Option<rusqlite::Result<String>>,
 }
 
 impl Event {
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            kind: row.get(1)?,
-            call_id: row.get(2)?,
-            username: row.get(3)?,
-            detail: row.get(4)?,
-        })
+        Ok(Self { id: row.get(0)?, kind: row.get(1)?, call_id: row.get(2)?, username: row.get(3)?, signal: None })
+    }
+
+    /// A row that has the signal as JSON in `column`, or NULL. A signal that is no text is an error of this event alone.
+    pub(super) fn with_signal(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        Ok(Self { signal: row.get::<_, Option<String>>(column).transpose(), ..Self::from_row(row)? })
     }
 }
 
@@ -71,7 +70,7 @@ impl Renderer {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(super) fn render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
+    pub(super) fn render(&mut self, snapshot: &Snapshot, event: &mut Event) -> Result<Option<Message>, ReadError> {
         match self.try_render(snapshot, event) {
             Err(error) if error.is_bad_value() => {
                 let Event { id, kind, call_id, .. } = event;
@@ -82,7 +81,8 @@ impl Renderer {
         }
     }
 
-    fn try_render(&mut self, snapshot: &Snapshot, event: &Event) -> Result<Option<Message>, ReadError> {
+    fn try_render(&mut self, snapshot: &Snapshot, event: &mut Event) -> Result<Option<Message>, ReadError> {
+        let signal = event.signal.take().transpose()?;
         let call_id = event.call_id.as_deref().unwrap_or_default();
         let username = event.username.as_deref().unwrap_or_default();
         let (name, data) = match event.kind.as_str() {
@@ -92,7 +92,11 @@ impl Renderer {
             "removed" => {
                 ("call", snapshot.row(&statements::REMOVED_FROM_CALL, [&call_id, &username], |row| row.get(0))?)
             }
-            "signal" => ("signal", signal(snapshot, event.detail.as_deref(), username)?),
+            "signal" => {
+                let read = || snapshot.row(&statements::SIGNAL, [&event.id], |row| row.get::<_, String>(0));
+                let signal = signal.map_or_else(read, |signal| Ok(Some(signal)))?;
+                ("signal", signal.map(|signal| with_call_id(call_id, &signal)).transpose()?)
+            }
             "share_started" | "share_stopped" => {
                 ("share", snapshot.row(&statements::SHARE, [&call_id], |row| row.get(0))?)
             }
@@ -112,19 +116,13 @@ impl Renderer {
     }
 }
 
-/// The signal that an event's detail names, with the id of its call or share.
-fn signal(snapshot: &Snapshot, detail: Option<&str>, to_user: &str) -> Result<Option<String>, ReadError> {
-    let id = detail
-        .and_then(|detail| serde_json::from_str::<Json>(detail).ok())
-        .and_then(|detail| detail.get("signal_id").and_then(Json::as_i64));
-    let signal: Option<(String, String)> =
-        snapshot.row(&statements::SIGNAL, [&id, &to_user], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let Some((call_id, signal)) = signal else { return Ok(None) };
+/// A signal with the id of its call or share, as its event gives it.
+fn with_call_id(call_id: &str, signal: &str) -> Result<String, ReadError> {
     // The ids of calls and shares need no escaping. The payload stays as its sender wrote it.
     let data = format!("{{\"call_id\":\"{call_id}\",{}", &signal[1..]);
     // An admin can have stored a payload that is not JSON.
     serde_json::from_str::<IgnoredAny>(&data).map_err(|error| FromSqlError::Other(error.into()))?;
-    Ok(Some(data))
+    Ok(data)
 }
 
 /// A part of the beginning of an event stream.
@@ -168,10 +166,10 @@ pub fn first_page(snapshot: &Snapshot, username: &str, last_event_id: Option<i64
 /// If the file cannot be read.
 pub fn next_page(snapshot: &Snapshot, username: &str, after: i64) -> Result<Page, ReadError> {
     let parameters: [&dyn ToSql; 3] = [&username, &after, &PAGE_MAX_EVENTS];
-    let events = snapshot.rows(&statements::USER_EVENTS, parameters, Event::from_row)?;
+    let mut events = snapshot.rows(&statements::USER_EVENTS, parameters, Event::from_row)?;
     let mut renderer = Renderer::default();
     let (mut messages, mut bytes, mut newest, mut covered) = (Vec::new(), 0, after, 0);
-    for event in &events {
+    for event in &mut events {
         if bytes >= PAGE_MAX_BYTES {
             break;
         }

@@ -68,11 +68,6 @@ const HARMLESS: &[(&str, &str)] = &[
     ("settings.meaning", "shown"),
     ("settings.unit", "shown"),
     ("settings.value", "within its range, and with the others"),
-    ("signal_counts.bytes", "as call_id"),
-    ("signal_counts.call_id", "integrity_violations compares it with the rows"),
-    ("signal_counts.from_user", "as call_id"),
-    ("signal_counts.kept", "as call_id"),
-    ("signal_counts.to_user", "as call_id"),
     ("users.created_ts", "shown"),
     ("users.display_name", "what people see"),
     ("users.password_hash", "an admin may lock a person out"),
@@ -97,7 +92,6 @@ const DELETABLE: &[(&str, &str)] = &[
     ("screenshares", "ended shares: history may be pruned"),
     ("sessions", "the session ends"),
     ("share_media", "as call_media"),
-    ("signal_counts", "integrity_violations compares it with the rows"),
     ("users", "the user is removed"),
 ];
 

@@ -8,11 +8,10 @@ use rusqlite::config::DbConfig;
 use crate::new_file;
 
 /// Tables that grow with use.
-const GROWING: [&str; 16] = [
+const GROWING: [&str; 15] = [
     "calls",
     "call_participants",
     "call_signals",
-    "signal_counts",
     "call_media",
     "screenshares",
     "share_media",
@@ -28,7 +27,7 @@ const GROWING: [&str; 16] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 23] = [
+const SHORT: [&str; 24] = [
     "json_each",
     "clock",
     "settings",
@@ -55,6 +54,8 @@ const SHORT: [&str; 23] = [
     "newest_time",
     // The oldest chunks of a sender, each found by a search.
     "oldest",
+    // The calls and shares in which a person has signals, each found by a search.
+    "signalling",
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.

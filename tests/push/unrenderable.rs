@@ -50,7 +50,7 @@ async fn an_event_that_cannot_be_rendered_is_logged_and_skipped() {
         [&call],
     )
     .unwrap();
-    let poison: i64 = server.value("SELECT max(id) FROM events WHERE kind = 'signal'");
+    let poison: i64 = server.value("SELECT max(id) FROM call_signals");
     let offer = json!({ "to": "bob", "type": "offer", "payload": "after" });
     assert_eq!(alice.post_json(&format!("/calls/{call}/signal"), offer).await.0, 200);
 
