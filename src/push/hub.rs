@@ -226,14 +226,15 @@ impl HubLoop {
         // A failing disk gets one line, not twenty a second.
         let mut last_error = LastError::default();
         loop {
-            match hints.recv_timeout(POLL_INTERVAL) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            let is_hinted = match hints.recv_timeout(POLL_INTERVAL) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
+            };
             if self.hub.subscribers().closed {
                 return;
             }
-            let result = self.poll().and_then(|()| self.note_changes()).and_then(|()| {
+            let result = self.poll(is_hinted).and_then(|()| self.note_changes()).and_then(|()| {
                 if Instant::now() < presence_due {
                     return Ok(());
                 }
@@ -247,16 +248,15 @@ impl HubLoop {
         }
     }
 
-    /// Delivers the new events, if the file has changed.
-    fn poll(&mut self) -> Result<(), ReadError> {
-        let version = self.watcher.version()?;
-        if self.version == Some(version) {
+    /// Delivers the new events, if our own writer has committed, or the file has changed.
+    fn poll(&mut self, is_hinted: bool) -> Result<(), ReadError> {
+        let version = if is_hinted { None } else { Some(self.watcher.version()?) };
+        if version.is_some() && self.version == version {
             return Ok(());
         }
         let database = self.database.clone();
         while database.read(|snapshot| self.deliver_page(snapshot))? {}
-        database.read(|snapshot| self.log_commands(snapshot))?;
-        self.version = Some(version);
+        self.version = version.or(self.version);
         Ok(())
     }
 
@@ -272,8 +272,9 @@ impl HubLoop {
         Ok(())
     }
 
-    /// Delivers a page of events. Returns whether there may be more.
+    /// Delivers a page of events, and logs what commands have changed. Returns whether there may be more events.
     fn deliver_page(&mut self, snapshot: &Snapshot) -> Result<bool, ReadError> {
+        self.log_commands(snapshot)?;
         if self.hub.subscribers().by_username.is_empty() {
             // A later subscriber reads the log up to here itself.
             self.last_event_id = newest_event(snapshot)?;
@@ -288,13 +289,14 @@ impl HubLoop {
             self.last_event_id = self.last_event_id.min(newest_event(snapshot)?);
             return Ok(false);
         }
+        let has_more = i64::try_from(events.len()) == Ok(PAGE_MAX);
         let mut renderer = Renderer::default();
         for (mut event, is_personal) in events {
             let usernames = self.recipients(snapshot, &event, is_personal)?;
             self.deliver(snapshot, &mut renderer, &mut event, &usernames)?;
             self.last_event_id = event.id;
         }
-        Ok(true)
+        Ok(has_more)
     }
 
     fn deliver(
