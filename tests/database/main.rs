@@ -2,6 +2,7 @@
 
 mod columns;
 mod elapsed_time;
+mod pages_per_commit;
 mod query_plans;
 mod reads_and_writes;
 mod replay;
