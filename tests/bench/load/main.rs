@@ -5,14 +5,18 @@
 //!     cargo bench --bench load -- --large          also on one with a million finished calls
 //!     cargo bench --bench load -- --only state     one row
 //!     cargo bench --bench load -- --only beside    the polls beside 200 commits a second
+//!     cargo bench --bench load -- --only mix       what a thousand people do
 //!
 //! The load generator is wrk, from Debian's package wrk. Server, bare handler and generator share the processors. Each figure
 //! is the median of several rounds, which alternate between the server and the bare handler.
 
 mod bare;
+#[path = "../client.rs"]
+mod client;
 mod fill;
 #[path = "../measure.rs"]
 mod measure;
+mod mix;
 mod raw;
 mod rows;
 #[path = "../../support/mod.rs"]
@@ -44,6 +48,9 @@ struct Options {
     /// Measure only the rows whose names contain this
     #[arg(long)]
     only: Option<String>,
+    /// Number of people of the mix
+    #[arg(long, default_value_t = 1000)]
+    people: usize,
     /// Passed by cargo to each benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,6 +78,12 @@ async fn main() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     table::print_machine();
     table::print_program();
+    if options.wants("mix") {
+        mix::measure(&options).await;
+    }
+    if options.only.as_deref() == Some("mix") {
+        return;
+    }
     let empty = rows::measure(&options, None).await;
     table::print_rows("an empty file", &empty, None);
     if options.large {
