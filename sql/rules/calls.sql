@@ -42,20 +42,29 @@ CREATE VIEW initiate_call (call_id, channel, initiator) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER initiated_call_rings_every_member
--- The caller is accepted, all other members are pending.
+-- The caller is accepted, all other members are pending. Their rows are complete: stamping each of them afterwards would
+-- cost as much again.
 INSTEAD OF INSERT ON initiate_call
 BEGIN
   INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
 
-  INSERT INTO calls (call_id, channel, initiator, state, started_ts)
+  INSERT INTO calls (call_id, channel, initiator, state, started_ts, newest_number)
   VALUES (NEW.call_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
-          NEW.initiator, 'ringing', (SELECT ts FROM now));
+          NEW.initiator, 'ringing', (SELECT ts FROM now), (SELECT number FROM newest_user));
 
-  INSERT INTO do_add_participant (call_id, username, state)
-  SELECT NEW.call_id, username, CASE WHEN username = NEW.initiator THEN 'accepted' ELSE 'pending' END
-  FROM channel_members
-  WHERE channel = (SELECT channel FROM calls WHERE call_id = NEW.call_id)
-  ORDER BY username;
+  INSERT INTO call_participants (call_id, username, role, state, number, joined_ts, last_seen_ts, invited_ts)
+  SELECT call.call_id, person.username,
+         CASE WHEN person.username = call.initiator THEN 'initiator' ELSE 'participant' END,
+         CASE WHEN person.username = call.initiator THEN 'accepted' ELSE 'pending' END,
+         person.number,
+         CASE WHEN person.username = call.initiator THEN call.started_ts END,
+         CASE WHEN person.username = call.initiator THEN call.started_ts END,
+         CASE WHEN person.username <> call.initiator THEN call.started_ts END
+  FROM calls AS call
+  JOIN channel_members AS member ON member.channel = call.channel
+  JOIN users AS person ON person.username = member.username
+  WHERE call.call_id = NEW.call_id
+  ORDER BY person.username;
 END;
 
 CREATE TRIGGER call_starts_ringing_in_a_free_channel
@@ -68,8 +77,11 @@ BEFORE INSERT ON calls
 BEGIN
   INSERT INTO check_channel_access (channel, username) VALUES (NEW.channel, NEW.initiator);
 
+  -- Counting is cheaper than reading the names in the name.
   SELECT RAISE(ABORT, 'user_not_found')
-  WHERE EXISTS (SELECT 1 FROM unregistered_names WHERE spelling = json_quote(NEW.channel));
+  WHERE (SELECT count(*) FROM dm_members JOIN users ON users.username = dm_members.username
+         WHERE channel = NEW.channel) < length(NEW.channel) - length(replace(NEW.channel, ':', ''))
+    AND EXISTS (SELECT 1 FROM unregistered_names WHERE spelling = json_quote(NEW.channel));
 
   SELECT RAISE(ABORT, 'nobody_to_call')
   WHERE CASE WHEN NEW.channel GLOB 'dm:*'
@@ -82,7 +94,8 @@ BEGIN
      OR EXISTS (SELECT 1 FROM screenshares WHERE share_id = NEW.call_id);
 
   SELECT RAISE(ABORT, 'call_move_illegal')
-  WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL OR NEW.newest_number IS NOT NULL
+  WHERE NEW.answered_ts IS NOT NULL OR NEW.screenshare_user IS NOT NULL
+     OR (NEW.newest_number IS NOT NULL AND NEW.newest_number IS NOT (SELECT number FROM newest_user))
      OR (NOT EXISTS (SELECT 1 FROM state_transitions
                      WHERE subject = 'call' AND from_state = 'new' AND to_state = NEW.state)
          AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'call' AND to_state = NEW.state));
@@ -113,8 +126,8 @@ CREATE TRIGGER started_call_stores_its_dm_and_emits
 -- The members of a DM are stored first, because they are the recipients of the event.
 AFTER INSERT ON calls
 BEGIN
-  UPDATE calls SET newest_number = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0)
-  WHERE call_id = NEW.call_id;
+  UPDATE calls SET newest_number = (SELECT number FROM newest_user)
+  WHERE call_id = NEW.call_id AND newest_number IS NULL;
 
   INSERT INTO do_add_dm (channel) VALUES (NEW.channel);
 
@@ -243,7 +256,7 @@ INSTEAD OF INSERT ON end_call
 BEGIN
   INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
 
-  UPDATE calls SET state = 'ended', ended_reason = 'hangup'
+  UPDATE calls SET state = 'ended', ended_reason = 'hangup', ended_ts = (SELECT ts FROM now)
   WHERE call_id = NEW.call_id AND is_live
     AND EXISTS (SELECT 1 FROM call_participants
                 WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
@@ -262,7 +275,7 @@ BEGIN
   SET ended_ts = coalesce(ended_ts, (SELECT ts FROM now)),
       ended_reason = coalesce(ended_reason, CASE NEW.state WHEN 'ended' THEN 'admin' ELSE 'rejected' END),
       screenshare_user = NULL
-  WHERE call_id = NEW.call_id;
+  WHERE call_id = NEW.call_id AND (ended_ts IS NULL OR ended_reason IS NULL OR screenshare_user IS NOT NULL);
 
   DELETE FROM call_signals WHERE call_id = NEW.call_id;
 

@@ -12,10 +12,12 @@ CREATE VIEW dm_names (spelling, username) AS
   WHERE dm.value GLOB 'dm:*';
 
 CREATE VIEW canonical_channels (spelling, channel) AS
--- A function: the canonical name of a channel. dm:bob:alice and dm:alice:bob:bob are both dm:alice:bob.
+-- A function: the canonical name of a channel. dm:bob:alice and dm:alice:bob:bob are both dm:alice:bob. A name in
+-- dm_members is canonical: most requests use a DM that was used before.
 --   SELECT channel FROM canonical_channels WHERE spelling = json_quote('dm:bob:alice')
   SELECT given.json,
-         CASE WHEN given.value GLOB 'dm:*'
+         CASE WHEN EXISTS (SELECT 1 FROM dm_members WHERE channel = given.value) THEN given.value
+              WHEN given.value GLOB 'dm:*'
               THEN (SELECT 'dm:' || group_concat(username, ':')
                     FROM (SELECT DISTINCT username FROM dm_names WHERE spelling = given.json ORDER BY username))
               ELSE given.value END

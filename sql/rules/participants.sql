@@ -41,14 +41,10 @@ BEGIN
   SELECT RAISE(ABORT, 'user_not_found')
   WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
 
-  SELECT RAISE(ABORT, 'removed_from_call')
-  WHERE EXISTS (SELECT 1 FROM call_roles
-                WHERE call_id = NEW.call_id AND username = NEW.username AND role = 'removed');
-
-  SELECT RAISE(ABORT, 'not_a_member')
-  WHERE NOT EXISTS (SELECT 1 FROM call_roles
-                    WHERE call_id = NEW.call_id AND username = NEW.username
-                      AND role <> 'stranger' AND role <> 'expelled');
+  SELECT CASE role WHEN 'removed' THEN RAISE(ABORT, 'removed_from_call')
+                   WHEN 'stranger' THEN RAISE(ABORT, 'not_a_member')
+                   WHEN 'expelled' THEN RAISE(ABORT, 'not_a_member') END
+  FROM call_roles WHERE call_id = NEW.call_id AND username = NEW.username;
 END;
 
 CREATE VIEW check_on_call (call_id, username) AS
@@ -84,15 +80,11 @@ BEGIN
 
   INSERT INTO do_clear_earlier_row (call_id, username) VALUES (NEW.call_id, NEW.username);
 
-  UPDATE call_participants SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = NULL
-  WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted';
-
-  UPDATE call_participants SET state = 'accepted'
+  UPDATE call_participants
+  SET state = 'accepted', last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = NULL
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
-  INSERT INTO do_add_participant (call_id, username, state)
-  SELECT NEW.call_id, NEW.username, 'accepted'
-  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+  INSERT INTO do_add_participant (call_id, username, state) VALUES (NEW.call_id, NEW.username, 'accepted');
 END;
 
 CREATE VIEW reject_call (call_id, username) AS
@@ -156,8 +148,7 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call;
 
   INSERT INTO do_add_participant (call_id, username, state, invited_by)
-  SELECT NEW.call_id, NEW.username, 'pending', NEW.invited_by
-  WHERE NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+  VALUES (NEW.call_id, NEW.username, 'pending', NEW.invited_by);
 END;
 
 CREATE VIEW remove_from_call (call_id, username, removed_by) AS
@@ -204,12 +195,13 @@ BEGIN
 END;
 
 CREATE VIEW do_add_participant (call_id, username, state, invited_by) AS
--- Adds a person to a call, in the role that the call gives them.
+-- Adds a person who has no row in the call, in the role that the call gives them.
   SELECT NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER role_comes_from_the_call
 -- An initiator whose row was deleted returns as the initiator.
 INSTEAD OF INSERT ON do_add_participant
+WHEN NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username)
 BEGIN
   INSERT INTO call_participants (call_id, username, role, state, invited_by)
   VALUES (NEW.call_id, NEW.username,
@@ -224,29 +216,30 @@ CREATE TRIGGER participant_joins_a_live_call
 -- must not learn the call's state.
 BEFORE INSERT ON call_participants
 BEGIN
-  SELECT RAISE(ABORT, 'call_not_found')
-  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
-
-  SELECT RAISE(ABORT, 'not_a_member')
-  WHERE NEW.state = 'accepted'
-    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
-
-  SELECT RAISE(ABORT, 'call_finished')
-  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND NOT is_live);
-
-  SELECT RAISE(ABORT, 'user_not_found')
-  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
-
-  SELECT RAISE(ABORT, 'already_in_call')
-  WHERE EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
-
-  SELECT RAISE(ABORT, 'call_not_active')
-  WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
-    AND NOT EXISTS (SELECT 1 FROM call_channel_members WHERE call_id = NEW.call_id AND username = NEW.username);
-
-  SELECT RAISE(ABORT, 'role_is_wrong')
-  WHERE (NEW.role = 'initiator')
-    IS NOT EXISTS (SELECT 1 FROM call_initiators WHERE call_id = NEW.call_id AND username = NEW.username);
+  SELECT CASE
+    WHEN call.call_id IS NULL THEN RAISE(ABORT, 'call_not_found')
+    WHEN NEW.state = 'accepted' AND NOT is_member THEN RAISE(ABORT, 'not_a_member')
+    WHEN NOT call.is_live THEN RAISE(ABORT, 'call_finished')
+    WHEN person.number IS NULL THEN RAISE(ABORT, 'user_not_found')
+    WHEN EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username)
+      THEN RAISE(ABORT, 'already_in_call')
+    WHEN call.state = 'ringing' AND NOT is_member THEN RAISE(ABORT, 'call_not_active')
+    WHEN (NEW.role = 'initiator') IS NOT (call.initiator = NEW.username AND person.number <= call.newest_number)
+      THEN RAISE(ABORT, 'role_is_wrong')
+    -- A number comes with a row of initiate_call, which is not stamped.
+    WHEN NEW.number IS NOT NULL
+      AND (NEW.number, call.state, NEW.state, NEW.leaves_ts, NEW.seen_by, NEW.visible_after,
+           NEW.joined_ts, NEW.last_seen_ts, NEW.invited_ts)
+        IS NOT (person.number, 'ringing', CASE NEW.role WHEN 'initiator' THEN 'accepted' ELSE 'pending' END, NULL, NULL, NULL,
+                CASE NEW.role WHEN 'initiator' THEN call.started_ts END,
+                CASE NEW.role WHEN 'initiator' THEN call.started_ts END,
+                CASE NEW.role WHEN 'participant' THEN call.started_ts END)
+      THEN RAISE(ABORT, 'participant_identity_is_fixed')
+  END
+  FROM (SELECT EXISTS (SELECT 1 FROM call_channel_members
+                       WHERE call_id = NEW.call_id AND username = NEW.username) AS is_member)
+  LEFT JOIN calls AS call ON call.call_id = NEW.call_id
+  LEFT JOIN users AS person ON person.username = NEW.username;
 
   SELECT RAISE(ABORT, 'participant_move_illegal')
   WHERE NOT EXISTS (SELECT 1 FROM state_transitions
@@ -258,6 +251,7 @@ CREATE TRIGGER new_participant_is_stamped_and_emits
 -- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins. The
 -- start of a call shows its initiator, unless a shell made the call without them.
 AFTER INSERT ON call_participants
+WHEN NEW.number IS NULL
 BEGIN
   UPDATE call_participants
   SET number = (SELECT number FROM users WHERE username = NEW.username),
@@ -272,17 +266,21 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
   INSERT INTO do_emit_event (emit, kind, call_id, username)
-  VALUES (NEW.state = 'pending', 'ringing', NEW.call_id, NEW.username);
+  VALUES (NEW.state = 'pending' OR NEW.role = 'participant'
+            OR (SELECT started_ts FROM calls WHERE call_id = NEW.call_id) < (SELECT ts FROM now),
+          CASE NEW.state WHEN 'pending' THEN 'ringing' ELSE 'accepted' END, NEW.call_id, NEW.username);
 
   INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
   VALUES (NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active'),
           'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
+END;
 
-  INSERT INTO do_emit_event (emit, kind, call_id, username)
-  VALUES (NEW.state = 'accepted'
-            AND (NEW.role = 'participant'
-                 OR (SELECT started_ts FROM calls WHERE call_id = NEW.call_id) < (SELECT ts FROM now)),
-          'accepted', NEW.call_id, NEW.username);
+CREATE TRIGGER called_member_gets_event
+-- As new_participant_is_stamped_and_emits, for a row of initiate_call. The event of the call's start shows its initiator.
+AFTER INSERT ON call_participants
+WHEN NEW.number IS NOT NULL AND NEW.state = 'pending'
+BEGIN
+  INSERT INTO do_emit_event (emit, kind, call_id, username) VALUES (1, 'ringing', NEW.call_id, NEW.username);
 END;
 
 CREATE TRIGGER late_joiner_makes_call_active
@@ -290,7 +288,8 @@ CREATE TRIGGER late_joiner_makes_call_active
 AFTER INSERT ON call_participants
 WHEN NEW.state = 'accepted' AND NEW.role = 'participant'
 BEGIN
-  UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
+  UPDATE calls SET state = 'active', answered_ts = (SELECT ts FROM now)
+  WHERE call_id = NEW.call_id AND state = 'ringing';
 END;
 
 -- Changing state
@@ -325,7 +324,8 @@ END;
 CREATE TRIGGER new_participant_time_has_come
 -- An invitation of the future would ring until then.
 BEFORE INSERT ON call_participants
-WHEN NEW.invited_ts > (SELECT ts FROM now) + 1 OR NEW.joined_ts > (SELECT ts FROM now) + 1
+WHEN coalesce(NEW.invited_ts, NEW.joined_ts) IS NOT NULL AND NEW.number IS NULL
+  AND (NEW.invited_ts > (SELECT ts FROM now) + 1 OR NEW.joined_ts > (SELECT ts FROM now) + 1)
 BEGIN
   SELECT RAISE(ABORT, 'time_in_the_future');
 END;
@@ -360,10 +360,10 @@ CREATE TRIGGER participant_transition_is_legal
 -- The view state_transitions has the legal ones. In a finished call participant_of_finished_call_is_final answers.
 BEFORE UPDATE OF state ON call_participants
 WHEN NEW.state IS NOT OLD.state
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
   AND NOT EXISTS (SELECT 1 FROM state_transitions
                   WHERE subject = 'participant' AND from_state = OLD.state AND to_state = NEW.state)
   AND EXISTS (SELECT 1 FROM state_transitions WHERE subject = 'participant' AND to_state = NEW.state)
-  AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND is_live)
 BEGIN
   SELECT RAISE(ABORT, 'participant_move_illegal');
 END;
@@ -395,7 +395,8 @@ CREATE TRIGGER answer_makes_call_active
 AFTER UPDATE OF state ON call_participants
 WHEN NEW.state = 'accepted' AND NEW.role = 'participant'
 BEGIN
-  UPDATE calls SET state = 'active' WHERE call_id = NEW.call_id AND state = 'ringing';
+  UPDATE calls SET state = 'active', answered_ts = (SELECT ts FROM now)
+  WHERE call_id = NEW.call_id AND state = 'ringing';
 END;
 
 CREATE TRIGGER participant_transition_is_stamped_and_emits
@@ -438,24 +439,23 @@ BEGIN
   INSERT INTO do_emit_event (emit, kind, call_id, username)
   VALUES (NEW.state = 'pending', 'ringing', NEW.call_id, NEW.username);
 
-  INSERT INTO do_depart (call_id, username, state, missed_ts)
-  SELECT NEW.call_id, NEW.username, NEW.state, NEW.missed_ts
-  WHERE OLD.in_call AND NOT NEW.in_call;
+  INSERT INTO do_depart (departs, call_id, username, state, missed_ts)
+  VALUES (OLD.in_call AND NOT NEW.in_call, NEW.call_id, NEW.username, NEW.state, NEW.missed_ts);
 END;
 
 -- Leaving
 
-CREATE VIEW do_depart (call_id, username, state, missed_ts) AS
--- A person departs: declines, times out, leaves, or is deleted from the call. Every departure from a live call passes
--- here once, with the new state.
-  SELECT NULL, NULL, NULL, NULL WHERE 0;
+CREATE VIEW do_depart (departs, call_id, username, state, missed_ts) AS
+-- A person departs if `departs` is true: declines, times out, leaves, or is deleted from the call. Every departure from a
+-- live call passes here once, with the new state.
+  SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER deleted_participant_departs
 -- A shell may delete the row of a live call.
 AFTER DELETE ON call_participants
 WHEN OLD.in_call
 BEGIN
-  INSERT INTO do_depart (call_id, username, state, missed_ts) VALUES (OLD.call_id, OLD.username, 'left', NULL);
+  INSERT INTO do_depart (departs, call_id, username, state) VALUES (1, OLD.call_id, OLD.username, 'left');
 END;
 
 CREATE TRIGGER participant_of_finished_call_stays
@@ -470,6 +470,7 @@ CREATE TRIGGER departing_participant_loses_signals_and_screen
 -- A person who rejoins negotiates again; stale ICE candidates would confuse the other side. Only a person on the call
 -- shares a screen in it. The end of the call comes first: it clears both without further events.
 INSTEAD OF INSERT ON do_depart
+WHEN NEW.departs
 BEGIN
   INSERT INTO do_end_deserted_call (call_id, state, missed_ts) VALUES (NEW.call_id, NEW.state, NEW.missed_ts);
 

@@ -81,6 +81,10 @@ BEGIN
   DELETE FROM sessions WHERE username = OLD.username;
 END;
 
+CREATE VIEW newest_user (number) AS
+-- The largest number that a user has had. Calls and shares store it: they are nothing of users who are added later.
+  SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0);
+
 CREATE VIEW live_sessions AS
 -- The valid sessions. Every request's token is looked up here.
   SELECT token_hash, username, created_ts, expires_ts

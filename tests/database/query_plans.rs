@@ -52,6 +52,7 @@ const SHORT: [&str; 24] = [
     "duration_cutoff",
     "sweep_due",
     "newest_time",
+    "newest_user",
     // The oldest chunks of a sender, each found by a search.
     "oldest",
     // The calls and shares in which a person has signals, each found by a search.
