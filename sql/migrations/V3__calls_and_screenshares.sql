@@ -76,7 +76,6 @@ CREATE TABLE call_participants (
   PRIMARY KEY (call_id, username)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX call_participants_pending_by_user ON call_participants (username) WHERE state = 'pending';
 CREATE INDEX call_participants_pending_by_time ON call_participants (invited_ts) WHERE state = 'pending';
 CREATE INDEX call_participants_in_call_by_user ON call_participants (username) WHERE in_call;
 CREATE INDEX call_participants_accepted_by_seen ON call_participants (last_seen_ts) WHERE state = 'accepted';

@@ -555,7 +555,7 @@ CREATE VIEW current_participants AS
         FROM call_participants) AS stored;
 
 CREATE VIEW incoming_calls AS
--- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'
+-- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'. The condition in_call is for its index.
   SELECT participant.username, call.call_id, call.channel, call.initiator, call.started_ts, participant.invited_ts,
          participant.invited_by,
          coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),
@@ -563,7 +563,8 @@ CREATE VIEW incoming_calls AS
          round(participant.invited_ts - (SELECT ts FROM ring_cutoff), 3) AS seconds_left
   FROM call_participants AS participant
   JOIN calls AS call ON call.call_id = participant.call_id
-  WHERE participant.state = 'pending' AND participant.invited_ts > (SELECT ts FROM ring_cutoff) AND call.is_live;
+  WHERE participant.in_call AND participant.state = 'pending' AND participant.invited_ts > (SELECT ts FROM ring_cutoff)
+    AND call.is_live;
 
 CREATE VIEW incoming_call_json AS
 -- A ringing call as GET /calls/incoming and the event `incoming` give it.
