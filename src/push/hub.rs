@@ -1,10 +1,12 @@
 //! The subscribers, and the thread that reads the event log for them.
 
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver as Hints, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -75,7 +77,7 @@ struct Subscriber {
 impl Subscriber {
     /// Queues a message. Returns whether there was room for it.
     fn send(&self, message: &Arc<Message>) -> bool {
-        let size = message.data.len();
+        let size = message.text.len();
         let before = self.queued.fetch_add(size, Ordering::Relaxed);
         let has_room = before == 0 || before + size <= QUEUE_MAX_BYTES;
         has_room && self.queue.try_send(Arc::clone(message)).is_ok()
@@ -95,9 +97,22 @@ pub struct Subscription {
 impl Subscription {
     /// The next message. `None` if the session has ended, the server is stopping, or the queue was full.
     pub async fn next(&mut self) -> Option<Arc<Message>> {
-        let message = self.queue.recv().await?;
-        self.queued.fetch_sub(message.data.len(), Ordering::Relaxed);
-        Some(message)
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Polls for the next message; see [`Subscription::next`].
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Message>>> {
+        let message = ready!(self.queue.poll_recv(context));
+        if let Some(message) = &message {
+            self.queued.fetch_sub(message.text.len(), Ordering::Relaxed);
+        }
+        Poll::Ready(message)
+    }
+
+    /// The subscriber.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
     }
 
     /// Unsubscribes a long poll that is answered. Its client is present until it polls again, or for `presence_timeout`.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Row, ToSql};
 use serde::de::IgnoredAny;
@@ -22,10 +23,17 @@ const PAGE_MAX_BYTES: usize = 256 * 1024;
 pub struct Message {
     /// The id of the event in the log.
     pub id: i64,
-    /// `snapshot`, `incoming`, `call`, `signal` or `share`.
-    pub name: &'static str,
-    /// The data, as JSON.
-    pub data: String,
+    /// What its streams send (HTML standard, section 9.2.6).
+    pub text: Bytes,
+}
+
+impl Message {
+    /// An event `name` (`snapshot`, `incoming`, `call`, `signal` or `share`) with JSON as data.
+    fn new(id: i64, name: &str, data: &str) -> Self {
+        // JSON may have line breaks between its tokens.
+        let data = data.replace(['\r', '\n'], "\ndata:");
+        Self { id, text: format!("event:{name}\ndata:{data}\nid:{id}\n\n").into() }
+    }
 }
 
 /// A row of the log.
@@ -103,7 +111,7 @@ impl Renderer {
             "session_ended" => return Ok(None),
             _ => ("call", self.call_state(snapshot, call_id)?.map(|state| state.to_string())),
         };
-        Ok(data.map(|data| Message { id: event.id, name, data }))
+        Ok(data.map(|data: String| Message::new(event.id, name, &data)))
     }
 
     fn call_state(&mut self, snapshot: &Snapshot, call_id: &str) -> Result<Option<Arc<str>>, ReadError> {
@@ -157,7 +165,7 @@ pub fn first_page(snapshot: &Snapshot, username: &str, last_event_id: Option<i64
         }
     }
     let data = snapshot_data(snapshot, username, last_event_id.is_some())?;
-    Ok(Page { messages: vec![Message { id: newest, name: "snapshot", data }], newest, has_more: false })
+    Ok(Page { messages: vec![Message::new(newest, "snapshot", &data)], newest, has_more: false })
 }
 
 /// The page of the events of `username` after event `after`.
@@ -174,7 +182,7 @@ pub fn next_page(snapshot: &Snapshot, username: &str, after: i64) -> Result<Page
             break;
         }
         if let Some(message) = renderer.render(snapshot, event)? {
-            bytes += message.data.len();
+            bytes += message.text.len();
             messages.push(message);
         }
         newest = event.id;
