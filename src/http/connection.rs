@@ -5,21 +5,24 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
+use hyper::{Method, Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use warp::http::Response;
 
+use super::endless::EndlessBody;
 use super::held_bytes::Share;
 
 /// The time from the first byte of a request's head to its last, and from the connection to the first byte.
@@ -63,7 +66,7 @@ pub(super) enum Protocol {
 pub(super) type Stopping = watch::Receiver<()>;
 
 /// Serves the requests of one connection until either side closes it, a timeout passes, or the server stops.
-pub(super) async fn serve<I, S, B>(stream: I, protocol: Protocol, service: S, stopping: Stopping)
+pub(super) async fn serve<I, S, B>(stream: I, protocol: Protocol, service: S, mut stopping: Stopping)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -75,19 +78,32 @@ where
     let activity = Arc::new(Activity::new(protocol));
     let io = TokioIo::new(ObservedStream { stream, activity: Arc::clone(&activity) });
     let observed = Arc::clone(&activity);
+    let endless = Arc::new(Mutex::new(None));
+    let place = Arc::clone(&endless);
     let service = service_fn(move |request: Request<Incoming>| {
         let open = OpenRequest::new(&observed);
+        let takes_chunks = request.version() == Version::HTTP_11 && request.method() != Method::HEAD;
+        let place = takes_chunks.then(|| Arc::clone(&place));
         let response = service.call(request);
-        async move { response.await.map(|response| track(response, open)) }
+        async move { response.await.map(|response| track(response, open, place.as_deref())) }
     });
-    let result = match protocol {
+    // hyper's connections are boxed: the task of an event stream lives on without them.
+    match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
                 .header_read_timeout(None)
                 .max_header_size(HEAD_MAX_BYTES as usize)
                 .max_buf_size(BUFFER_MAX_BYTES)
                 .serve_connection(io, service);
-            drive(connection, http1::Connection::graceful_shutdown, &activity, stopping).await
+            let mut connection = Box::new(connection);
+            let shut_down = http1::Connection::graceful_shutdown;
+            let end = drive(Pin::new(&mut *connection), shut_down, &activity, &mut stopping).await;
+            let body = endless.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let (End::HeadSent, Some(body)) = (end, body) {
+                let stream = connection.into_parts().io.into_inner().stream;
+                let rest = pin!(EndlessBody::new(stream, body, OpenRequest::new(&activity)));
+                drive(rest, |_| (), &activity, &mut stopping).await;
+            }
         }
         Protocol::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -100,32 +116,43 @@ where
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIMEOUT)
                 .serve_connection(io, service);
-            drive(connection, http2::Connection::graceful_shutdown, &activity, stopping).await
+            let mut connection = Box::pin(connection);
+            drive(connection.as_mut(), http2::Connection::graceful_shutdown, &activity, &mut stopping).await;
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection failed");
     }
 }
 
+/// What ends the work on a connection.
+enum End {
+    /// The head of a response whose body is an [`EndlessBody`] has been sent.
+    HeadSent,
+    Closed,
+}
+
 /// Runs a connection to its end.
-async fn drive<C, F>(connection: C, shut_down: F, activity: &Activity, mut stopping: Stopping) -> hyper::Result<()>
+async fn drive<C, E, F>(mut connection: Pin<&mut C>, shut_down: F, activity: &Activity, stopping: &mut Stopping) -> End
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
     F: Fn(Pin<&mut C>),
 {
-    let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(Instant::now() + HEAD_TIMEOUT));
     let mut is_closing = false;
     loop {
         let may_respond = tokio::select! {
             biased;
-            result = &mut connection => return result,
+            result = &mut connection => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a connection failed");
+                }
+                return End::Closed;
+            }
+            () = activity.head_sent() => return End::HeadSent,
             _ = stopping.changed(), if !is_closing => true,
             () = activity.timeout(timer.as_mut()) => !is_closing && activity.may_respond(),
         };
         if !may_respond {
-            return Ok(());
+            return End::Closed;
         }
         is_closing = true;
         activity.close();
@@ -134,9 +161,13 @@ where
 }
 
 /// What the timeouts of a connection depend on.
-struct Activity {
+pub(super) struct Activity {
     protocol: Protocol,
     state: Mutex<State>,
+    /// hyper has buffered the head of a response whose body it does not get.
+    head_written: AtomicBool,
+    /// It has sent that head.
+    head_sent: AtomicBool,
 }
 
 struct State {
@@ -154,7 +185,7 @@ impl Activity {
     fn new(protocol: Protocol) -> Self {
         let deadline = Some(Instant::now() + HEAD_TIMEOUT);
         let state = State { open: 0, in_head: false, deadline, idle_timeout: IDLE_TIMEOUT };
-        Self { protocol, state: Mutex::new(state) }
+        Self { protocol, state: Mutex::new(state), head_written: false.into(), head_sent: false.into() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -207,6 +238,19 @@ impl Activity {
         }
     }
 
+    /// Everything that hyper had buffered has been sent.
+    fn flush(&self) {
+        if self.head_written.load(Relaxed) {
+            self.head_sent.store(true, Relaxed);
+        }
+    }
+
+    /// Completes, once, when a head without its body has been sent. The caller polls it after the connection.
+    async fn head_sent(&self) {
+        poll_fn(|_| if self.head_sent.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.head_sent.store(false, Relaxed);
+    }
+
     /// Completes when the deadline has passed. The caller polls it after each change of the connection.
     async fn timeout(&self, mut timer: Pin<&mut Sleep>) {
         poll_fn(|context| {
@@ -223,9 +267,10 @@ impl Activity {
 }
 
 /// A request without a complete response.
-struct OpenRequest {
+pub(super) struct OpenRequest {
     activity: Arc<Activity>,
-    bytes: u64,
+    /// The length of the last part of the response.
+    pub(super) bytes: u64,
 }
 
 impl OpenRequest {
@@ -268,7 +313,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ObservedStream<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let result = Pin::new(&mut self.stream).poll_flush(context);
+        if result.is_ready() {
+            self.activity.flush();
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -288,15 +337,34 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ObservedStream<I> {
     }
 }
 
-/// Makes a response hold its request open, and its bytes hold their [`Share`] until they are written to the socket.
-fn track<B>(mut response: Response<B>, open: OpenRequest) -> Response<TrackedBody<B>> {
+/// Makes a response hold its request open, and its bytes hold their [`Share`] until they are written to the socket. A
+/// body without a known length moves to `endless`, if the request allows it.
+fn track<B: Body>(
+    mut response: Response<B>,
+    open: OpenRequest,
+    endless: Option<&Mutex<Option<B>>>,
+) -> Response<TrackedBody<B>> {
     let share = response.extensions_mut().remove::<Arc<Share>>();
-    response.map(|body| TrackedBody { body, open, share })
+    let endless = endless.filter(|_| response.body().size_hint().exact().is_none());
+    if endless.is_some() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| {
+        let body = match endless {
+            Some(place) => {
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+                None
+            }
+            None => Some(body),
+        };
+        TrackedBody { body, open, share }
+    })
 }
 
 /// The body of a response.
 struct TrackedBody<B> {
-    body: B,
+    /// `None` if hyper sends the head alone.
+    body: Option<B>,
     open: OpenRequest,
     share: Option<Arc<Share>>,
 }
@@ -309,7 +377,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let Some(body) = &mut self.body else {
+            // hyper asks for the body once it has buffered the head.
+            self.open.activity.head_written.store(true, Relaxed);
+            return Poll::Pending;
+        };
+        let frame = Pin::new(body).poll_frame(context);
         frame.map_ok(|frame| {
             frame.map_data(|bytes| {
                 self.open.bytes = bytes.len() as u64;
@@ -319,11 +392,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 

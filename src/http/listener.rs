@@ -130,16 +130,17 @@ pub async fn serve<F>(
             let Some(tls) = tls else {
                 return connection::serve(stream, Protocol::Http1, service, stopped).await;
             };
+            // Boxed, because the task of an event stream should stay small.
             let handshake = tokio::select! {
                 // A stopping server does not wait for handshakes.
                 _ = stopped.changed() => return,
-                handshake = https::tls_accept(stream, tls.acceptor()) => handshake,
+                handshake = Box::pin(https::tls_accept(stream, tls.acceptor())) => handshake,
             };
             match handshake {
                 Some(https::Handshake::Tls(stream, protocol)) => {
-                    connection::serve(*stream, protocol, service, stopped).await;
+                    connection::serve(stream, protocol, service, stopped).await;
                 }
-                Some(https::Handshake::Plain(stream)) => https::redirect(stream, stopped, tls).await,
+                Some(https::Handshake::Plain(stream)) => Box::pin(https::redirect(stream, stopped, tls)).await,
                 None => {}
             }
         });

@@ -7,6 +7,7 @@ mod bounds;
 mod calls;
 mod connection;
 mod docs;
+mod endless;
 mod error;
 mod events;
 mod held_bytes;
