@@ -574,7 +574,7 @@ ORDER BY id LIMIT ?2;
 
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.
-SELECT DISTINCT username FROM event_recipients WHERE id = ?1;
+SELECT username FROM event_recipients WHERE id = ?1;
 
 -- name: COUNT_USER_EVENTS
 -- The number of events after id ?2 that user ?1 may see, counted up to ?3.
