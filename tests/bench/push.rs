@@ -1,5 +1,5 @@
-//! The latency of push, and the cost of idle streams: `cargo bench --bench push`, or `-- idle` for the idle streams
-//! alone.
+//! The latency of push, and the cost of idle streams: `cargo bench --bench push`. `-- idle` measures the idle streams
+//! alone, `-- idle --tls` and `-- idle --http2` fewer of them in other protocols.
 //!
 //! The server is a separate process on a new file. This process has its clients, over loopback, so both share the
 //! machine's processors. Latency is the time from when a request is sent, or was due, until its event has been read. It
@@ -11,17 +11,28 @@ mod measure;
 mod support;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use reqwest::{Certificate, Client, ClientBuilder};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use measure::{Durations, median, processor_time, resident_kib};
-use support::{Person, Server};
+use support::{Person, Server, certificates};
 
 const IDLE_STREAMS: usize = 10_000;
+
+/// Idle streams over TLS, and those of one connection of HTTP/2: as many as the server allows.
+const TLS_STREAMS: usize = 2_000;
+const SHARED_CONNECTION: usize = 40;
+
 const MEMBERS: usize = 1_000;
 
 /// The timeout of an event.
@@ -39,8 +50,15 @@ struct Arrival {
 async fn main() {
     // Ten thousand connections are as many open files.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let scene = std::env::args().nth(1).filter(|argument| argument != "--bench");
-    if scene.as_deref() != Some("idle") {
+    let is_given = |name: &str| std::env::args().any(|argument| argument == name);
+    if is_given("--tls") {
+        return idle_streams_with("TLS", 1, |client| client.http1_only()).await;
+    }
+    if is_given("--http2") {
+        idle_streams_with("HTTP/2", 1, |client| client).await;
+        return idle_streams_with("HTTP/2", SHARED_CONNECTION, |client| client).await;
+    }
+    if !is_given("idle") {
         one_at_a_time().await;
         a_thousand_signals_a_second().await;
         a_large_channel().await;
@@ -188,15 +206,17 @@ async fn a_large_channel() {
     }
 }
 
-/// Ten thousand idle streams.
+/// Ten thousand idle streams, and an event to all of them.
 async fn idle_streams() {
     let server = Server::start();
     server.lift_limits();
     let people = server.people(IDLE_STREAMS);
+    let names: Vec<&str> = people.iter().map(|person| person.name.as_str()).collect();
+    let channel = server.private_channel(&names);
     let before = resident_kib(server.process());
-    let (sender, mut arrivals) = unbounded_channel();
+    let arrived = Arc::<Arrived>::default();
     for person in &people {
-        listen(person, sender.clone()).await;
+        count_shares(&server, person, &arrived).await;
     }
     let after = resident_kib(server.process());
     let (used_before, begun) = (processor_time(server.process()), Instant::now());
@@ -209,7 +229,10 @@ async fn idle_streams() {
         100.0 * used.as_secs_f64() / begun.elapsed().as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
+
+    let (sender, mut arrivals) = unbounded_channel();
     let (alice, bob) = (&people[0], &people[1]);
+    listen(bob, sender).await;
     let mut rings = Durations::new();
     for _ in 0..200 {
         let begun = Instant::now();
@@ -218,6 +241,102 @@ async fn idle_streams() {
         alice.post(&format!("/calls/{call}/end")).await;
     }
     println!("ring among them, POST to arrival: {}", rings.summary());
+
+    let mut rounds = Vec::new();
+    let used_before = processor_time(server.process());
+    for _ in 0..9 {
+        let begun = Instant::now();
+        let (response, ()) = tokio::join!(
+            alice.post_json("/screenshare/start", json!({ "channel": channel })),
+            arrived.wait_for(IDLE_STREAMS)
+        );
+        rounds.push(begun.elapsed().as_secs_f64() * 1000.0);
+        let (status, share) = response;
+        assert_eq!(status, 200, "{share}");
+        let path = format!("/screenshare/{}/stop", share["share_id"].as_str().unwrap());
+        tokio::join!(alice.post(&path), arrived.wait_for(IDLE_STREAMS));
+    }
+    let used = processor_time(server.process()) - used_before;
+    println!(
+        "{IDLE_STREAMS} streams, POST to the last arrival, a share that starts: median {:.0} ms, longest {:.0} ms; the \
+         server used {:.0} ms an event",
+        median(rounds.clone()),
+        rounds.iter().copied().fold(0.0, f64::max),
+        used.as_secs_f64() * 1000.0 / 18.0
+    );
+}
+
+/// The streams that have received an event.
+#[derive(Default)]
+struct Arrived {
+    streams: AtomicUsize,
+    changed: Notify,
+}
+
+impl Arrived {
+    /// Waits until so many streams have received one, and begins to count anew.
+    async fn wait_for(&self, streams: usize) {
+        let counted = async {
+            while self.streams.load(Relaxed) < streams {
+                self.changed.notified().await;
+            }
+        };
+        timeout(EVENT_TIMEOUT, counted).await.expect("an event on each stream in time");
+        self.streams.store(0, Relaxed);
+    }
+}
+
+/// Opens a stream, waits for its snapshot, and counts its events of shares. A client library would take more time than
+/// the server.
+async fn count_shares(server: &Server, person: &Person, arrived: &Arc<Arrived>) {
+    let stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let request = format!("GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", person.token);
+    stream.writable().await.unwrap();
+    assert_eq!(stream.try_write(request.as_bytes()).unwrap(), request.len());
+    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let mut received = Vec::new();
+    while !has(&received, "\n\n\r\n") {
+        stream.readable().await.unwrap();
+        let mut part = [0; 1024];
+        if let Ok(count) = stream.try_read(&mut part) {
+            received.extend_from_slice(&part[..count]);
+        }
+    }
+    let arrived = Arc::clone(arrived);
+    tokio::spawn(async move {
+        while stream.readable().await.is_ok() {
+            let mut received = [0; 1024];
+            match stream.try_read(&mut received) {
+                Ok(0) => return,
+                Ok(count) if has(&received[..count], "event:share") => {
+                    if arrived.streams.fetch_add(1, Relaxed) + 1 == IDLE_STREAMS {
+                        arrived.changed.notify_one();
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Idle streams over TLS, so many of them a connection.
+async fn idle_streams_with(protocol: &str, shared: usize, choose: impl Fn(ClientBuilder) -> ClientBuilder) {
+    let server = Server::start_in(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    server.lift_limits();
+    let people = server.people(TLS_STREAMS);
+    let ca = Certificate::from_pem(certificates::ca_file(&server).as_bytes()).unwrap();
+    let before = resident_kib(server.process());
+    let (sender, _arrivals) = unbounded_channel();
+    for people in people.chunks(shared) {
+        let client = choose(Client::builder().add_root_certificate(ca.clone())).build().unwrap();
+        for person in people {
+            listen(&person.using(&client), sender.clone()).await;
+        }
+    }
+    println!(
+        "{TLS_STREAMS} idle streams over {protocol}, {shared} a connection: {:.1} KiB each",
+        (resident_kib(server.process()) - before) as f64 / TLS_STREAMS as f64
+    );
 }
 
 async fn active_call(caller: &Person, callee: &Person) -> String {

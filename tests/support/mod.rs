@@ -334,6 +334,11 @@ impl Person {
         Self { name, token, url, client }
     }
 
+    /// The same session, with another client.
+    pub fn using(&self, client: &reqwest::Client) -> Self {
+        Self { client: client.clone(), ..self.clone() }
+    }
+
     /// A request with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
