@@ -32,6 +32,8 @@ struct Statement<'a> {
     name: &'a str,
     comment: Vec<&'a str>,
     sql: String,
+    /// The line `-- unsynced` stands below the name.
+    is_unsynced: bool,
 }
 
 impl<'a> Statement<'a> {
@@ -40,6 +42,7 @@ impl<'a> Statement<'a> {
     fn parse(text: &'a str) -> Self {
         let mut lines = text.lines().peekable();
         let name = lines.next().unwrap_or_default();
+        let is_unsynced = lines.next_if_eq(&"-- unsynced").is_some();
         let mut comment = Vec::new();
         while let Some(line) = lines.next_if(|line| line.starts_with("--")) {
             comment.push(&line[2..]);
@@ -59,13 +62,17 @@ impl<'a> Statement<'a> {
         for line in lines {
             assert!(line.is_empty() || line.starts_with("-- ===="), "{SOURCE}: {name} has text after its end: {line}");
         }
-        Self { name, comment, sql }
+        assert!(!is_unsynced || !sql.starts_with("SELECT"), "{SOURCE}: {name} writes nothing");
+        Self { name, comment, sql, is_unsynced }
     }
 
     /// The item, in Rust.
     fn item(&self) -> String {
-        let Self { name, comment, sql } = self;
+        let Self { name, comment, sql, is_unsynced } = self;
         let docs: String = comment.iter().map(|line| format!("#[doc = {line:?}]\n")).collect();
-        format!("{docs}pub static {name}: Statement = Statement {{ name: {name:?}, sql: {sql:?} }};\n")
+        let needs_sync = !is_unsynced && !sql.starts_with("SELECT");
+        format!(
+            "{docs}pub static {name}: Statement = Statement {{ name: {name:?}, sql: {sql:?}, needs_sync: {needs_sync} }};\n"
+        )
     }
 }

@@ -7,6 +7,7 @@
 pub struct Statement {
     name: &'static str,
     sql: &'static str,
+    needs_sync: bool,
 }
 
 impl Statement {
@@ -20,6 +21,12 @@ impl Statement {
     #[must_use]
     pub fn sql(&self) -> &'static str {
         self.sql
+    }
+
+    /// Whether what it writes has to be on the disk before the write is acknowledged. Of a read it is false.
+    #[must_use]
+    pub fn needs_sync(&self) -> bool {
+        self.needs_sync
     }
 }
 

@@ -4,6 +4,9 @@
 -- A statement starts with `-- name: NAME`, is described by the comment lines below it, and ends with a semicolon and an
 -- empty line. Parameters are numbered. `.parameter set ?1 "'alice'"` binds one in the sqlite3 shell.
 --
+-- A write is acknowledged after its commit is on the disk. With the line `-- unsynced` below the name it is acknowledged
+-- after the commit alone: a restart drops what these statements write.
+--
 -- Statements decide nothing: they request a change, which the rules in sql/ carry out or refuse, or read a view.
 
 
@@ -11,10 +14,10 @@
 
 -- name: PIN_CLOCK
 -- Sets the clock to ?1 seconds since the epoch. A trigger then runs the sweeps that are due.
-UPDATE clock SET pinned_ts = ?1 WHERE id = 1;
+UPDATE clock SET pinned_ts = ?1, sweeps = 1 WHERE id = 1;
 
 -- name: PIN_CLOCK_UNSWEPT
--- Sets the clock to ?1 without a sweep, because a rule refused it.
+-- Sets the clock to ?1 without a sweep.
 UPDATE clock SET pinned_ts = ?1, sweeps = 0 WHERE id = 1;
 
 -- name: UNPIN_CLOCK
@@ -40,6 +43,10 @@ SELECT booted_ts FROM clock WHERE boot_id = ?1 AND booted_ts IS NOT NULL;
 -- name: SWEEP_DUE
 -- One row: whether a sweep is due, or another program left the clock pinned.
 SELECT is_due OR EXISTS (SELECT 1 FROM clock WHERE pinned_ts IS NOT NULL OR NOT sweeps) FROM sweep_due;
+
+-- name: SYNC_DUE
+-- One row: whether a commit of unsynced statements has to be synced, and whether the other sweeps are due.
+SELECT sync_due.is_due, buffer_sweep_due.is_due FROM sync_due, buffer_sweep_due;
 
 -- name: CLEAN_STOP
 -- When the last server stopped cleanly. NULL if none has run, no row after an unclean stop.
@@ -334,10 +341,12 @@ SELECT coalesce((SELECT media_access FROM call_access WHERE call_id = ?1 AND use
 -- ==== presence
 
 -- name: NOTE_PRESENCE
+-- unsynced
 -- Records that user ?1 has proved presence on call or share ?2 by the session with token hash ?3.
 INSERT INTO do_note_presence (username, call_id, session) VALUES (?1, ?2, ?3);
 
 -- name: NOTE_CLOSED_STREAM
+-- unsynced
 -- Records that the last event stream of user ?1 that named call or share ?2 has closed.
 INSERT INTO do_note_closed_stream (username, call_id) VALUES (?1, ?2);
 
@@ -354,10 +363,12 @@ SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?2 AND username =
 -- ==== signals
 
 -- name: SEND_CALL_SIGNAL
+-- unsynced
 -- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in call ?1.
 INSERT INTO send_call_signal (call_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
 -- name: SEND_SHARE_SIGNAL
+-- unsynced
 -- User ?2 sends user ?3 a signal of type ?4 with payload ?5 in share ?1.
 INSERT INTO send_share_signal (share_id, from_user, to_user, signal_type, payload) VALUES (?1, ?2, ?3, ?4, ?5);
 
@@ -394,6 +405,7 @@ SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'media_chunk_max_bytes'
 SELECT coalesce((SELECT access FROM call_upload_access WHERE call_id = ?1 AND username = ?2), 'call_not_found');
 
 -- name: UPLOAD_CALL_MEDIA
+-- unsynced
 -- User ?2 uploads a media chunk to call ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5. Returns its id.
 INSERT INTO call_media (call_id, sender, is_init, mime_type, ts, data)
 SELECT ?1, ?2, ?3, ?4, ts, ?5 FROM now RETURNING id;
@@ -461,6 +473,7 @@ SELECT coalesce((SELECT access FROM share_access WHERE share_id = ?1 AND usernam
 SELECT coalesce((SELECT access FROM share_upload_access WHERE share_id = ?1 AND username = ?2), 'share_not_found');
 
 -- name: UPLOAD_SHARE_MEDIA
+-- unsynced
 -- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.
 INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data) VALUES (?1, ?2, ?3, ?4, ?5);
 

@@ -10,7 +10,7 @@ CREATE TABLE clock (
             CONSTRAINT clock_has_one_row CHECK (id = 1),
   pinned_ts REAL,                                          -- seconds since the epoch, or NULL for the machine's time
   sweeps    INTEGER NOT NULL DEFAULT 1                     -- 0: no sweep runs. The server sets it for a transaction
-            CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)), -- whose sweep a rule refused
+            CONSTRAINT clock_sweeps_boolean CHECK (sweeps IN (0, 1)), -- in which none is due, or a rule refused it
   step_seconds REAL                                        -- normally NULL; the step that clock_step applies
             CONSTRAINT clock_step_is_bounded CHECK (step_seconds BETWEEN -1e10 AND 1e10),
   newest_event INTEGER NOT NULL DEFAULT 0,                 -- the newest id of an event or signal, ever. Both count in
@@ -91,6 +91,8 @@ INSERT INTO settings (name, value, kind, unit, lowest, highest, meaning) VALUES
    'media kept for a person in all calls and shares; the oldest chunks are deleted first; 0 is no limit'),
   ('restart_grace', 0, 'number', 'seconds', 0, 3600,
    'after a restart, live calls and shares wait this long for their people; 0 ends them at once'),
+  ('sync_all', 0, 'number', 'switch', 0, 1,
+   '1: signals, media and presence wait for the disk like all else; 0: a power loss may take the newest of them'),
   ('history_max_age', 0, 'number', 'seconds', 0, 3153600000,
    'finished calls and shares older than this are deleted; 0 keeps them'),
   ('session_ttl', 2592000, 'number', 'seconds', 60, 315360000,

@@ -78,18 +78,29 @@ CREATE VIEW due_events AS
     ORDER BY id LIMIT 1000)
   WHERE ts <= (SELECT ts FROM event_cutoff);
 
-CREATE VIEW sweep_due (is_due) AS
--- Whether a sweep would find anything. The server asks twice a second; every part is a search in an index.
+CREATE VIEW durable_sweep_due (is_due) AS
+-- Whether a sweep would change calls, shares, sessions or logins. Every part is a search in an index.
   SELECT EXISTS (SELECT 1 FROM due_absences)
       OR EXISTS (SELECT 1 FROM due_shares)
       OR EXISTS (SELECT 1 FROM due_invitations)
       OR EXISTS (SELECT 1 FROM due_unanswered_calls)
       OR EXISTS (SELECT 1 FROM due_overlong_calls)
-      OR EXISTS (SELECT 1 FROM due_call_media)
-      OR EXISTS (SELECT 1 FROM due_share_media)
       OR EXISTS (SELECT 1 FROM due_sessions)
-      OR EXISTS (SELECT 1 FROM due_login_attempts)
+      OR EXISTS (SELECT 1 FROM due_login_attempts);
+
+CREATE VIEW buffer_sweep_due (is_due) AS
+-- Whether a sweep would delete old media and events. A power loss may undo that: the next sweep repeats it.
+  SELECT EXISTS (SELECT 1 FROM due_call_media)
+      OR EXISTS (SELECT 1 FROM due_share_media)
       OR EXISTS (SELECT 1 FROM due_events);
+
+CREATE VIEW sweep_due (is_due) AS
+-- Whether a sweep would find anything. The server asks twice a second.
+  SELECT (SELECT is_due FROM durable_sweep_due) OR (SELECT is_due FROM buffer_sweep_due);
+
+CREATE VIEW sync_due (is_due) AS
+-- Whether even a commit of signals, media and presence has to be on the disk before it is acknowledged.
+  SELECT (SELECT value FROM settings WHERE name = 'sync_all') OR (SELECT is_due FROM durable_sweep_due);
 
 CREATE VIEW do_sweep (unused) AS
 -- Applies every time limit: INSERT INTO do_sweep DEFAULT VALUES.

@@ -6,8 +6,11 @@
 //! A failed write or a full disk does not end the process: SQLite rolls the commit back, and the next checkpoint copies
 //! the same pages. A failed fsync, of a commit or of a checkpoint, ends it. An fsync cannot be retried: Linux marks the
 //! pages that it could not write as clean, and the next fsync succeeds without them
-//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A new process reads the log again, which was synced at every
-//! acknowledged commit, and writes all of it into the file.
+//! (<https://wiki.postgresql.org/wiki/Fsync_Errors>). A new process reads the log again, which has every synced
+//! commit, and writes all of it into the file.
+//!
+//! Unsynced commits lean on the same fsyncs. SQLite syncs the log before it copies pages into the file, and the header of a
+//! restarted log before its first frame, at `synchronous=NORMAL` as at FULL (`walCheckpoint` and `walFrames`).
 
 use std::path::Path;
 use std::thread;

@@ -36,6 +36,7 @@ pub(super) struct Began {
     reading: Reading,
     step: Option<f64>,
     pause: Option<f64>,
+    has_written: bool,
 }
 
 impl Began {
@@ -44,9 +45,9 @@ impl Began {
         self.reading.ts()
     }
 
-    /// Whether times in the file have moved.
-    pub(super) fn has_moved_times(&self) -> bool {
-        self.step.is_some() || self.pause.is_some()
+    /// Whether the transaction has written what the comparison found.
+    pub(super) fn has_written(&self) -> bool {
+        self.has_written
     }
 }
 
@@ -71,8 +72,9 @@ impl ElapsedTime {
     pub(super) fn begin(&self, connection: &Connection) -> rusqlite::Result<Began> {
         let reading = Reading::take();
         let is_server = self.clock.is_some();
+        let is_changed = self.is_changed(reading);
         let mut step = None;
-        if self.is_changed(reading) {
+        if is_changed {
             let stored: Option<f64> = connection
                 .prepare_cached(statements::NOTED_BOOT.sql())?
                 .query_row([&self.boot_id], |row| row.get(0))
@@ -89,10 +91,11 @@ impl ElapsedTime {
         let pause = Some(reading.uptime() - self.stored_until).filter(|pause| is_server && *pause > PAUSE_MIN);
         // Nobody could prove presence while no server ran, either.
         let is_first = is_server && self.booted.is_none();
-        if pause.is_some() || is_first {
+        let renews_presence = pause.is_some() || is_first;
+        if renews_presence {
             run(connection, statements::PAUSE_CLOCK.sql(), [])?;
         }
-        Ok(Began { reading, step, pause })
+        Ok(Began { reading, step, pause, has_written: is_changed || renews_presence })
     }
 
     /// The transaction was committed.

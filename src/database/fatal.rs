@@ -20,7 +20,7 @@ pub enum Fatal {
         /// The panic's message.
         message: String,
     },
-    /// fsync(2) failed. The next start recovers from the write-ahead log, which has every acknowledged write.
+    /// fsync(2) failed. The next start recovers from the write-ahead log, which has every synced write.
     #[error("the disk could not sync the database file: {0}; the next start recovers from the write-ahead log")]
     SyncFailed(String),
     /// A file of the database was moved, deleted or replaced. Writes to the open one would be lost.

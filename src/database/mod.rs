@@ -1,4 +1,4 @@
-//! Access to the data: [`Database::write`], atomic and durable, and [`Database::read`], on a snapshot.
+//! Access to the data: [`Database::write`], atomic and in one order, and [`Database::read`], on a snapshot.
 //!
 //! Connections and transactions stay inside this module, so that another engine could replace SQLite. No code checks
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
@@ -163,7 +163,9 @@ impl Database {
         self.files.open_to_others()
     }
 
-    /// Carries out `write` and returns the rows of its statements after the commit is on the disk.
+    /// Carries out `write` and returns the rows of its statements after the commit is on the disk. If all its statements
+    /// are unsynced (see `statements.sql`), it returns after the commit: a power loss may undo the newest of these, and no
+    /// write that was on the disk before.
     ///
     /// If the disk fails to sync the commit, or a file of the database was replaced, the outcome is unknown, and no
     /// response may be sent. Then this never returns, and [`Database::failures`] reports that the process must end.

@@ -21,6 +21,11 @@ pub struct Write {
 }
 
 impl Write {
+    /// Whether it has to be on the disk before it is acknowledged: one of its statements has to.
+    pub(super) fn needs_sync(&self) -> bool {
+        self.statements.iter().any(|(statement, _)| statement.needs_sync())
+    }
+
     /// A write that starts with `statement`.
     #[must_use]
     pub fn new<const N: usize>(statement: &'static Statement, parameters: [Value; N]) -> Self {

@@ -27,7 +27,7 @@ const GROWING: [&str; 15] = [
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 24] = [
+const SHORT: [&str; 27] = [
     "json_each",
     "clock",
     "settings",
@@ -51,6 +51,8 @@ const SHORT: [&str; 24] = [
     "gone_cutoff",
     "duration_cutoff",
     "sweep_due",
+    "durable_sweep_due",
+    "buffer_sweep_due",
     "newest_time",
     "newest_user",
     // The oldest chunks of a sender, each found by a search.

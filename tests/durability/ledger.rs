@@ -1,4 +1,5 @@
-//! The ledger: the writes of each client in order, and a check that a file holds all acknowledged writes.
+//! The ledger: the writes of each client in order, and a check that a file holds the acknowledged writes: all of them, or
+//! after a power loss all but the newest unsynced ones.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -75,6 +76,11 @@ impl Write {
             Self::Signalled { id, .. } | Self::Uploaded { id, .. } | Self::MediaBegun { id, .. } => id,
         }
     }
+
+    /// Whether it is on the disk before it is acknowledged.
+    fn is_synced(&self) -> bool {
+        !matches!(self, Self::Signalled { .. } | Self::Uploaded { .. } | Self::MediaBegun { .. })
+    }
 }
 
 /// Whether a server has started on the file since then. A start ends live calls and shares.
@@ -119,6 +125,35 @@ pub struct History {
 }
 
 impl History {
+    /// The differences between `rows`, which a power loss has left, and the first `acknowledged` writes. Of these, the
+    /// first `synced` were acknowledged before a sync of the log. Returns how many of the others are missing, if they are
+    /// unsynced writes at the end.
+    ///
+    /// # Errors
+    /// The differences, if other writes are missing or changed.
+    pub fn check_after_power_loss(
+        &self,
+        synced: usize,
+        acknowledged: usize,
+        restart: Restart,
+        rows: &Rows,
+    ) -> Result<usize, Vec<String>> {
+        let last_synced = self.writes[..acknowledged].iter().rposition(Write::is_synced);
+        let required = synced.max(last_synced.map_or(0, |last| last + 1));
+        let mut differences = self.check(acknowledged, restart, rows);
+        for kept in (required..acknowledged).rev() {
+            if differences.is_empty() {
+                break;
+            }
+            let shorter = self.check(kept, restart, rows);
+            if shorter.is_empty() {
+                return Ok(acknowledged - kept);
+            }
+            differences = shorter;
+        }
+        if differences.is_empty() { Ok(0) } else { Err(differences) }
+    }
+
     /// The differences between `rows` and the first `acknowledged` writes. The next write may be stored or not.
     pub fn check(&self, acknowledged: usize, restart: Restart, rows: &Rows) -> Vec<String> {
         let next = self.writes.get(acknowledged).or(self.attempt.as_ref());
@@ -292,6 +327,8 @@ pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         ("PRAGMA integrity_check", Some("ok")),
         ("SELECT \"table\" || ' row ' || rowid FROM pragma_foreign_key_check", None),
         ("SELECT violation FROM integrity_violations", None),
+        // A commit without one before it would leave a hole.
+        ("SELECT 'a hole in the events' FROM events_kept WHERE kept <> (SELECT count(*) FROM events)", None),
     ] {
         let mut statement = connection.prepare(check)?;
         let mut rows = statement.query([])?;

@@ -1,5 +1,6 @@
 //! Power loss at any instant: the server's system calls are recorded once, and replayed to possible states of the disk. In
-//! each state the file passes SQLite's checks and holds every write acknowledged until then.
+//! each state the file passes SQLite's checks and holds every write acknowledged until then, except for the newest unsynced
+//! ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -80,13 +81,23 @@ struct Recorded {
 struct Remains {
     crash: Crash,
     files: BTreeMap<String, Vec<u8>>,
-    /// The number of acknowledged writes of each client, and whether a later server has started.
-    required: Vec<(usize, Restart)>,
+    /// What each client's writes have come to.
+    required: Vec<Required>,
+}
+
+/// The numbers of a client's acknowledged writes, and of those among them that were acknowledged before a sync of the log;
+/// and whether a later server has started.
+struct Required {
+    acknowledged: usize,
+    synced: usize,
+    restart: Restart,
 }
 
 #[derive(Default)]
 struct Verdict {
     lost: Vec<String>,
+    /// The newest unsynced writes that are missing, as they may.
+    missing: usize,
     damaged: Vec<String>,
 }
 
@@ -172,15 +183,16 @@ impl Recorded {
     fn assert_nothing_is_lost(&self, crashes: Vec<Crash>, random: &mut Rng) {
         let states = crashes.len();
         let reordered = crashes.iter().filter(|(_, survival)| *survival != Survival::All).count();
-        let (begun, served) = (Instant::now(), AtomicUsize::new(0));
+        let (begun, served, missing) = (Instant::now(), AtomicUsize::new(0), AtomicUsize::new(0));
         self.replay(crashes, IgnoredSyncs::None, random, |number, remains, folder, verdict| {
             if !verdict.lost.is_empty() || !verdict.damaged.is_empty() {
                 let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-loss-{}", remains.crash.0));
                 fs::create_dir_all(&kept).unwrap();
                 remains.write_to(&kept);
-                let Verdict { lost, damaged } = verdict;
+                let Verdict { lost, damaged, .. } = verdict;
                 panic!("{:?}: lost {lost:?}, damaged {damaged:?}; the files are in {}", remains.crash, kept.display());
             }
+            missing.fetch_add(verdict.missing, Ordering::Relaxed);
             // The server starts on some of them.
             if number % 40 == 0 {
                 remains.write_to(folder.path());
@@ -200,11 +212,14 @@ impl Recorded {
             count(|call| matches!(call, SystemCall::Synced { .. } | SystemCall::FolderSynced)),
             count(|call| matches!(call, SystemCall::Written { name, offset: 0, .. } if name == LOG)),
         );
+        let missing = missing.into_inner();
+        assert!(missing > 0, "no response was sent before a sync");
         println!(
             "power lost {states} times in {:.1?}, {} at the end of a prefix and {reordered} with writes lost, torn and \
-             reordered: no file damaged, acknowledged writes lost 0; the server started on {}",
+             reordered: no file damaged, synced writes lost 0, newest unsynced writes missing {}; the server started on {}",
             begun.elapsed(),
             states - reordered,
+            missing,
             served.into_inner()
         );
     }
@@ -240,7 +255,8 @@ impl Recorded {
         self.recording.respond_before_syncs_of(LOG);
         let mut responses = self.recording.positions_of(|call| matches!(call, SystemCall::Acknowledged { .. }));
         random.shuffle(&mut responses);
-        let crashes: Vec<Crash> = responses.into_iter().take(12).map(|response| (response, Survival::None)).collect();
+        // Most responses are to unsynced writes.
+        let crashes: Vec<Crash> = responses.into_iter().take(48).map(|response| (response, Survival::None)).collect();
         let (states, lost) = (crashes.len(), AtomicUsize::new(0));
         self.replay(crashes, IgnoredSyncs::None, random, |_, _, _, verdict| {
             assert!(verdict.damaged.is_empty(), "{:?}", verdict.damaged);
@@ -305,8 +321,11 @@ impl Recorded {
         });
         match rows {
             Ok(rows) => {
-                for (client, (acknowledged, restart)) in self.clients.iter().zip(&remains.required) {
-                    verdict.lost.extend(client.history.check(*acknowledged, *restart, &rows));
+                for (client, Required { acknowledged, synced, restart }) in self.clients.iter().zip(&remains.required) {
+                    match client.history.check_after_power_loss(*synced, *acknowledged, *restart, &rows) {
+                        Ok(missing) => verdict.missing += missing,
+                        Err(differences) => verdict.lost.extend(differences),
+                    }
                 }
             }
             Err(error) => verdict.damaged.push(error.to_string()),
@@ -368,13 +387,26 @@ struct Acknowledged {
     started: usize,
     serving: HashSet<usize>,
     responses: HashMap<(usize, u16), usize>,
+    /// The responses before the start of each sync of the log that runs, and of those that have ended.
+    syncing: HashMap<usize, HashMap<(usize, u16), usize>>,
+    synced: HashMap<(usize, u16), usize>,
 }
 
 impl Acknowledged {
     /// A response counts from the start of its transmission.
     fn step(&mut self, recording: &Recording, step: Step) {
-        let Step::Begin(call) = step else { return };
+        let call = match step {
+            Step::Begin(call) => call,
+            Step::End(call) => {
+                for (client, count) in self.syncing.remove(&call).unwrap_or_default() {
+                    let synced = self.synced.entry(client).or_default();
+                    *synced = count.max(*synced);
+                }
+                return;
+            }
+        };
         match &recording.calls[call] {
+            SystemCall::Synced { name } if name == LOG => drop(self.syncing.insert(call, self.responses.clone())),
             SystemCall::Started => self.started += 1,
             SystemCall::Printed => drop(self.serving.insert(self.started)),
             SystemCall::Acknowledged { port } => *self.responses.entry((self.started - 1, *port)).or_default() += 1,
@@ -382,8 +414,8 @@ impl Acknowledged {
         }
     }
 
-    fn of(&self, client: &Client) -> (usize, Restart) {
-        let acknowledged = self.responses.get(&(client.run, client.port)).copied().unwrap_or_default();
+    fn of(&self, client: &Client) -> Required {
+        let count = |of: &HashMap<(usize, u16), usize>| of.get(&(client.run, client.port)).copied().unwrap_or_default();
         let later = client.run + 2;
         let restart = if self.serving.contains(&later) {
             Restart::Done
@@ -392,7 +424,7 @@ impl Acknowledged {
         } else {
             Restart::No
         };
-        (acknowledged, restart)
+        Required { acknowledged: count(&self.responses), synced: count(&self.synced), restart }
     }
 }
 

@@ -74,12 +74,13 @@ async fn assert_refuses_only_writes(faults: &[(&str, &str)], status: u16, code: 
     Server::start_in(folder, &[]).assert_integrity();
 }
 
-/// Sixteen clients send each number once while an fsync of the log fails. The server ends, and no acknowledged write is
-/// lost. A refused write is not stored. A write without a response may be stored or not.
+/// Sixteen clients send each number once, in unsynced commits, while an fsync of the log fails: of housekeeping, of a
+/// checkpoint, or of a commit that restarts the log. The server ends, and no acknowledged write is lost. A refused write is
+/// not stored. A write without a response may be stored or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failed_fsync_of_a_commit_ends_the_server() {
+async fn failed_fsync_behind_unsynced_commits_ends_the_server() {
     let _machine = lock_machine().await;
-    for when in ["error=EIO:when=1", "error=EIO:when=7"] {
+    for when in ["error=EIO:when=1", "error=EIO:when=2", "error=EIO:when=3", "error=EIO:when=7"] {
         let call = ActiveCall::start(Server::start()).await;
         let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &[(SYNC, when)]) else {
             return;
@@ -102,6 +103,51 @@ async fn failed_fsync_of_a_commit_ends_the_server() {
     }
 }
 
+/// The fsync of a synced commit fails, and unsynced ones were acknowledged before it. The synced write gets no response,
+/// and the server ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_fsync_of_a_commit_ends_the_server() {
+    let _machine = lock_machine().await;
+    let call = ActiveCall::start(Server::start()).await;
+    let sender = call.sender();
+    let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &[(SYNC, "error=EIO:when=1")])
+    else {
+        return;
+    };
+    let mut acknowledged = 0;
+    for number in 0..3 {
+        acknowledged += u64::from(sender.send(number).await.is_ok_and(|answer| answer.status == 200));
+    }
+    let claim = outcome(call.alice.posting_json(&call.path("screenshare"), json!({ "on": true }))).await;
+    assert!(claim.as_ref().map_or(true, |answer| answer.status == 503), "{claim:?}");
+    let (folder, status) = call.server.stop(Signal::SIGTERM);
+    drop(injected);
+    assert_eq!(status.code(), Some(74));
+    let stored = unique(stored_numbers_in_copy(&folder));
+    assert!(stored.is_superset(&(0..acknowledged).collect()), "{acknowledged} were acknowledged: {stored:?}");
+    Server::start_in(folder, &[]).assert_integrity();
+}
+
+/// The setting makes the next commit wait for its fsync, without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_sync_all_a_signal_waits_for_its_fsync() {
+    let _machine = lock_machine().await;
+    let call = ActiveCall::start(Server::start()).await;
+    let sender = call.sender();
+    assert_eq!(sender.send(0).await.unwrap().status, 200);
+    call.server.execute("UPDATE settings SET value = 1 WHERE name = 'sync_all'");
+    assert_eq!(sender.send(1).await.unwrap().status, 200);
+    let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &[(SYNC, "error=EIO:when=1")])
+    else {
+        return;
+    };
+    let unsynced = sender.send(2).await;
+    assert!(unsynced.as_ref().map_or(true, |answer| answer.status == 503), "{unsynced:?}");
+    let (_, status) = call.server.stop(Signal::SIGTERM);
+    drop(injected);
+    assert_eq!(status.code(), Some(74));
+}
+
 /// A commit takes longer than the deadline of a write. Its own write succeeds; a write that waits behind it expires and is
 /// not stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,9 +156,9 @@ async fn slow_commit_succeeds_and_the_write_behind_it_expires() {
     let call = ActiveCall::start(Server::start()).await;
     let faults = [(SYNC, "delay_enter=8000000:when=1")];
     let Some(injected) = InjectedFaults::start(&call.server, &log_of(&call.server), &faults) else { return };
-    let sender = call.sender();
+    let claim = call.alice.posting_json(&call.path("screenshare"), json!({ "on": true }));
     let sent = Instant::now();
-    let slow = tokio::spawn(async move { (sender.send(0).await.unwrap(), sent.elapsed()) });
+    let slow = tokio::spawn(async move { (outcome(claim).await.unwrap(), sent.elapsed()) });
     tokio::time::sleep(Duration::from_millis(500)).await;
     let expired = call.sender().send(1).await.unwrap();
     let waited = sent.elapsed();
@@ -123,7 +169,8 @@ async fn slow_commit_succeeds_and_the_write_behind_it_expires() {
     assert!(took > Duration::from_secs(8), "{took:?}");
     drop(injected);
     assert_eq!(call.sender().send(2).await.unwrap().status, 200);
-    assert_eq!(unique(call.stored_numbers()), [0, 2].into());
+    assert_eq!(unique(call.stored_numbers()), [2].into());
+    assert_eq!(call.alice.read(&call.path("state")).await["screenshare_user"], "alice");
     println!("a commit took {took:.1?}; a write behind it failed after {waited:.1?}");
 }
 
