@@ -43,7 +43,12 @@ impl Raw {
         while rows.next().unwrap().is_some() {}
     }
 
-    /// Runs `writes` in one durable commit with a pinned clock, as the server does. Returns the time that it took.
+    /// From now on commits are synced, as the server's are, or not, as those of signals and media.
+    fn sync(&self, is_synced: bool) {
+        self.connection.pragma_update(None, "synchronous", if is_synced { "FULL" } else { "NORMAL" }).unwrap();
+    }
+
+    /// Runs `writes` in one commit with a pinned clock, as the server does. Returns the time that it took.
     fn commit(&self, writes: impl FnOnce()) -> Duration {
         let begun = Instant::now();
         self.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -54,17 +59,19 @@ impl Raw {
         begun.elapsed()
     }
 
-    /// Signals a second with `batch` signals in each durable commit, and the median time of a commit.
+    /// Signals a second with `batch` signals in each commit, and the median time of a commit.
     pub fn signals(&self, batch: usize, duration: Duration) -> (f64, Duration) {
         let payload = format!("{{\"candidate\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES));
+        self.sync(false);
         self.repeat(batch, duration, || {
             self.execute(&statements::SEND_CALL_SIGNAL, params![&"call", &"alice", &"bob", &"ice_candidate", &payload]);
         })
     }
 
-    /// Chunks of media a second with `batch` chunks in each durable commit.
+    /// Chunks of media a second with `batch` chunks in each commit.
     pub fn media(&self, batch: usize, chunk: &[u8], duration: Duration) -> f64 {
         self.connection.execute("UPDATE settings SET value = highest WHERE name = 'media_buffer_seconds'", []).unwrap();
+        self.sync(false);
         let upload =
             || self.execute(&statements::UPLOAD_CALL_MEDIA, params![&"call", &"alice", &0, &None::<&str>, &chunk]);
         self.repeat(batch, duration, upload).0
@@ -81,7 +88,7 @@ impl Raw {
         (rate, commits[commits.len() / 2])
     }
 
-    /// Whole calls a second. `workers` calls run in step, each step in one durable commit. A server cannot have larger commits:
+    /// Whole calls a second. `workers` calls run in step, each step in one commit. A server cannot have larger commits:
     /// its clients wait for each response.
     pub fn whole_calls(&self, workers: usize, duration: Duration) -> f64 {
         let people: Vec<_> = (0..workers).map(|worker| [format!("one{worker}"), format!("other{worker}")]).collect();
@@ -101,6 +108,7 @@ impl Raw {
             self.commit(|| {
                 each().for_each(|(id, [_, other])| self.execute(&statements::ACCEPT_CALL, params![id, other]));
             });
+            self.sync(false);
             for number in 0..10 {
                 self.commit(|| {
                     each().for_each(|(id, pair)| {
@@ -110,6 +118,7 @@ impl Raw {
                     });
                 });
             }
+            self.sync(true);
             self.commit(|| {
                 each().for_each(|(id, [one, _])| self.execute(&statements::END_CALL, params![id, one]));
             });

@@ -291,7 +291,7 @@ impl<'a> Scene<'a> {
             let rate = median(raws.iter().map(|(rate, _)| *rate).collect());
             if batch == 1 {
                 let commit = median(raws.iter().map(|(_, commit)| commit.as_secs_f64() * 1000.0).collect());
-                eprintln!("one signal by raw SQLite, with its fsync: {commit:.2} ms");
+                eprintln!("one signal by raw SQLite: {commit:.2} ms");
             }
             rows.push(self.measure_alone(name, &self.signal_work(), connections, Some(rate)));
         }
