@@ -52,6 +52,10 @@ const FREE_PAGES_STEP: i64 = 256;
 /// How soon the next step follows while there are more.
 const FREE_PAGES_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The levels of `synchronous`: a commit is synced, or only a checkpoint is (<https://sqlite.org/pragma.html#pragma_synchronous>).
+const FULL: &str = "FULL";
+const NORMAL: &str = "NORMAL";
+
 /// A result whose only error is a failed fsync, or a replaced file. The process must end.
 type SyncResult<T> = Result<T, Fatal>;
 
@@ -91,7 +95,7 @@ impl Writer {
             waiting: VecDeque::new(),
             commit_hint: Arc::clone(&commit_hint),
             shutting_down: Arc::clone(&shutting_down),
-            is_full: true,
+            synchronous: FULL,
             has_unsynced: false,
             has_failed_commit: false,
             last_error: LastError::default(),
@@ -156,8 +160,8 @@ struct WriterLoop {
     waiting: VecDeque<Job>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
-    /// The connection's level of `synchronous`: FULL, or NORMAL. It cannot change inside a transaction.
-    is_full: bool,
+    /// The connection's level of `synchronous`. It cannot change inside a transaction.
+    synchronous: &'static str,
     /// Commits since the last synced one are not synced.
     has_unsynced: bool,
     /// A commit failed, and none has succeeded since; see [`WriterLoop::overwrite_failed_commit`].
@@ -313,9 +317,9 @@ impl WriterLoop {
             self.files.check()?;
             let needs_sync = must_sync || self.waiting.front().is_some_and(|job| job.write.needs_sync());
             let begun = if needs_sync {
-                self.begin_immediate(true).map(|()| Some(Begun::Synced))
+                self.begin_immediate(FULL).map(|()| Some(Begun::Synced))
             } else {
-                self.begin_immediate(false).and_then(|()| self.stay_unsynced())
+                self.begin_immediate(NORMAL).and_then(|()| self.stay_unsynced())
             };
             let error = match begun {
                 Ok(Some(begun)) => return Ok(Some(begun)),
@@ -346,11 +350,11 @@ impl WriterLoop {
         }
     }
 
-    /// Begins a transaction whose commit is synced, or is not.
-    fn begin_immediate(&mut self, is_synced: bool) -> rusqlite::Result<()> {
-        if self.is_full != is_synced {
-            self.connection.pragma_update(None, "synchronous", if is_synced { "FULL" } else { "NORMAL" })?;
-            self.is_full = is_synced;
+    /// Begins a transaction at a level of `synchronous`.
+    fn begin_immediate(&mut self, synchronous: &'static str) -> rusqlite::Result<()> {
+        if self.synchronous != synchronous {
+            self.connection.pragma_update(None, "synchronous", synchronous)?;
+            self.synchronous = synchronous;
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")
     }
@@ -374,7 +378,7 @@ impl WriterLoop {
     /// Commits.
     fn commit(&mut self, began: &Began) -> rusqlite::Result<()> {
         self.connection.execute_batch("COMMIT")?;
-        self.has_unsynced = !self.is_full;
+        self.has_unsynced = self.synchronous != FULL;
         self.has_failed_commit = false;
         self.elapsed_time.committed(began);
         Ok(())
@@ -488,7 +492,7 @@ impl WriterLoop {
 
     /// Pins and frees the clock; a trigger then runs the sweeps that are due.
     fn sweep(&mut self) -> rusqlite::Result<()> {
-        self.begin_immediate(true).inspect_err(|_| self.elapsed_time.blocked())?;
+        self.begin_immediate(FULL).inspect_err(|_| self.elapsed_time.blocked())?;
         let swept = self.sweep_in_transaction();
         if swept.is_err() {
             self.roll_back();
