@@ -52,7 +52,7 @@ async fn main() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let is_given = |name: &str| std::env::args().any(|argument| argument == name);
     if is_given("--tls") {
-        return idle_streams_with("TLS", 1, |client| client.http1_only()).await;
+        return idle_streams_with("TLS", 1, ClientBuilder::http1_only).await;
     }
     if is_given("--http2") {
         idle_streams_with("HTTP/2", 1, |client| client).await;
@@ -308,12 +308,14 @@ async fn count_shares(server: &Server, person: &Person, arrived: &Arc<Arrived>) 
             let mut received = [0; 1024];
             match stream.try_read(&mut received) {
                 Ok(0) => return,
-                Ok(count) if has(&received[..count], "event:share") => {
-                    if arrived.streams.fetch_add(1, Relaxed) + 1 == IDLE_STREAMS {
+                Ok(count) => {
+                    if has(&received[..count], "event:share")
+                        && arrived.streams.fetch_add(1, Relaxed) + 1 == IDLE_STREAMS
+                    {
                         arrived.changed.notify_one();
                     }
                 }
-                _ => {}
+                Err(_) => {}
             }
         }
     });
