@@ -17,7 +17,7 @@ use crate::statements::{self, Statement};
 /// the last item.
 pub(super) const LIST_MAX_BYTES: usize = 1024 * 1024;
 
-/// Responses up to this size are not counted: the number of connections and streams bounds them.
+/// Responses and request bodies up to this size are not counted: the number of connections and streams bounds them.
 const SMALL_MAX_BYTES: u64 = 4 * 1024;
 
 /// The bytes that the server may hold for a person, by the setting `unread_bytes_per_person`. 0 is no limit.
@@ -84,11 +84,14 @@ impl Request {
     }
 
     /// Counts a request body of `size` bytes as held for the caller, or for the address of an unknown one, until the
-    /// request is handled.
+    /// request is handled. A small one is not counted.
     ///
     /// # Errors
     /// 429 if that is more than the setting `unread_bytes_per_person` allows.
     pub(super) fn hold_upload(&mut self, size: usize) -> Result<(), Error> {
+        if size as u64 <= SMALL_MAX_BYTES {
+            return Ok(());
+        }
         let limit = self.app.database.read(held_bytes_max)?;
         // No user name contains a colon.
         let address = || format!("address:{}", super::addresses::network_of(&self.client_address()));

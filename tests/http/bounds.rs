@@ -330,14 +330,15 @@ async fn a_person_uploads_so_much_at_a_time() {
     };
     let mut uploads: Vec<Raw> = (0..4).map(|_| expect(4 * MIB)).collect();
     assert!(uploads.iter_mut().all(|raw| raw.response().unwrap().status == 100));
-    let refused = scene.alice.post_bytes(&media, vec![7; 1000]).await;
+    let refused = scene.alice.post_bytes(&media, vec![7; 5000]).await;
     assert_refused(&refused, 429, "too_much_uploading");
-    let signal = json!({ "to": "bob", "type": "offer", "payload": "x" });
-    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal).await.0, 429);
+    let signal = |size: usize| json!({ "to": "bob", "type": "offer", "payload": "x".repeat(size) });
+    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal(5000)).await.0, 429);
+    assert_eq!(scene.alice.post_json(&scene.path("signal"), signal(3000)).await.0, 200, "small bodies do not count");
     assert_eq!(scene.bob.post_bytes(&media, vec![7; 4 * MIB]).await.0, 200, "another person");
     let mut finished = uploads.remove(0);
     assert_eq!(finished.send(vec![7; 4 * MIB]).response().unwrap().status, 200);
-    assert_eq!(scene.alice.post_bytes(&media, vec![7; 1000]).await.0, 200);
+    assert_eq!(scene.alice.post_bytes(&media, vec![7; 5000]).await.0, 200);
 }
 
 #[tokio::test]
