@@ -29,7 +29,8 @@ impl Raw {
         connection.pragma_update(None, "cache_size", -4 * 1024).unwrap();
         connection
             .execute_batch(
-                "INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0), ('bob', '', 0);
+                "UPDATE settings SET value = 0 WHERE name IN ('rings_per_pair', 'rings_per_person');
+                 INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0), ('bob', '', 0);
                  INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('call', 'dm:alice:bob', 'alice');
                  INSERT INTO accept_call (call_id, username) VALUES ('call', 'bob');",
             )
