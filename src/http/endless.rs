@@ -3,32 +3,29 @@
 //! hyper keeps two buffers of 8 KiB a connection, and what else it needs for further requests. An idle stream needs none of
 //! it, so its connection leaves hyper with the head, and ends with the response.
 
-use std::io::{self, IoSlice};
+use std::fmt::Write;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::buf::Chain;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::OpenRequest;
 
-/// The length, the bytes and the end of a chunk (RFC 9112, section 7.1).
-type Chunk = Chain<Chain<Bytes, Bytes>, &'static [u8]>;
-
-/// Writes a body in chunks, until it ends or the client closes its end.
+/// Writes a body in chunks (RFC 9112, section 7.1), until it ends or the client closes its end.
 pub(super) struct EndlessBody<I, B> {
     stream: I,
     /// `None` once it has ended.
     body: Option<(B, OpenRequest)>,
-    /// What is not written yet.
-    chunk: Option<Chunk>,
+    /// What is not written yet of a chunk.
+    unwritten: BytesMut,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin, B> EndlessBody<I, B> {
     pub(super) fn new(stream: I, body: B, open: OpenRequest) -> Self {
-        Self { stream, body: Some((body, open)), chunk: None }
+        Self { stream, body: Some((body, open)), unwritten: BytesMut::new() }
     }
 
     /// Completes when the client has closed its end. What it sends is discarded: no request follows on this connection.
@@ -45,19 +42,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin, B> EndlessBody<I, B> {
 
     /// Completes when the chunk has been written.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(chunk) = &mut self.chunk
-            && chunk.has_remaining()
-        {
-            let mut slices = [IoSlice::new(&[]); 3];
-            let count = chunk.chunks_vectored(&mut slices);
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..count]))?;
+        while !self.unwritten.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.unwritten))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            chunk.advance(written);
+            self.unwritten.advance(written);
         }
         // An idle stream holds no bytes.
-        self.chunk = None;
+        self.unwritten = BytesMut::new();
         Pin::new(&mut self.stream).poll_flush(context)
     }
 }
@@ -85,13 +78,17 @@ where
                     // A chunk without bytes would end the body.
                     if let Some(bytes) = frame.into_data().ok().filter(|bytes| !bytes.is_empty()) {
                         open.bytes = bytes.len() as u64;
-                        let length = Bytes::from(format!("{:x}\r\n", bytes.len()));
-                        this.chunk = Some(length.chain(bytes).chain(b"\r\n"));
+                        // A copy is cheaper than a system call with three parts.
+                        let chunk = &mut this.unwritten;
+                        chunk.reserve(bytes.len() + 16);
+                        write!(chunk, "{:x}\r\n", bytes.len()).map_err(io::Error::other)?;
+                        chunk.extend_from_slice(&bytes);
+                        chunk.extend_from_slice(b"\r\n");
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
                 None => {
-                    this.chunk = Some(Bytes::new().chain(Bytes::new()).chain(b"0\r\n\r\n"));
+                    this.unwritten = b"0\r\n\r\n".as_slice().into();
                     this.body = None;
                 }
             }
