@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::vec;
@@ -24,6 +25,9 @@ use crate::statements;
 /// A stream sends a comment this often. It keeps proxies from closing the connection, and finds dead clients. One timer
 /// a stream is cheap, unless each event sets it again.
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The streams whose comments are due within this time send them at one wake-up: each wake-up costs more than a comment.
+const COMMENT_STEP: Duration = Duration::from_millis(100);
 
 /// The longest `?wait=`, in seconds.
 const WAIT_MAX: f64 = 60.0;
@@ -51,9 +55,17 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
     let first = database
         .read_on_pool(&caller.name, move |snapshot| Ok::<_, Error>(first_page(snapshot, &name, last_event_id)?))
         .await?;
-    let mut keep_alive = interval_at(Instant::now() + COMMENT_INTERVAL, COMMENT_INTERVAL);
-    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok(event_stream(EventStream { database, page: first.into(), reading: None, subscription, keep_alive }))
+    Ok(event_stream(EventStream { database, page: first.into(), reading: None, subscription, keep_alive: comments() }))
+}
+
+/// When a stream that begins now sends its comments.
+fn comments() -> Interval {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let steps = FIRST.elapsed().as_millis() / COMMENT_STEP.as_millis();
+    let begun = *FIRST + COMMENT_STEP * u32::try_from(steps).unwrap_or_default();
+    let mut comments = interval_at(begun + COMMENT_INTERVAL, COMMENT_INTERVAL);
+    comments.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    comments
 }
 
 fn event_stream(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static) -> Response {
@@ -121,9 +133,13 @@ impl EventStream {
             }
         }
         loop {
-            match ready!(self.subscription.poll_next(context)) {
-                Some(message) if message.id <= self.page.newest => {}
-                message => return Poll::Ready(message.map(|message| message.text.clone())),
+            let Some(message) = ready!(self.subscription.poll_next(context)) else {
+                return Poll::Ready(None);
+            };
+            // The page may have covered it, or the hub may have sent it twice after an error.
+            if message.id > self.page.newest {
+                self.page.newest = message.id;
+                return Poll::Ready(Some(message.text.clone()));
             }
         }
     }
