@@ -32,8 +32,8 @@ struct Statement<'a> {
     name: &'a str,
     comment: Vec<&'a str>,
     sql: String,
-    /// The line `-- unsynced` stands below the name.
-    is_unsynced: bool,
+    /// It writes, and the line `-- unsynced` does not stand below the name.
+    needs_sync: bool,
 }
 
 impl<'a> Statement<'a> {
@@ -62,15 +62,15 @@ impl<'a> Statement<'a> {
         for line in lines {
             assert!(line.is_empty() || line.starts_with("-- ===="), "{SOURCE}: {name} has text after its end: {line}");
         }
-        assert!(!is_unsynced || !sql.starts_with("SELECT"), "{SOURCE}: {name} writes nothing");
-        Self { name, comment, sql, is_unsynced }
+        let writes = !sql.starts_with("SELECT");
+        assert!(writes || !is_unsynced, "{SOURCE}: {name} writes nothing");
+        Self { name, comment, sql, needs_sync: writes && !is_unsynced }
     }
 
     /// The item, in Rust.
     fn item(&self) -> String {
-        let Self { name, comment, sql, is_unsynced } = self;
+        let Self { name, comment, sql, needs_sync } = self;
         let docs: String = comment.iter().map(|line| format!("#[doc = {line:?}]\n")).collect();
-        let needs_sync = !is_unsynced && !sql.starts_with("SELECT");
         format!(
             "{docs}pub static {name}: Statement = Statement {{ name: {name:?}, sql: {sql:?}, needs_sync: {needs_sync} }};\n"
         )

@@ -555,7 +555,7 @@ CREATE VIEW current_participants AS
         FROM call_participants) AS stored;
 
 CREATE VIEW incoming_calls AS
--- What rings now, and for whom: SELECT * FROM incoming_calls WHERE username = 'bob'. The condition in_call is for its index.
+-- The invitations that ring now: SELECT * FROM incoming_calls WHERE username = 'bob'. The condition in_call is for its index.
   SELECT participant.username, call.call_id, call.channel, call.initiator, call.started_ts, participant.invited_ts,
          participant.invited_by,
          coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),

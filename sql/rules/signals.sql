@@ -177,12 +177,9 @@ BEGIN
 END;
 
 CREATE VIEW signal_json AS
--- A signal as GET .../signals and the event `signal` give it. The payload is the sender's text, not parsed again. A
--- line break in it can only be white space, and would end a line of a server-sent event. LIKE is much faster than a
--- replacement. The last member of the object is a number, so rtrim removes one brace.
+-- A signal as GET .../signals and the event `signal` give it. The payload is the sender's text, not parsed again. The
+-- last member of the object is a number, so rtrim removes one brace.
   SELECT id, call_id, to_user,
          rtrim(json_object('id', id, 'from', from_user, 'type', signal_type, 'ts', ts), '}')
-         || ',"payload":' || CASE WHEN payload LIKE '%' || char(13) || '%' OR payload LIKE '%' || char(10) || '%'
-                                  THEN replace(replace(payload, char(13), ' '), char(10), ' ')
-                                  ELSE payload END || '}' AS json
+         || ',"payload":' || payload || '}' AS json
   FROM call_signals;

@@ -270,7 +270,13 @@ impl HubLoop {
             return Ok(());
         }
         let database = self.database.clone();
-        while database.read(|snapshot| self.deliver_page(snapshot))? {}
+        let mut has_more = database.read(|snapshot| {
+            self.log_commands(snapshot)?;
+            self.deliver_page(snapshot)
+        })?;
+        while has_more {
+            has_more = database.read(|snapshot| self.deliver_page(snapshot))?;
+        }
         self.version = version.or(self.version);
         Ok(())
     }
@@ -287,9 +293,8 @@ impl HubLoop {
         Ok(())
     }
 
-    /// Delivers a page of events, and logs what commands have changed. Returns whether there may be more events.
+    /// Delivers a page of events. Returns whether there may be more events.
     fn deliver_page(&mut self, snapshot: &Snapshot) -> Result<bool, ReadError> {
-        self.log_commands(snapshot)?;
         if self.hub.subscribers().by_username.is_empty() {
             // A later subscriber reads the log up to here itself.
             self.last_event_id = newest_event(snapshot)?;
@@ -306,10 +311,11 @@ impl HubLoop {
         }
         let has_more = i64::try_from(events.len()) == Ok(PAGE_MAX);
         let mut renderer = Renderer::default();
-        for (mut event, is_personal) in events {
+        for (event, is_personal) in events {
+            let id = event.id;
             let usernames = self.recipients(snapshot, &event, is_personal)?;
-            self.deliver(snapshot, &mut renderer, &mut event, &usernames)?;
-            self.last_event_id = event.id;
+            self.deliver(snapshot, &mut renderer, event, &usernames)?;
+            self.last_event_id = id;
         }
         Ok(has_more)
     }
@@ -318,7 +324,7 @@ impl HubLoop {
         &self,
         snapshot: &Snapshot,
         renderer: &mut Renderer,
-        event: &mut Event,
+        event: Event,
         usernames: &[String],
     ) -> Result<(), ReadError> {
         if usernames.is_empty() {

@@ -78,8 +78,9 @@ impl Renderer {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(super) fn render(&mut self, snapshot: &Snapshot, event: &mut Event) -> Result<Option<Message>, ReadError> {
-        match self.try_render(snapshot, event) {
+    pub(super) fn render(&mut self, snapshot: &Snapshot, mut event: Event) -> Result<Option<Message>, ReadError> {
+        let signal = event.signal.take();
+        match self.try_render(snapshot, &event, signal) {
             Err(error) if error.is_bad_value() => {
                 let Event { id, kind, call_id, .. } = event;
                 tracing::error!(%error, event = id, kind, call_id, "skipped an event that cannot be rendered");
@@ -89,8 +90,12 @@ impl Renderer {
         }
     }
 
-    fn try_render(&mut self, snapshot: &Snapshot, event: &mut Event) -> Result<Option<Message>, ReadError> {
-        let signal = event.signal.take().transpose()?;
+    fn try_render(
+        &mut self,
+        snapshot: &Snapshot,
+        event: &Event,
+        signal: Option<rusqlite::Result<String>>,
+    ) -> Result<Option<Message>, ReadError> {
         let call_id = event.call_id.as_deref().unwrap_or_default();
         let username = event.username.as_deref().unwrap_or_default();
         let (name, data) = match event.kind.as_str() {
@@ -102,7 +107,7 @@ impl Renderer {
             }
             "signal" => {
                 let read = || snapshot.row(&statements::SIGNAL, [&event.id], |row| row.get::<_, String>(0));
-                let signal = signal.map_or_else(read, |signal| Ok(Some(signal)))?;
+                let signal = signal.map_or_else(read, |signal| Ok(Some(signal?)))?;
                 ("signal", signal.map(|signal| with_call_id(call_id, &signal)).transpose()?)
             }
             "share_started" | "share_stopped" => {
@@ -174,21 +179,20 @@ pub fn first_page(snapshot: &Snapshot, username: &str, last_event_id: Option<i64
 /// If the file cannot be read.
 pub fn next_page(snapshot: &Snapshot, username: &str, after: i64) -> Result<Page, ReadError> {
     let parameters: [&dyn ToSql; 3] = [&username, &after, &PAGE_MAX_EVENTS];
-    let mut events = snapshot.rows(&statements::USER_EVENTS, parameters, Event::from_row)?;
+    let mut events = snapshot.rows(&statements::USER_EVENTS, parameters, Event::from_row)?.into_iter();
+    let is_full = i64::try_from(events.len()) == Ok(PAGE_MAX_EVENTS);
     let mut renderer = Renderer::default();
-    let (mut messages, mut bytes, mut newest, mut covered) = (Vec::new(), 0, after, 0);
-    for event in &mut events {
-        if bytes >= PAGE_MAX_BYTES {
-            break;
-        }
+    let (mut messages, mut bytes, mut newest) = (Vec::new(), 0, after);
+    while bytes < PAGE_MAX_BYTES
+        && let Some(event) = events.next()
+    {
+        newest = event.id;
         if let Some(message) = renderer.render(snapshot, event)? {
             bytes += message.text.len();
             messages.push(message);
         }
-        newest = event.id;
-        covered += 1;
     }
-    let has_more = covered < events.len() || covered == usize::try_from(PAGE_MAX_EVENTS).unwrap_or(usize::MAX);
+    let has_more = is_full || events.len() > 0;
     if !has_more {
         newest = newest_event(snapshot)?;
     }

@@ -274,7 +274,7 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Waits until so many streams have received one, and begins to count anew.
+    /// Waits until so many streams have received one, and counts from 0 again.
     async fn wait_for(&self, streams: usize) {
         let counted = async {
             while self.streams.load(Relaxed) < streams {
