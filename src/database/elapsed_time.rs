@@ -98,6 +98,11 @@ impl ElapsedTime {
         Ok(Began { reading, step, pause, has_written: is_changed || renews_presence })
     }
 
+    /// Whether this is a server, which pins the clock and sweeps. A command does not.
+    pub(super) fn is_server(&self) -> bool {
+        self.clock.is_some()
+    }
+
     /// The transaction was committed.
     pub(super) fn committed(&mut self, began: &Began) {
         if let Some(seconds) = began.step {

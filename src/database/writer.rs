@@ -100,7 +100,6 @@ impl Writer {
             has_failed_commit: false,
             last_error: LastError::default(),
             sweep_refusal: None,
-            is_server: clock.is_some(),
             elapsed_time: ElapsedTime::new(clock),
         };
         let thread = thread::Builder::new()
@@ -170,8 +169,6 @@ struct WriterLoop {
     last_error: LastError,
     /// The refusal of the last sweep, if a rule refused it.
     sweep_refusal: Option<String>,
-    /// A server pins the clock and sweeps; a command does not.
-    is_server: bool,
     elapsed_time: ElapsedTime,
 }
 
@@ -312,7 +309,7 @@ impl WriterLoop {
     /// # Errors
     /// If an fsync fails.
     fn begin_batch(&mut self) -> SyncResult<Option<Begun>> {
-        let mut must_sync = !self.is_server || self.has_failed_commit;
+        let mut must_sync = !self.elapsed_time.is_server() || self.has_failed_commit;
         loop {
             self.files.check()?;
             let needs_sync = must_sync || self.waiting.front().is_some_and(|job| job.write.needs_sync());
@@ -394,7 +391,7 @@ impl WriterLoop {
     /// Pins the clock; a trigger then runs the sweeps that are due. If a rule refuses the sweep, which is a defect, logs
     /// it once while it lasts, and pins the clock without a sweep. Returns whether there was no such refusal.
     fn pin_clock(&mut self, began: &Began) -> rusqlite::Result<bool> {
-        if !self.is_server {
+        if !self.elapsed_time.is_server() {
             return Ok(true);
         }
         let ts = began.ts();
@@ -416,7 +413,7 @@ impl WriterLoop {
     }
 
     fn unpin_clock(&self) -> rusqlite::Result<()> {
-        if !self.is_server {
+        if !self.elapsed_time.is_server() {
             return Ok(());
         }
         self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
@@ -483,7 +480,7 @@ impl WriterLoop {
 
     /// Whether a time limit is over, or the times in the file have to move.
     fn is_sweep_due(&mut self) -> rusqlite::Result<bool> {
-        if !self.is_server {
+        if !self.elapsed_time.is_server() {
             return Ok(false);
         }
         Ok(self.elapsed_time.is_due()
