@@ -1,7 +1,8 @@
 //! Checkpoints: copying the write-ahead log into the database file.
 //!
-//! The writer runs them itself and ends the process when one cannot sync. SQLite's automatic checkpoint after a commit
-//! is off, because it discards its error (`sqlite3WalDefaultHook` in its source).
+//! In a server a thread copies most pages beside the writer's commits (`checkpoint_thread`); the writer copies the few that
+//! are left, and restarts the log. The writer of a command copies all. A failed fsync of either ends the process. SQLite's
+//! automatic checkpoint after a commit is off, because it discards its error (`sqlite3WalDefaultHook` in its source).
 //!
 //! A failed write or a full disk does not end the process: SQLite rolls the commit back, and the next checkpoint copies
 //! the same pages. A failed fsync, of a commit or of a checkpoint, ends it. An fsync cannot be retried: Linux marks the
@@ -18,11 +19,25 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::checkpoint_thread::CheckpointThread;
 use super::error::{is_failed_sync, plain_message};
 use super::open::open_connection;
 
-/// The pages in the log from which on a checkpoint runs: SQLite's own default.
+/// The pages in the log from which on they are copied: SQLite's own default.
 const CHECKPOINT_PAGES: i64 = 1000;
+
+/// The pages from which on a server's writer restarts the log, if at most [`REST_PAGES_MAX`] are left to copy. That takes
+/// some milliseconds, in which nothing else is written.
+const RESTART_PAGES: i64 = 2000;
+
+/// See [`RESTART_PAGES`].
+pub(super) const REST_PAGES_MAX: i64 = 200;
+
+/// The pages from which on writes wait for the checkpoint: the thread cannot keep up with them.
+const LOG_PAGES_MAX: i64 = 4000;
+
+/// How often the pages are counted while writes come one after another. It takes as long as a twentieth of a small write.
+const COUNT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long a checkpoint waits for readers of an older snapshot. Requests read for microseconds, or for some time slices on
 /// a loaded machine. An admin's shell may read for hours, and then the log grows until it ends.
@@ -33,24 +48,38 @@ const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The checkpoints of the writer's connection.
 pub(super) struct Checkpoints {
-    /// The pages in the log at the last checkpoint, 0 if the log was restarted since.
-    pages_at_last: i64,
+    /// A server's.
+    thread: Option<CheckpointThread>,
+    /// The pages in the log when the thread was last woken, and at the writer's last checkpoint. 0 if the log was restarted
+    /// since.
+    pages_at_wake: i64,
+    pages_at_restart: i64,
+    counted_at: Instant,
 }
 
 impl Checkpoints {
     /// Turns SQLite's automatic checkpoints of `connection` off.
-    pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: &Connection, thread: Option<CheckpointThread>) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(Self { pages_at_last: 0 })
+        Ok(Self { thread, pages_at_wake: 0, pages_at_restart: 0, counted_at: Instant::now() })
     }
 
-    /// Runs a checkpoint once the log has [`CHECKPOINT_PAGES`]. One that a reader cuts short is retried each time the log
-    /// has grown by a tenth: soon if the reader was a request, rarely if it is an admin's shell.
+    /// Ends the thread.
+    pub(super) fn end_thread(&mut self) {
+        self.thread = None;
+    }
+
+    /// Runs a checkpoint, or wakes the thread for one, once the log has [`CHECKPOINT_PAGES`]. A reader can cut either
+    /// short: a request does briefly, an admin's shell for long. So each is repeated when the log has grown by a tenth.
     ///
     /// # Errors
     /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.checkpoint_after(connection, self.pages_at_last / 10)
+        if self.counted_at.elapsed() < COUNT_INTERVAL {
+            return Ok(());
+        }
+        self.counted_at = Instant::now();
+        self.checkpoint_after(connection, 0.1)
     }
 
     /// Retries a checkpoint that a reader cut short. The writer calls this twice a second.
@@ -58,11 +87,12 @@ impl Checkpoints {
     /// # Errors
     /// As [`Checkpoints::after_commit`].
     pub(super) fn housekeep(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.checkpoint_after(connection, 0)
+        self.checkpoint_after(connection, 0.0)
     }
 
-    fn checkpoint_after(&mut self, connection: &Connection, new_pages: i64) -> rusqlite::Result<()> {
-        match self.try_checkpoint(connection, new_pages) {
+    /// `growth` is the part by which the log must have grown since the last attempt.
+    fn checkpoint_after(&mut self, connection: &Connection, growth: f64) -> rusqlite::Result<()> {
+        match self.try_checkpoint(connection, growth) {
             Err(error) if !is_failed_sync(&error) => {
                 tracing::error!(%error, "the checkpoint failed");
                 Ok(())
@@ -71,27 +101,49 @@ impl Checkpoints {
         }
     }
 
-    fn try_checkpoint(&mut self, connection: &Connection, new_pages: i64) -> rusqlite::Result<()> {
+    fn try_checkpoint(&mut self, connection: &Connection, growth: f64) -> rusqlite::Result<()> {
         let (pages, copied) = checkpoint(connection, "NOOP")?;
-        if pages < self.pages_at_last {
+        if pages < self.pages_at_wake.max(self.pages_at_restart) {
             // The log was restarted.
-            self.pages_at_last = 0;
+            (self.pages_at_wake, self.pages_at_restart) = (0, 0);
         }
-        if pages < CHECKPOINT_PAGES || pages - self.pages_at_last < new_pages || copied == pages {
+        if pages < CHECKPOINT_PAGES || copied == pages {
             return Ok(());
         }
-        self.pages_at_last = pages;
-        let busy_timeout: u32 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
-        connection.busy_timeout(READER_TIMEOUT)?;
-        // RESTART waits for the readers, so that the next commit overwrites the log from its start.
-        let result = checkpoint(connection, "RESTART");
-        connection.busy_timeout(Duration::from_millis(busy_timeout.into()))?;
-        result.map(drop)
+        let has_grown = |before: i64| (pages - before) as f64 >= growth * before as f64;
+        if let Some(thread) = self.thread.as_ref().filter(|_| pages < LOG_PAGES_MAX) {
+            let is_for_thread = pages - copied > REST_PAGES_MAX;
+            if is_for_thread && has_grown(self.pages_at_wake) {
+                thread.wake();
+                self.pages_at_wake = pages;
+            }
+            if is_for_thread || pages < RESTART_PAGES {
+                return Ok(());
+            }
+        }
+        if !has_grown(self.pages_at_restart) {
+            return Ok(());
+        }
+        let turn = self.thread.as_ref().map(|thread| thread.take_turn(pages >= LOG_PAGES_MAX));
+        if turn.as_ref().is_none_or(Option::is_some) {
+            self.pages_at_restart = pages;
+            restart_log(connection)?;
+        }
+        Ok(())
     }
 }
 
+/// Copies what is left in the log and waits for the readers, so that the next commit overwrites the log from its start.
+fn restart_log(connection: &Connection) -> rusqlite::Result<()> {
+    let busy_timeout: u32 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+    connection.busy_timeout(READER_TIMEOUT)?;
+    let result = checkpoint(connection, "RESTART");
+    connection.busy_timeout(Duration::from_millis(busy_timeout.into()))?;
+    result.map(drop)
+}
+
 /// Runs a checkpoint of a mode and returns the pages in the log and those copied into the file. `NOOP` only counts.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
     let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
     statement.query_row([], |row| Ok((row.get("log")?, row.get("checkpointed")?)))
 }

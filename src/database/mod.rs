@@ -3,6 +3,7 @@
 //! Connections and transactions stay inside this module, so that another engine could replace SQLite. No code checks
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
+mod checkpoint_thread;
 mod checkpoints;
 mod elapsed_time;
 mod error;
@@ -37,6 +38,8 @@ pub use rusqlite::types::Value;
 
 use rusqlite::Connection;
 
+use self::checkpoint_thread::CheckpointThread;
+use self::checkpoints::Checkpoints;
 use self::files::OpenFiles;
 use self::job::{Job, Pending};
 use self::open::{Opened, ServerLock};
@@ -131,7 +134,14 @@ impl Database {
             })
         })?;
         let failures = Failures::default();
-        let writer = Writer::start(opened.connection, Arc::clone(&files), clock.clone(), failures.clone())?;
+        let lock = opened.lock.map(Arc::new);
+        let checkpoint_thread = match (&clock, &lock) {
+            (Some(_), Some(lock)) => Some(CheckpointThread::start(path, Arc::clone(lock), failures.clone())?),
+            _ => None,
+        };
+        let checkpoints = Checkpoints::new(&opened.connection, checkpoint_thread)?;
+        let writer =
+            Writer::start(opened.connection, Arc::clone(&files), checkpoints, clock.clone(), failures.clone())?;
         let writer = Arc::new(writer);
         if let Some(clock) = clock {
             clock.set_writer(Arc::downgrade(&writer));
@@ -145,7 +155,7 @@ impl Database {
             pool: Arc::new(pool),
             refusals: Arc::new(refusals.into_iter().collect()),
             failures,
-            _lock: opened.lock.map(Arc::new),
+            _lock: lock,
         })
     }
 

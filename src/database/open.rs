@@ -383,6 +383,11 @@ impl ServerLock {
         Ok(identity(&self.file.metadata()?))
     }
 
+    /// Writes the file's pages to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Lets a server take the lock. The descriptor stays open.
     fn release(&mut self) -> io::Result<()> {
         self.path = None;

@@ -79,18 +79,18 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         files: Arc<OpenFiles>,
+        checkpoints: Checkpoints,
         clock: Option<Arc<WallClock>>,
         failures: Failures,
     ) -> Result<Self, OpenProblem> {
-        let checkpoints = Checkpoints::new(&connection)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
         let commit_hint = CommitHint::default();
         let shutting_down = Arc::new(AtomicBool::new(false));
         let writer = WriterLoop {
+            checkpoints,
             connection,
             files,
-            checkpoints,
             jobs,
             waiting: VecDeque::new(),
             commit_hint: Arc::clone(&commit_hint),
@@ -151,9 +151,10 @@ enum Begun {
 }
 
 struct WriterLoop {
+    /// First, because fields are dropped in order: its thread ends before the connection is closed.
+    checkpoints: Checkpoints,
     connection: Connection,
     files: Arc<OpenFiles>,
-    checkpoints: Checkpoints,
     jobs: Receiver<Job>,
     /// Jobs taken from the queue that have not begun.
     waiting: VecDeque<Job>,
@@ -176,6 +177,7 @@ impl WriterLoop {
     /// Runs until the queue is closed, an fsync fails, or a file is replaced.
     fn run(mut self, failures: &Failures) {
         if let Err(fatal) = self.work() {
+            self.checkpoints.end_thread();
             if matches!(fatal, Fatal::Replaced(_)) && self.files.share_no_log() {
                 save_log(&self.connection);
             }
@@ -311,7 +313,6 @@ impl WriterLoop {
     fn begin_batch(&mut self) -> SyncResult<Option<Begun>> {
         let mut must_sync = !self.elapsed_time.is_server() || self.has_failed_commit;
         loop {
-            self.files.check()?;
             let needs_sync = must_sync || self.waiting.front().is_some_and(|job| job.write.needs_sync());
             let begun = if needs_sync {
                 self.begin_immediate(FULL).map(|()| Some(Begun::Synced))
@@ -334,6 +335,7 @@ impl WriterLoop {
                 self.elapsed_time.blocked();
                 return Ok(None);
             }
+            self.files.check()?;
             self.receive_jobs();
             if self.shutting_down.load(Ordering::Relaxed) {
                 self.fail_waiting(|_| true, &WriteError::Closed);
