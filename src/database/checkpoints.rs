@@ -23,18 +23,18 @@ use super::checkpoint_thread::CheckpointThread;
 use super::error::{is_failed_sync, plain_message};
 use super::open::open_connection;
 
-/// The pages in the log from which on they are copied: SQLite's own default.
-const CHECKPOINT_PAGES: i64 = 1000;
+/// The pages in the log from which on a server's thread copies them.
+const COPY_PAGES: i64 = 500;
 
-/// The pages from which on a server's writer restarts the log, if at most [`REST_PAGES_MAX`] are left to copy. That takes
+/// The pages from which on the writer restarts the log: a server's if at most [`REST_PAGES_MAX`] are left to copy. That takes
 /// some milliseconds, in which nothing else is written.
-const RESTART_PAGES: i64 = 2000;
+const RESTART_PAGES: i64 = 1500;
 
 /// See [`RESTART_PAGES`].
 pub(super) const REST_PAGES_MAX: i64 = 200;
 
 /// The pages from which on writes wait for the checkpoint: the thread cannot keep up with them.
-const LOG_PAGES_MAX: i64 = 4000;
+const LOG_PAGES_MAX: i64 = 3000;
 
 /// How often the pages are counted while writes come one after another. It takes as long as a twentieth of a small write.
 const COUNT_INTERVAL: Duration = Duration::from_millis(10);
@@ -69,7 +69,7 @@ impl Checkpoints {
         self.thread = None;
     }
 
-    /// Runs a checkpoint, or wakes the thread for one, once the log has [`CHECKPOINT_PAGES`]. A reader can cut either
+    /// Runs a checkpoint, or wakes the thread for one, once the log has enough pages. A reader can cut either
     /// short: a request does briefly, an admin's shell for long. So each is repeated when the log has grown by a tenth.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Checkpoints {
             // The log was restarted.
             (self.pages_at_wake, self.pages_at_restart) = (0, 0);
         }
-        if pages < CHECKPOINT_PAGES || copied == pages {
+        if pages < COPY_PAGES || copied == pages {
             return Ok(());
         }
         let has_grown = |before: i64| (pages - before) as f64 >= growth * before as f64;
@@ -117,11 +117,11 @@ impl Checkpoints {
                 thread.wake();
                 self.pages_at_wake = pages;
             }
-            if is_for_thread || pages < RESTART_PAGES {
+            if is_for_thread {
                 return Ok(());
             }
         }
-        if !has_grown(self.pages_at_restart) {
+        if pages < RESTART_PAGES || !has_grown(self.pages_at_restart) {
             return Ok(());
         }
         let turn = self.thread.as_ref().map(|thread| thread.take_turn(pages >= LOG_PAGES_MAX));

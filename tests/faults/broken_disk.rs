@@ -350,7 +350,7 @@ async fn failed_fsync_of_a_checkpoint_ends_the_server() {
     let begun = Instant::now();
     while sender.send(acknowledged).await.is_ok_and(|answer| answer.status == 200) {
         acknowledged += 1;
-        assert!(begun.elapsed() < 2 * TIMEOUT, "there is a checkpoint every thousand pages");
+        assert!(begun.elapsed() < 2 * TIMEOUT, "a checkpoint runs every few hundred pages");
     }
     let (folder, status) = call.server.stop(Signal::SIGTERM);
     assert_eq!(status.code(), Some(74));
@@ -394,12 +394,12 @@ async fn failed_fsync_after_a_partial_checkpoint_ends_the_server() {
     for number in 0..20 {
         assert_eq!(sender.send(number).await.unwrap().status, 200);
     }
-    fill_log(&call, 900).await;
+    fill_log(&call, 350).await;
     assert_eq!(log_pages(&call.server).1, 0, "no page was copied yet");
     let on_disk = fs::read(call.server.db()).unwrap();
     let mut admin = Shell::open(&call.server.db());
     admin.run("BEGIN; SELECT count(*) FROM calls");
-    fill_log(&call, 1200).await;
+    fill_log(&call, 800).await;
     let begun = Instant::now();
     while log_pages(&call.server).1 == 0 {
         assert!(begun.elapsed() < TIMEOUT, "no part of the log is copied");

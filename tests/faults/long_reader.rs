@@ -68,7 +68,7 @@ async fn open_snapshot_grows_the_log_only_while_it_lasts() {
         log_size() / MIB
     );
     println!("reads during that: {}", reads.summary());
-    // Four thousand pages, and an upload.
+    // Three thousand pages, and two uploads.
     assert!(without_reader < 24 * MIB);
     // A chunk is written twice: on insert, and with its position in the stream.
     assert!(with_reader > written && with_reader < without_reader + written * 5 / 2);
