@@ -1,29 +1,13 @@
 //! People of an original MiniMost log in with the passwords that they had.
 
-use std::process::Command;
-
 use reqwest::{Client, RequestBuilder};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{PROGRAM, Server, answer, assert_refused};
+use crate::support::{Server, answer, assert_refused, imported};
 
 const PASSWORDS: [(&str, &str); 3] =
     [("alice", "Rabbit-hole-number-1"), ("bob", "The_builder_number_2"), ("carol", "Käse & Brot Nummer 3")];
-
-/// A folder with a file into which an original of this version was imported.
-fn imported(version: &str) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let original = format!("{}/fixtures/original/{version}", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(PROGRAM)
-        .arg("--db")
-        .arg(folder.path().join("presence.db"))
-        .args(["import", "--presence", &format!("{original}/presence.db"), "--auth", &format!("{original}/auth.db")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    folder
-}
 
 fn login(server: &Server, name: &str, password: &str) -> RequestBuilder {
     Client::new().post(format!("{}/login", server.url)).json(&json!({ "username": name, "password": password }))
