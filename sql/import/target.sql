@@ -35,11 +35,11 @@ INSERT INTO person_counts (username) SELECT username FROM users;
 
 CREATE TEMP TABLE dm_parts (
   -- The names in the names of DMs, cut as the view dm_names cuts them.
-  spelling TEXT, name TEXT
-);
+  spelling TEXT, name TEXT, PRIMARY KEY (spelling, name)
+) WITHOUT ROWID;
 
-INSERT INTO dm_parts (spelling, name)
-SELECT DISTINCT used.channel, part.value
+INSERT OR IGNORE INTO dm_parts (spelling, name)
+SELECT used.channel, part.value
 FROM (SELECT channel FROM presence_calls UNION SELECT channel FROM presence_screenshares) AS used,
      json_each('[' || replace(json_quote(substr(used.channel, 4)), ':', '","') || ']') AS part
 WHERE used.channel GLOB 'dm:*';
@@ -116,6 +116,8 @@ SELECT used.channel,
             ELSE 'private:' || CAST(substr(used.channel, 9) AS INTEGER) END
 FROM (SELECT channel FROM presence_calls UNION SELECT channel FROM presence_screenshares) AS used
 WHERE used.channel GLOB 'dm:*' OR used.channel GLOB 'private:[0-9]*';
+
+CREATE INDEX temp.channels_by_name ON channel_names (channel);
 
 -- Calls
 
