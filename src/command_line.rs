@@ -52,6 +52,15 @@ pub enum Command {
     /// Delete old calls and screen shares
     #[command(subcommand)]
     History(History),
+    /// Take over users, private channels and call history of a stopped original MiniMost, into a new file
+    Import {
+        /// Its database of channels and calls
+        #[arg(long, value_name = "FILE")]
+        presence: PathBuf,
+        /// Its database of users
+        #[arg(long, value_name = "FILE")]
+        auth: PathBuf,
+    },
     /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on

@@ -1,4 +1,6 @@
-//! Passwords: Argon2id hashes, and the threads that verify logins.
+//! Passwords: Argon2id hashes, hashes of the original MiniMost, and the threads that verify logins.
+
+mod werkzeug;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -8,6 +10,7 @@ use std::thread;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{self, Output, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version};
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::database::Failures;
@@ -21,7 +24,8 @@ const LANES: u32 = 1;
 /// The characters that a new password has.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// The threads that verify. Each keeps the memory of a hash, 19 MiB, once it has verified a password.
+/// The threads that verify. Each keeps the memory of a hash, 19 MiB, once it has verified a password. One of the original's
+/// hashes takes up to 32 MiB more while it is verified.
 const THREADS: usize = 2;
 
 /// The most logins that wait or are verified at a time, and those of one address. A hash takes some 20 milliseconds, so
@@ -43,12 +47,37 @@ fn argon2() -> Argon2<'static> {
 /// # Errors
 /// When the password is longer than Argon2's limit of 4 GiB.
 pub fn hash(password: &str) -> Result<String, password_hash::Error> {
-    let salt = SaltString::generate(&mut OsRng);
-    Ok(argon2().hash_password(password.as_bytes(), &salt)?.to_string())
+    hash_with(password, &SaltString::generate(&mut OsRng))
 }
 
-/// Verifies `password` against the PHC string `hash`, in `memory`, which grows to the size that the hash asks for.
+fn hash_with(password: &str, salt: &SaltString) -> Result<String, password_hash::Error> {
+    Ok(argon2().hash_password(password.as_bytes(), salt)?.to_string())
+}
+
+/// Whether `hash` is of the original MiniMost, so that one of ours replaces it at the next login.
+#[must_use]
+pub fn is_outdated(hash: &str) -> bool {
+    werkzeug::is_werkzeug(hash)
+}
+
+/// Whether `hash` is of the original MiniMost but cannot be verified: it has another method, or asks for too much work.
+#[must_use]
+pub fn is_unusable(hash: &str) -> bool {
+    werkzeug::is_werkzeug(hash) && !werkzeug::is_verifiable(hash)
+}
+
+/// The salt of the hash that replaces `outdated`. It is made of that one's text, which contains a random salt: two first
+/// logins at the same time store the same hash, and both succeed.
+fn replacing_salt(outdated: &str) -> Result<SaltString, password_hash::Error> {
+    SaltString::encode_b64(&Sha256::digest(outdated)[..16])
+}
+
+/// Verifies `password` against `hash`, one of the original's or a PHC string, in `memory`, which grows to the size that a
+/// PHC string asks for.
 fn verify(password: &str, hash: &str, memory: &mut Vec<Block>) -> password_hash::Result<bool> {
+    if werkzeug::is_werkzeug(hash) {
+        return werkzeug::verify(password, hash).ok_or(password_hash::Error::ParamsMaxExceeded);
+    }
     let hash = PasswordHash::new(hash)?;
     let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else {
         return Err(password_hash::Error::PhcStringField);
@@ -99,12 +128,17 @@ struct State {
     turn: u64,
 }
 
-/// A password to verify.
+/// A password to verify or to hash.
 struct Job {
     password: String,
-    hash: Option<String>,
-    result: oneshot::Sender<bool>,
+    work: Work,
     place: Place,
+}
+
+/// What a thread does with a password.
+enum Work {
+    Verify { hash: Option<String>, result: oneshot::Sender<bool> },
+    Hash { salt: SaltString, result: oneshot::Sender<String> },
 }
 
 /// A place in the queue of an address. Dropping it leaves the queue.
@@ -144,12 +178,22 @@ impl Place {
     /// Verifies `password` against `hash`. Without a hash it does the same work and returns false.
     pub async fn verify(self, password: String, hash: Option<String>) -> bool {
         let (sender, result) = oneshot::channel();
+        self.queue_up(password, Work::Verify { hash, result: sender });
+        result.await.unwrap_or(false)
+    }
+
+    /// Hashes a password that was verified against the `outdated` hash. `None` if it cannot be hashed.
+    pub async fn replace(self, password: String, outdated: &str) -> Option<String> {
+        let (sender, result) = oneshot::channel();
+        self.queue_up(password, Work::Hash { salt: replacing_salt(outdated).ok()?, result: sender });
+        result.await.ok()
+    }
+
+    fn queue_up(self, password: String, work: Work) {
         let queue = Arc::clone(&self.queue);
         let address = self.address.clone();
-        let job = Job { password, hash, result: sender, place: self };
-        queue.lock().waiting.entry(address).or_default().push_back(job);
+        queue.lock().waiting.entry(address).or_default().push_back(Job { password, work, place: self });
         queue.added.notify_one();
-        result.await.unwrap_or(false)
     }
 }
 
@@ -174,7 +218,16 @@ impl Queue {
     fn run(&self) {
         let mut memory = Vec::new();
         loop {
-            let Job { password, hash, result, place } = self.next();
+            let Job { password, work, place } = self.next();
+            let (hash, result) = match work {
+                Work::Verify { hash, result } => (hash, result),
+                Work::Hash { salt, result } => {
+                    if let Ok(hash) = hash_with(&password, &salt) {
+                        let _ = result.send(hash);
+                    }
+                    continue;
+                }
+            };
             if result.is_closed() {
                 // The client has gone.
                 continue;

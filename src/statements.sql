@@ -119,6 +119,10 @@ SELECT password_hash, username FROM users WHERE username = ?1 COLLATE NOCASE;
 -- Sets the password hash of user ?1 to ?2. Returns the name if the user exists.
 UPDATE users SET password_hash = ?2 WHERE username = ?1 RETURNING username;
 
+-- name: REPLACE_PASSWORD_HASH
+-- Replaces the password hash ?2 of user ?1, which is of the original MiniMost, by ?3. The password stays the same.
+UPDATE users SET password_hash = ?3 WHERE username = ?1 AND password_hash = ?2;
+
 -- name: REMOVE_USER
 -- Removes user ?1. Returns the name if the user existed.
 DELETE FROM users WHERE username = ?1 RETURNING username;

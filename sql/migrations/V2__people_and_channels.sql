@@ -9,7 +9,8 @@ CREATE TABLE users (
                 CONSTRAINT users_username_format CHECK (length(CAST(username AS BLOB)) BETWEEN 1 AND 64
                   AND length(username) = length(CAST(username AS BLOB))
                   AND username NOT GLOB '*[^A-Za-z0-9._@-]*' AND username <> '.' AND username <> '..'),
-  password_hash TEXT NOT NULL,                             -- Argon2id, as a PHC string
+  password_hash TEXT NOT NULL,                             -- Argon2id, as a PHC string; of the original MiniMost until
+                                                           -- an imported person logs in: METHOD$SALT$HEX
   created_ts    REAL NOT NULL,                             -- when the person was added
   display_name  TEXT                                       -- what people see; NULL in an INSERT or UPDATE sets the username
                 CONSTRAINT users_display_name_format CHECK (

@@ -1,8 +1,9 @@
-//! The commands, a file each. All of them can run while a server runs on the same file.
+//! The commands, a file each. All but `import` can run while a server runs on the same file.
 
 mod channel;
 mod demo;
 mod history;
+mod import;
 mod serve;
 mod token;
 mod user;
@@ -13,7 +14,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, Fatal, OpenError, ReadError, Value, Write, WriteError, WriteResult, text};
+use crate::database::{Database, Fatal, OpenError, Originals, ReadError, Value, Write, WriteError, WriteResult, text};
 use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::statements;
@@ -123,6 +124,7 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Token { name, ttl } => token::run(&Database::open_existing(path)?, &name, ttl),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
+        Command::Import { presence, auth } => import::run(path, &Originals { presence, auth }),
         Command::Demo { listen } => demo::run(listen),
     }
 }

@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::ReadError;
 use super::error::plain_message;
 use super::files::{self, Identity, OpenFiles, PathLock, Replaced, identity, with_suffix};
+use super::import;
 use super::schema::{self, SchemaError};
 use crate::statements;
 
@@ -66,11 +67,32 @@ pub enum OpenProblem {
     #[error("not a SQLite database; left unchanged")]
     NotADatabase,
     /// Another program made it.
-    #[error(
-        "a SQLite database, but not one of minimost-calls (files of the original MiniMost cannot be taken over); left \
-         unchanged"
-    )]
+    #[error("a SQLite database, but not one of minimost-calls; left unchanged")]
     Foreign,
+    /// The original MiniMost made it.
+    #[error(
+        "a file of the original MiniMost; left unchanged. To take it over into a new file: minimost-calls --db NEW import \
+         --presence FILE --auth FILE"
+    )]
+    Original,
+    /// An import needs another file of the original MiniMost, `presence` or `auth`.
+    #[error("not the file {0}.db of an original MiniMost, version 0.0.2 or newer; left unchanged")]
+    NotOriginal(&'static str),
+    /// An import would miss what is still in the log or the rollback journal of the original.
+    #[error(
+        "its {0} file is not empty, so the original MiniMost is running, or did not stop cleanly; stop it, \
+         or start and stop it once more"
+    )]
+    HasLog(&'static str),
+    /// An import could read half a change.
+    #[error("another program has the file open; stop the original MiniMost first")]
+    InUse,
+    /// An import needs a file without users, channels, calls and shares.
+    #[error("there are users, channels or calls in the file already; import into a new file")]
+    NotUnused,
+    /// An import would break rules.
+    #[error("the rows to import break rules, so nothing was imported: {0}")]
+    Violations(String),
     /// A newer version of this program, or a development version, made it.
     #[error("of another version of minimost-calls; left unchanged")]
     OtherVersion,
@@ -161,7 +183,11 @@ fn refuse_foreign_file(path: &Path) -> Result<(), OpenProblem> {
     if first_bytes(&with_suffix(path, "-journal"), 8).is_ok_and(|first| first == JOURNAL_MAGIC) {
         return Ok(());
     }
-    Err(if is_database { OpenProblem::Foreign } else { OpenProblem::NotADatabase })
+    Err(match is_database {
+        true if import::is_original(path) => OpenProblem::Original,
+        true => OpenProblem::Foreign,
+        false => OpenProblem::NotADatabase,
+    })
 }
 
 /// What kind of file SQLite has opened.
@@ -188,7 +214,8 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 /// # Errors
 /// If SQLite cannot open the file.
 pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // An import attaches files by their URI.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     // SQLite reads `:memory:` and `file:…` as something else than a path, unless the path is absolute.
     let path = absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -236,10 +263,18 @@ pub(super) struct Opened {
 
 /// Opens the file for a server: takes the lock first, then upgrades the file. It is created if it does not exist.
 pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
+    // Before SQLite writes to the file.
+    let changed_ts = changed_ts(path);
+    let opened = open_alone(path)?;
+    retry(RETRIES, OpenProblem::is_transient, || Ok(begin_run(&opened.connection, changed_ts)?))
+        .map_err(|problem| problem.at(path))?;
+    Ok(opened)
+}
+
+/// Opens the file with the lock of a server, and upgrades it. It is created if it does not exist.
+pub(super) fn open_alone(path: &Path) -> Result<Opened, OpenError> {
     let open = || {
         refuse_foreign_file(path)?;
-        // Before SQLite writes to the file.
-        let changed_ts = changed_ts(path);
         files::create(path)?;
         let lock =
             retry(LOCK_RETRIES, |problem| matches!(problem, OpenProblem::ServerRunning), || ServerLock::take(path))?;
@@ -254,7 +289,6 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
         if lock.identity()? != files.database() {
             return Err(OpenProblem::ServerRunning);
         }
-        retry(RETRIES, OpenProblem::is_transient, || Ok(begin_run(&connection, changed_ts)?))?;
         Ok(Opened { connection, files, lock: Some(lock) })
     };
     open().map_err(|problem: OpenProblem| problem.at(path))

@@ -126,10 +126,28 @@ pub fn upgrade(connection: &mut Connection) -> Result<(), SchemaError> {
             (&rule.name, &rule.kind, RULES_NUMBER, &rule.sql),
         )?;
     }
-    for (_, sql) in RULES {
-        transaction.execute_batch(sql)?;
-    }
+    create_rules(&transaction)?;
     Ok(transaction.commit()?)
+}
+
+/// Runs `change` while the rules of an upgraded file are dropped, and creates them again.
+///
+/// # Errors
+/// What went wrong. Then the caller has to roll the transaction back.
+pub(super) fn without_rules(
+    transaction: &Transaction<'_>,
+    change: impl FnOnce() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let names: BTreeSet<String> = recorded_rules(transaction)?.into_iter().map(|rule| rule.name).collect();
+    let (ours, foreign): (Vec<Rule>, Vec<Rule>) =
+        stored_rules(transaction)?.into_iter().partition(|rule| names.contains(&rule.name));
+    drop_rules(transaction, &ours, &foreign)?;
+    change()?;
+    create_rules(transaction)
+}
+
+fn create_rules(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    RULES.iter().try_for_each(|(_, sql)| transaction.execute_batch(sql))
 }
 
 /// The rules as SQLite stores them, read from a scratch database with this program's schema.

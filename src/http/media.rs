@@ -36,7 +36,7 @@ impl Upload {
     /// `access` refuses those whose upload the write would refuse, before their bytes take memory. The write decides.
     ///
     /// # Errors
-    /// 401 without a session, the refusal in `access`, 400 for an init segment without a MIME type or an empty body, 413 if it is larger than
+    /// 401 without a session, the refusal in `access`, 400 for a track other than the camera's, an init segment without a MIME type or an empty body, 413 if it is larger than
     /// the setting `media_chunk_max_bytes`, 408 if it is too slow.
     async fn read(request: &mut Request, id: &str, access: &'static Statement) -> Result<(Caller, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
@@ -44,6 +44,13 @@ impl Upload {
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
             Ok((caller.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
+        // Old clients of the original send a second stream of their screen. Its init segment would replace the camera's.
+        if request.headers.get_all("x-track").iter().any(|track| !track.is_empty()) {
+            return Err(Error::bad_request(
+                "track_unknown",
+                "A sender has one stream in a call or share. Leave out the header X-Track.",
+            ));
+        }
         let is_init = request.query("init").or_else(|| request.header("x-init")) == Some("1");
         let mime = request.raw_query("mime").or_else(|| request.header("x-mime"));
         let init_mime = match mime.filter(|mime| !mime.is_empty()) {

@@ -13,6 +13,7 @@ use super::authentication::session_cookie_name;
 use super::body::{JSON_MAX_BYTES, trimmed};
 use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, route, status};
 use crate::database::{Write, text};
+use crate::passwords::{is_outdated, is_unusable};
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
 
@@ -67,20 +68,25 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
         _ => error,
     })?;
     let is_user = hash.is_some();
-    if !place.verify(password, hash.clone()).await {
+    let hash = hash.unwrap_or_default();
+    if !place.verify(password.clone(), is_user.then(|| hash.clone())).await {
         let username = if is_user { username.as_str() } else { "unknown name" };
-        tracing::info!(%username, %address, "login failed");
+        if is_unusable(&hash) {
+            tracing::warn!(%username, %address, "login failed: the imported hash has a method or cost that is not verified");
+        } else {
+            tracing::info!(%username, %address, "login failed");
+        }
         return Err(wrong_credentials());
     }
+    let (replacement, hash) = replace_outdated(request, &username, &address, password, hash).await;
 
     let token = new_token().map_err(|error| Error::internal(&error.to_string()))?;
     let token_hash = token_hash(&token);
-    let session = Write::new(
-        &statements::ADD_SESSION_AFTER_LOGIN,
-        [text(&token_hash), text(&username), text(hash.unwrap_or_default())],
-    )
-    .then(&statements::FORGET_FAILED_LOGINS, [text(&known), text(&address), text(&token_hash)])
-    .then(&statements::FIND_SESSION, [text(&token_hash)]);
+    // A changed hash ends the user's sessions, so this one begins after it.
+    let session = replacement
+        .then(&statements::ADD_SESSION_AFTER_LOGIN, [text(&token_hash), text(&username), text(hash)])
+        .then(&statements::FORGET_FAILED_LOGINS, [text(&known), text(&address), text(&token_hash)])
+        .then(&statements::FIND_SESSION, [text(&token_hash)]);
     let written = request.app.write(session).await?;
     // The password or the user may have changed while the password was verified. Then there is no session.
     let session = written.one::<(String, f64, f64)>(&statements::FIND_SESSION)?;
@@ -93,6 +99,25 @@ async fn login(request: &mut Request) -> HandlerResult<impl Reply> {
     let cookie = session_cookie(&request.app, &token, max_age)?;
     let reply = warp::reply::json(&json!({ "token": token, "username": username, "expires_ts": expires_ts }));
     Ok(warp::reply::with_header(reply, "set-cookie", cookie))
+}
+
+/// A write that replaces `hash` if it is of the original MiniMost, and the hash after it. If the threads are busy, a later
+/// login replaces it.
+async fn replace_outdated(
+    request: &Request,
+    username: &str,
+    address: &str,
+    password: String,
+    hash: String,
+) -> (Write, String) {
+    if is_outdated(&hash)
+        && let Some(place) = request.app.hashers.enter(address)
+        && let Some(new) = place.replace(password, &hash).await
+    {
+        let parameters = [text(username), text(hash), text(&new)];
+        return (Write::new(&statements::REPLACE_PASSWORD_HASH, parameters), new);
+    }
+    (Write::default(), hash)
 }
 
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::driver::Driver;
-use crate::support::Server;
+use crate::support::{Server, imported};
 
 #[tokio::test]
 async fn missed_call_is_counted_until_the_history_shows_it() {
@@ -48,6 +48,28 @@ async fn older_calls_load_page_by_page() {
     let distinct =
         "return new Set([...document.querySelectorAll('[data-outcome]')].map(({ dataset }) => dataset.call)).size";
     assert_eq!(browser.script(distinct).await, json!(25));
+    driver.finish([&browser]).await;
+}
+
+/// Files of the original MiniMost were imported.
+#[tokio::test]
+async fn imported_people_sign_in_and_see_their_calls() {
+    let (driver, server) = (Driver::start().await, Server::start_in(imported("0.0.2"), &[]));
+    let browser = driver.browser("alice").await;
+    browser.client.goto(&format!("{}/#history", server.url)).await.unwrap();
+    browser.type_into("#username", "alice").await;
+    browser.type_into("#password", "Rabbit-hole-number-1").await;
+    browser.click("#sign-in").await;
+    browser.wait_until("document.querySelectorAll('[data-history=all] [data-outcome]').length === 11").await;
+    let outcomes =
+        "return [...document.querySelectorAll('[data-outcome]')].map(({ dataset }) => dataset.outcome).join()";
+    assert_eq!(
+        browser.script(outcomes).await,
+        "answered,answered,answered,missed,answered,answered,answered,cancelled,missed,declined,answered"
+    );
+    browser.wait_text("[data-history=all] li:last-child p", "4:31").await;
+    // Calls that were missed months ago are not news.
+    browser.wait_until("!document.querySelector('[data-missed]').checkVisibility()").await;
     driver.finish([&browser]).await;
 }
 

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::documents::in_repository;
 use crate::support::{PROGRAM, Server, connect, wait};
 use crate::tools::{Process, fails, failure, program, run, shell, succeeds, texts};
 
@@ -302,17 +303,11 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     std::os::unix::fs::symlink(path("loop.db"), path("loop.db")).unwrap();
     let foreign = Connection::open(path("foreign.db")).unwrap();
     foreign.execute_batch("CREATE TABLE songs (title TEXT); INSERT INTO songs VALUES ('Help!')").unwrap();
-    let original = Connection::open(path("original.db")).unwrap();
-    original
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; \
-             CREATE TABLE calls (call_id TEXT PRIMARY KEY, channel TEXT, initiator TEXT, state TEXT, started_ts REAL, \
-               answered_ts REAL, ended_ts REAL, screenshare_user TEXT); \
-             CREATE TABLE call_participants (call_id TEXT, username TEXT, role TEXT, state TEXT, joined_ts REAL, left_ts REAL); \
-             INSERT INTO calls (call_id, channel, initiator, state) VALUES ('1', 'dm:a:b', 'a', 'active')",
-        )
-        .unwrap();
-    drop((foreign, original));
+    drop(foreign);
+    for name in ["presence", "auth"] {
+        let original = in_repository(&format!("fixtures/original/0.0.4/{name}.db"));
+        fs::copy(original, path(&format!("original-{name}.db"))).unwrap();
+    }
     // A valid header, then noise.
     let mut damaged = fs::read(path("ours.db")).unwrap();
     for byte in &mut damaged[100..] {
@@ -325,7 +320,8 @@ fn foreign_files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         (path("short.db"), "not a SQLite database"),
         (path("loop.db"), "symbolic links"),
         (path("foreign.db"), "not one of minimost-calls"),
-        (path("original.db"), "not one of minimost-calls"),
+        (path("original-presence.db"), "minimost-calls --db NEW import --presence FILE --auth FILE"),
+        (path("original-auth.db"), "minimost-calls --db NEW import --presence FILE --auth FILE"),
         (path("damaged.db"), "malformed"),
         (path("none/presence.db"), "its folder does not exist"),
         (path("text.db/presence.db"), "Not a directory"),

@@ -7,6 +7,7 @@ mod command_line;
 mod documents;
 mod files;
 mod history;
+mod import;
 mod language;
 mod log_lines;
 mod pages;

@@ -6,17 +6,18 @@ use std::fs;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::documents::{Document, code, names_in};
+use crate::documents::{Document, code, in_repository, names_in};
 use crate::sandbox::Sandbox;
 use crate::support::{Server, connect};
 
 /// The documents whose commands a test runs.
-const TESTED: [&str; 9] = [
+const TESTED: [&str; 10] = [
     "README.md",
     "CONTRIBUTING.md",
     "src/docs/api.md",
     "src/docs/fixtures.md",
     "src/docs/https.md",
+    "src/docs/moving.md",
     "src/docs/operations.md",
     "src/docs/performance.md",
     "src/docs/settings.md",
@@ -125,6 +126,21 @@ fn https() {
 
     let (_server, lines) = sandbox.serve(proxy);
     assert!(lines.last().unwrap().contains("http://"), "{lines:?}");
+}
+
+#[test]
+fn moving() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("checkout/minimost");
+    fs::create_dir(&folder).unwrap();
+    for name in ["presence.db", "auth.db"] {
+        fs::copy(in_repository(&format!("fixtures/original/0.0.2/{name}")), folder.join(name)).unwrap();
+    }
+    let out = sandbox.succeeds(&Document::at("src/docs/moving.md").blocks_of("sh").join("\n"));
+    assert!(out.starts_with("users: 3\n"), "{out}");
+    let sql = connect(&sandbox.path("checkout/calls.db"));
+    let calls: i64 = sql.query_row("SELECT count(*) FROM call_history", [], |row| row.get(0)).unwrap();
+    assert_eq!(calls, 12);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `POST` and `GET /calls/ID/media`: media for clients without WebRTC.
 
 use base64_simd::STANDARD;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 use crate::scenes::{Scene, keys};
@@ -110,6 +111,32 @@ async fn an_upload_needs_bytes_and_an_init_segment_a_mime_type() {
     let request = scene.alice.posting_bytes(&scene.path("media"), b"init".as_slice());
     server.assert_refuses(request.header("x-init", "1"), 400, "mime_missing").await;
     server.assert_refuses(scene.alice.posting(&scene.path("media")), 400, "chunk_empty").await;
+}
+
+/// Old clients send a second stream of their screen. It must not be mixed with the camera's.
+#[tokio::test]
+async fn an_upload_of_another_track_is_refused() {
+    let scene = Scene::active().await;
+    let (server, media) = (&scene.server, scene.path("media"));
+    let upload = |data: &'static [u8]| scene.alice.posting_bytes(&media, data);
+    let init = |data| upload(data).header("x-init", "1").header("x-mime", "video/webm");
+    // The camera's clients send no value.
+    assert_eq!(answer(init(b"camera")).await.0, 200);
+    assert_eq!(answer(upload(b"one").header("x-track", "")).await.0, 200);
+    for track in [&b"screen"[..], b"camera", b" screen", "Bühne".as_bytes(), b"0"] {
+        let track = HeaderValue::from_bytes(track).unwrap();
+        server.assert_refuses(init(b"screen").header("x-track", track.clone()), 400, "track_unknown").await;
+        server.assert_refuses(upload(b"two").header("x-track", track), 400, "track_unknown").await;
+    }
+    let twice = upload(b"two").header("x-track", "").header("x-track", "screen");
+    server.assert_refuses(twice, 400, "track_unknown").await;
+    // Who may not upload learns nothing else.
+    let stranger = scene.carol.posting_bytes(&media, *b"x").header("x-track", "screen");
+    server.assert_refuses(stranger, 403, "not_a_participant").await;
+    let read = scene.bob.read(&scene.path("media?sender=alice")).await;
+    assert_eq!(read["init"], STANDARD.encode_to_string("camera"));
+    assert_eq!(chunks(&read).len(), 1);
+    assert_eq!(server.value::<Option<String>>("SELECT screenshare_user FROM calls"), None);
 }
 
 #[tokio::test]

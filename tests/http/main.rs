@@ -16,6 +16,7 @@ mod cookies;
 mod docs;
 mod heads;
 mod http2;
+mod imported;
 mod limits;
 mod login;
 mod methods;

@@ -191,6 +191,7 @@ impl AllStates {
             ("mime_missing", 400, alice.posting_bytes(&format!("{media}?init=1"), *b"x")),
             ("not_found", 404, alice.getting("/nowhere")),
             ("query_missing", 400, alice.getting("/calls/active")),
+            ("track_unknown", 400, alice.posting_bytes(&media, *b"x").header("x-track", "screen")),
             ("unauthorized", 401, Client::new().post(format!("{}/logout", server.url))),
             ("wrong_credentials", 401, self.login("nobody")),
         ]

@@ -229,6 +229,8 @@ async fn the_sharer_uploads_media_and_members_read_it() {
     ] {
         server.assert_refuses(alice.posting_bytes(&share.path(path), data), status, code).await;
     }
+    let screen = alice.posting_bytes(&media, chunk).header("x-track", "screen");
+    server.assert_refuses(screen, 400, "track_unknown").await;
     let unknown = "/screenshare/none/media";
     server.assert_refuses(alice.posting_bytes(unknown, chunk), 404, "share_not_found").await;
     server.assert_refuses(alice.getting(unknown), 404, "share_not_found").await;

@@ -283,6 +283,20 @@ impl Drop for Server {
     }
 }
 
+/// A folder with a file into which an original of this version was imported.
+pub fn imported(version: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let original = format!("{}/fixtures/original/{version}", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(PROGRAM)
+        .arg("--db")
+        .arg(folder.path().join("presence.db"))
+        .args(["import", "--presence", &format!("{original}/presence.db"), "--auth", &format!("{original}/auth.db")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    folder
+}
+
 /// Waits for the end of a process. After `limit` it kills the process and fails.
 pub fn wait(child: &mut Child, limit: Duration) -> std::process::ExitStatus {
     let deadline = Instant::now() + limit;
