@@ -8,6 +8,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
 --   SELECT sentence FROM refusals WHERE code = 'call_finished'
   VALUES
     -- raised by triggers
+    ('admin_only', 403, 0, 'Only an admin, or a service token with the scope admin, can do that.'),
     ('already_a_member', 409, 0, 'That person is already a member of the channel.'),
     ('already_in_call', 409, 1, 'That person is already on the call.'),
     ('answered_ts_is_final', 409, 0, 'The time of the first answer never changes.'),
@@ -43,6 +44,8 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('invitation_timed_out', 409, 0, 'The invitation has timed out.'),
     ('media_chunk_too_large', 413, 1, 'The chunk is larger than the setting media_chunk_max_bytes.'),
     ('media_is_final', 409, 0, 'Stored media never changes.'),
+    ('member_not_found', 404, 0, 'That person is not a member of the channel.'),
+    ('members_are_a_json_list', 400, 0, 'The members are a JSON list of names.'),
     ('membership_is_fixed', 409, 0, 'A membership never changes: delete it and add another. The members of a direct-message channel are in its name.'),
     ('nobody_to_call', 400, 1, 'The channel has no other members.'),
     ('not_a_member', 403, 1, 'Only members of the channel can do that.'),
@@ -61,9 +64,14 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('removed_from_call', 403, 1, 'You were removed from the call. A participant can invite you again.'),
     ('role_is_wrong', 409, 0, 'Exactly the initiator of a call has the role initiator.'),
     ('rule_list_is_fixed', 409, 0, 'The list of the rules is the program''s.'),
+    ('service_token_exists', 409, 0, 'A service token of that name exists already. Revoke it first.'),
+    ('service_token_is_fixed', 409, 0, 'A service token keeps its name and its hash.'),
+    ('service_token_not_found', 404, 0, 'There is no such service token.'),
     ('session_cookie_malformed', 400, 0, 'The name of a cookie has letters, digits and the characters !#$%&''*+-.^_`|~.'),
     ('session_is_fixed', 409, 0, 'A session keeps its user and token.'),
+    ('session_not_found', 404, 0, 'There is no such session.'),
     ('setting_is_needed', 409, 0, 'Settings have fixed names and ranges. Only their values change.'),
+    ('setting_not_found', 404, 0, 'There is no such setting.'),
     ('share_ended', 409, 1, 'The screen share has ended.'),
     ('share_exists', 409, 0, 'A screen share or call with that id exists already.'),
     ('share_identity_is_fixed', 409, 0, 'The id, the channel and the sharer of a screen share never change.'),
@@ -114,6 +122,9 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('screenshares_end_once_ended', 409, 0, 'Only an ended screen share has an end.'),
     ('screenshares_share_id_format', 400, 0, 'An id has 1 to 64 of the characters A-Z a-z 0-9 _ -.'),
     ('screenshares_state_known', 400, 0, 'A screen share is active or ended.'),
+    ('service_tokens_name_format', 400, 0, 'The name of a service token has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...'),
+    ('service_tokens_scopes_known', 400, 0, 'The scopes of a service token are admin, metrics, or both.'),
+    ('service_tokens_token_hash_format', 400, 0, 'A token hash has 64 lower-case hex digits.'),
     ('sessions_token_hash_format', 400, 0, 'A token hash has 64 lower-case hex digits.'),
     ('setting_is_a_number', 400, 0, 'The value of the setting is a number.'),
     ('setting_is_in_range', 400, 0, 'The value is outside the range of the setting.'),
@@ -124,4 +135,5 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('time_unknown', 400, 0, 'A time is in seconds since the epoch, up to the year 9999.'),
     ('users_display_name_format', 400, 0, 'A display name has 1 to 100 characters, without control characters, and no blanks at its ends.'),
     ('users_number_positive', 400, 0, 'The number of a user is positive.'),
+    ('users_role_known', 400, 0, 'A role is admin or member.'),
     ('users_username_format', 400, 0, 'A user name has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...');

@@ -1,9 +1,13 @@
 //! The commands, a file each. All of them can run while a server runs on the same file.
 
+mod call;
 mod channel;
 mod demo;
 mod history;
+mod output;
 mod serve;
+mod session;
+mod setting;
 mod token;
 mod user;
 
@@ -120,7 +124,10 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     match command_line.command {
         Command::Serve(options) => serve::run(path, &options),
         Command::User(command) => user::run(path, command),
-        Command::Token { name, ttl } => token::run(&Database::open_existing(path)?, &name, ttl),
+        Command::Token(options) => token::run(&Database::open_existing(path)?, options),
+        Command::Session(command) => session::run(&Database::open_existing(path)?, command),
+        Command::Call(command) => call::run(&Database::open_existing(path)?, command),
+        Command::Setting(command) => setting::run(&Database::open_existing(path)?, command),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
         Command::Demo { listen } => demo::run(listen),
@@ -159,9 +166,15 @@ fn change(
     write: Write,
 ) -> Result<WriteResult, CommandError> {
     let write = write
-        .then(&statements::LOG_COMMAND, [text(change), text(subject), Value::Null])
+        .then(&statements::LOG_CHANGE, [text(change), text(subject), Value::Null])
         .on_refusal(&statements::UNKNOWN_USER, [text(serde_json::json!(users).to_string())]);
     self::write(database, subject, write)
+}
+
+/// The error about a subject that the database refuses with `code`.
+fn refused(database: &Database, subject: &str, code: &str) -> CommandError {
+    let sentence = database.refusal(code).map_or(code, |refusal| &refusal.sentence);
+    CommandError::refused(subject, sentence)
 }
 
 /// Prints a line to standard output.

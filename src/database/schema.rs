@@ -22,10 +22,11 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 17] = [
+pub const RULES: [(&str, &str); 18] = [
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),
+    ("service_tokens", include_str!("../../sql/rules/service_tokens.sql")),
     ("channels", include_str!("../../sql/rules/channels.sql")),
     ("events", include_str!("../../sql/rules/events.sql")),
     ("calls", include_str!("../../sql/rules/calls.sql")),

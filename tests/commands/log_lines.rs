@@ -48,8 +48,8 @@ async fn a_commands_change_is_one_line() {
         "changed password of user \"alice\"",
         "added token of user \"alice\"",
         "added channel \"The team with alice\"",
-        "added member \"private:1, bob\"",
-        "removed member \"private:1, alice\"",
+        "added member \"private:1 (The team), bob\"",
+        "removed member \"private:1 (The team), alice\"",
     ] {
         assert_eq!(lines(&log, change), 1, "{change}");
     }
