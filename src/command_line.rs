@@ -55,6 +55,15 @@ pub enum Command {
     /// Delete old calls and screen shares
     #[command(subcommand)]
     History(History),
+    /// Copy the database into a new file, also while a server runs
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Check the file: its pages, its references, its rows and its rules
+    Check(Output),
+    /// Print how many people, channels, calls and sessions there are, and the size of the file
+    Stats(Output),
     /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on

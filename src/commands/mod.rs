@@ -3,6 +3,7 @@
 mod call;
 mod channel;
 mod demo;
+mod file;
 mod history;
 mod output;
 mod serve;
@@ -17,7 +18,9 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, Fatal, OpenError, ReadError, Value, Write, WriteError, WriteResult, text};
+use crate::database::{
+    Database, Fatal, OpenError, ReadError, SchemaError, Value, Write, WriteError, WriteResult, text,
+};
 use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::statements;
@@ -32,6 +35,12 @@ pub enum CommandError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The rules of the file could not be compared.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// `check` has found and printed problems.
+    #[error("{0} problems")]
+    Problems(usize),
     /// The subject does not exist, or a rule refused the change.
     #[error("{subject}: {sentence}")]
     Refused {
@@ -128,6 +137,9 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Session(command) => session::run(&Database::open_existing(path)?, command),
         Command::Call(command) => call::run(&Database::open_existing(path)?, command),
         Command::Setting(command) => setting::run(&Database::open_existing(path)?, command),
+        Command::Backup { file } => Ok(Database::open_existing(path)?.back_up(&file)?),
+        Command::Check(output) => file::check(&Database::open_existing(path)?, output),
+        Command::Stats(output) => file::stats(&Database::open_existing(path)?, output),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
         Command::Demo { listen } => demo::run(listen),

@@ -153,6 +153,32 @@ fn stored_rules(connection: &Connection) -> rusqlite::Result<Vec<Rule>> {
     rules.collect()
 }
 
+/// What differs between the rules of the file and those of this program, their order included.
+pub(super) fn differences(connection: &Connection) -> Result<Vec<String>, SchemaError> {
+    let program = program_rules()?;
+    let names: BTreeSet<&str> = program.iter().map(|rule| rule.name.as_str()).collect();
+    let recorded = recorded_rules(connection)?;
+    let is_ours = |rule: &Rule| names.contains(rule.name.as_str()) || recorded.iter().any(|own| own.name == rule.name);
+    let stored: Vec<Rule> = stored_rules(connection)?.into_iter().filter(is_ours).collect();
+    let mut differences: Vec<String> = Vec::new();
+    for rule in &program {
+        match stored.iter().find(|other| other.name == rule.name) {
+            None => differences.push(format!("the {} {} is missing", rule.kind, rule.name)),
+            Some(found) if found != rule => {
+                differences.push(format!("the {} {} is not this program's", rule.kind, rule.name));
+            }
+            Some(_) => {}
+        }
+    }
+    for rule in stored.iter().filter(|rule| !names.contains(rule.name.as_str())) {
+        differences.push(format!("the {} {} is of another version", rule.kind, rule.name));
+    }
+    if differences.is_empty() && stored != program {
+        differences.push("the triggers run in another order".to_owned());
+    }
+    Ok(differences)
+}
+
 fn log_differences(program: &[Rule], stored: &[Rule]) {
     let mut named = false;
     for rule in program {

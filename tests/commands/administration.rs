@@ -1,13 +1,14 @@
 //! The commands of an admin: their output in a pipe, on a terminal and as JSON, and what they refuse.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{PROGRAM, Person, Server};
+use crate::support::{PROGRAM, Person, Server, connect};
 use crate::tools::{fails, failure, program, run, shell, succeeds, texts};
 
 /// A folder, and a database file in it with the users alice and bob, and their channel.
@@ -261,6 +262,105 @@ fn settings_are_listed_changed_and_reset() {
     );
 }
 
+#[tokio::test]
+async fn a_backup_is_a_complete_database_of_one_moment() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    let db = server.db();
+    let copy = server.folder.path().join("copy.db");
+    let copy_name = copy.to_str().unwrap();
+    assert_eq!(succeeds(&db, &["backup", copy_name], ""), "");
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(shell(&copy, &["SELECT username FROM users", "PRAGMA auto_vacuum"]), "alice\n2\n");
+    assert_eq!(succeeds(&copy, &["check"], ""), "ok\n");
+    assert_eq!(names(&json_of(&copy, &["user", "list"]), "username"), ["alice"]);
+    // The server did not notice.
+    assert_eq!(alice.get("/calls/incoming").await.0, 200);
+
+    let before = fs::read(&copy).unwrap();
+    let line = fails(&db, &["backup", copy_name], "");
+    assert_eq!(line, format!("error: {copy_name}: there is a file of that name already; left unchanged"));
+    assert_eq!(fs::read(&copy).unwrap(), before);
+    let nowhere = server.folder.path().join("none/copy.db");
+    let line = fails(&db, &["backup", nowhere.to_str().unwrap()], "");
+    assert!(line.ends_with("its folder does not exist"), "{line}");
+    // The source has to be a database.
+    fs::write(server.folder.path().join("text.db"), "Dear diary,\n".repeat(40)).unwrap();
+    let other = server.folder.path().join("other.db");
+    fails(&server.folder.path().join("text.db"), &["backup", other.to_str().unwrap()], "");
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_check_names_each_problem_and_fails() {
+    let (_folder, db) = file_with_users();
+    assert_eq!(succeeds(&db, &["check"], ""), "ok\n");
+    assert_eq!(succeeds(&db, &["check", "--json"], ""), "[]\n");
+    for (damage, check, problem) in [
+        (
+            "DELETE FROM person_counts WHERE username = 'bob'",
+            "integrity_violations",
+            "bob is not counted: the row in person_counts is missing",
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; DROP TRIGGER session_is_for_a_user; \
+             INSERT INTO sessions VALUES (printf('%064d', 1), 'zoe', 0, 1e9)",
+            "foreign_key_check",
+            "sessions has a row that refers to none of users",
+        ),
+        ("DROP TRIGGER setting_stays", "rules", "the trigger setting_stays is missing"),
+        (
+            "DROP TRIGGER setting_stays; CREATE TRIGGER setting_stays BEFORE DELETE ON settings BEGIN SELECT 1; END",
+            "rules",
+            "the trigger setting_stays is not this program's",
+        ),
+    ] {
+        let copy = db.with_file_name("damaged.db");
+        fs::copy(&db, &copy).unwrap();
+        connect(&copy).execute_batch(damage).unwrap();
+        let output = run(program(&copy).arg("check"), "");
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{damage}: {out}");
+        assert!(out.lines().any(|line| line == format!("{check}\t{problem}")), "{damage}: {out}");
+        assert_eq!(err, format!("error: {} problems\n", out.lines().count()));
+        let (out, _) = texts(&run(program(&copy).args(["check", "--json"]), ""));
+        let list: Value = serde_json::from_str(&out).unwrap();
+        assert!(list.as_array().unwrap().contains(&json!({ "check": check, "problem": problem })), "{list}");
+    }
+}
+
+/// The order of the rules is a part of them: the newest trigger runs first.
+#[test]
+fn a_check_notices_another_order_of_triggers_and_leaves_those_of_an_admin() {
+    let (_folder, db) = file_with_users();
+    let sql = connect(&db);
+    sql.execute_batch("CREATE VIEW my_calls AS SELECT * FROM live_calls").unwrap();
+    assert_eq!(succeeds(&db, &["check"], ""), "ok\n");
+    let definition: String =
+        sql.query_row("SELECT sql FROM sqlite_schema WHERE name = 'setting_stays'", [], |row| row.get(0)).unwrap();
+    sql.execute_batch(&format!("DROP TRIGGER setting_stays; {definition}")).unwrap();
+    let (out, _) = texts(&run(program(&db).arg("check"), ""));
+    assert_eq!(out, "rules\tthe triggers run in another order\n");
+}
+
+#[test]
+fn statistics_count_people_calls_and_bytes() {
+    let (_folder, db) = file_with_users();
+    connect(&db).execute_batch("INSERT INTO initiate_call VALUES ('c', 'private:1', 'alice')").unwrap();
+    succeeds(&db, &["user", "role", "alice", "admin"], "");
+    succeeds(&db, &["token", "bob"], "");
+    let json = json_of(&db, &["stats"]);
+    for (member, count) in
+        [("people", 2), ("admins", 1), ("channels", 1), ("live_calls", 1), ("finished_calls", 0), ("sessions", 1)]
+    {
+        assert_eq!(json[member], count, "{member}: {json}");
+    }
+    assert_eq!(json["file_bytes"], fs::metadata(&db).unwrap().len());
+    let lines = cells(&db, &["stats"]);
+    assert!(lines.contains(&vec!["people".to_owned(), "2".to_owned()]), "{lines:?}");
+    assert_eq!(lines.len(), json.as_object().unwrap().len());
+}
+
 #[test]
 fn a_terminal_gets_an_aligned_table_with_a_heading() {
     let (_folder, db) = file_with_users();
@@ -289,6 +389,9 @@ fn commands_on_a_missing_file_create_none() {
         &["channel", "rename", "1", "x"],
         &["token", "list"],
         &["token", "--service", "monitor"],
+        &["backup", "copy.db"],
+        &["check"],
+        &["stats"],
     ] {
         let line = fails(&db, arguments, "");
         assert!(line.ends_with("there is no such file"), "{arguments:?}: {line}");
