@@ -64,6 +64,16 @@ pub enum Command {
     Check(Output),
     /// Print how many people, channels, calls and sessions there are, and the size of the file
     Stats(Output),
+    /// Print completions for a shell, to be read by its start-up file
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of the program or of one of its commands, for man(1)
+    Man {
+        /// The command, such as `user add`
+        command: Vec<String>,
+    },
     /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on

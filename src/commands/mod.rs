@@ -5,6 +5,7 @@ mod channel;
 mod demo;
 mod file;
 mod history;
+mod manual;
 mod output;
 mod serve;
 mod session;
@@ -140,6 +141,8 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Backup { file } => Ok(Database::open_existing(path)?.back_up(&file)?),
         Command::Check(output) => file::check(&Database::open_existing(path)?, output),
         Command::Stats(output) => file::stats(&Database::open_existing(path)?, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::man(&command),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
         Command::Demo { listen } => demo::run(listen),

@@ -378,6 +378,26 @@ fn a_terminal_gets_an_aligned_table_with_a_heading() {
 }
 
 #[test]
+fn completions_and_manual_pages_are_printed_without_a_file() {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("presence.db");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(succeeds(&db, &["completions", shell], "").contains("rename-display"), "{shell}");
+    }
+    let bash = folder.path().join("completions.bash");
+    fs::write(&bash, succeeds(&db, &["completions", "bash"], "")).unwrap();
+    assert!(run(Command::new("bash").arg("-n").arg(&bash), "").status.success());
+    assert!(fails(&db, &["completions", "sh"], "").contains("'sh'"));
+
+    let page = succeeds(&db, &["man"], "");
+    assert!(page.contains(".TH minimost-calls 1"), "{page}");
+    let page = succeeds(&db, &["man", "user", "rename-display"], "");
+    assert!(page.contains(".TH minimost-calls-user-rename-display 1") && page.contains("DISPLAY_NAME"), "{page}");
+    assert_eq!(fails(&db, &["man", "dance"], ""), "error: dance: There is no such command.");
+    assert!(!db.exists());
+}
+
+#[test]
 fn commands_on_a_missing_file_create_none() {
     let folder = TempDir::new().unwrap();
     let db = folder.path().join("presence.db");
