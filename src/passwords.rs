@@ -99,12 +99,17 @@ struct State {
     turn: u64,
 }
 
-/// A password to verify.
+/// A password to verify or to hash.
 struct Job {
     password: String,
-    hash: Option<String>,
-    result: oneshot::Sender<bool>,
+    work: Work,
     place: Place,
+}
+
+/// What a thread does with a password.
+enum Work {
+    Verify { hash: Option<String>, result: oneshot::Sender<bool> },
+    Hash { result: oneshot::Sender<String> },
 }
 
 /// A place in the queue of an address. Dropping it leaves the queue.
@@ -144,12 +149,22 @@ impl Place {
     /// Verifies `password` against `hash`. Without a hash it does the same work and returns false.
     pub async fn verify(self, password: String, hash: Option<String>) -> bool {
         let (sender, result) = oneshot::channel();
+        self.queue_up(password, Work::Verify { hash, result: sender });
+        result.await.unwrap_or(false)
+    }
+
+    /// Hashes a new password, as [`hash`] does. `None` if it cannot be hashed.
+    pub async fn hash(self, password: String) -> Option<String> {
+        let (sender, result) = oneshot::channel();
+        self.queue_up(password, Work::Hash { result: sender });
+        result.await.ok()
+    }
+
+    fn queue_up(self, password: String, work: Work) {
         let queue = Arc::clone(&self.queue);
         let address = self.address.clone();
-        let job = Job { password, hash, result: sender, place: self };
-        queue.lock().waiting.entry(address).or_default().push_back(job);
+        queue.lock().waiting.entry(address).or_default().push_back(Job { password, work, place: self });
         queue.added.notify_one();
-        result.await.unwrap_or(false)
     }
 }
 
@@ -174,7 +189,16 @@ impl Queue {
     fn run(&self) {
         let mut memory = Vec::new();
         loop {
-            let Job { password, hash, result, place } = self.next();
+            let Job { password, work, place } = self.next();
+            let (hash, result) = match work {
+                Work::Verify { hash, result } => (hash, result),
+                Work::Hash { result } => {
+                    if let Ok(hash) = hash(&password) {
+                        let _ = result.send(hash);
+                    }
+                    continue;
+                }
+            };
             if result.is_closed() {
                 // The client has gone.
                 continue;

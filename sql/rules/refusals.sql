@@ -69,7 +69,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('service_token_not_found', 404, 0, 'There is no such service token.'),
     ('session_cookie_malformed', 400, 0, 'The name of a cookie has letters, digits and the characters !#$%&''*+-.^_`|~.'),
     ('session_is_fixed', 409, 0, 'A session keeps its user and token.'),
-    ('session_not_found', 404, 0, 'There is no such session.'),
+    ('session_not_found', 404, 1, 'There is no such session.'),
     ('setting_is_needed', 409, 0, 'Settings have fixed names and ranges. Only their values change.'),
     ('setting_not_found', 404, 0, 'There is no such setting.'),
     ('share_ended', 409, 1, 'The screen share has ended.'),

@@ -135,6 +135,7 @@ type Routes = BoxedFilter<(warp::reply::Response,)>;
 /// filter drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ $crate::http::methods::get(), $($path)*) };
+    (DELETE $($path:tt)*) => { route!(@ $crate::http::methods::delete(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ $crate::http::methods::post(), $($path)*) };
     (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*) $(.$await:tt)?) => {
         $path

@@ -19,6 +19,7 @@ mod http2;
 mod limits;
 mod login;
 mod methods;
+mod own_account;
 mod pages;
 mod proxies;
 mod races;

@@ -25,6 +25,9 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     // elsewhere
     "body_too_slow",
     "database_busy",
+    // tests/http/own_account.rs
+    "password_length",
+    "wrong_password",
     // tests/http/login.rs
     "logins_busy",
     "bad_limit",
@@ -120,7 +123,9 @@ impl AllStates {
         let in_share = format!("/screenshare/{share}/signal");
         let media = format!("/calls/{call}/media");
         let long_mime = format!("init=1&mime={}", "m".repeat(256));
+        let delete = |path: &str| alice.request(Method::DELETE, path);
         vec![
+            ("session_not_found", delete("/sessions/none")),
             ("already_in_call", invite(call, "bob")),
             ("call_full", dave.posting(&format!("/calls/{call}/accept"))),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),

@@ -29,6 +29,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/screenshare/ID/signals"),
     ("POST", "/screenshare/ID/media"),
     ("GET", "/screenshare/ID/media"),
+    ("GET", "/sessions"),
+    ("DELETE", "/sessions/ID"),
+    ("POST", "/password"),
     ("POST", "/logout"),
 ];
 
