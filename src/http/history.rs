@@ -14,10 +14,6 @@ use super::{App, Error, HandlerResult, Request, Routes, any_of, require, route, 
 use crate::database::{ReadError, Snapshot, Value, Write, text};
 use crate::statements;
 
-/// The default and the maximum of `?limit=`, in calls.
-const LIMIT_DEFAULT: i64 = 50;
-const LIMIT_MAX: i64 = 200;
-
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     any_of![
@@ -29,13 +25,7 @@ pub(super) fn routes(app: &App) -> Routes {
 }
 
 async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
-    let limit = match request.query("limit").map(str::parse::<i64>) {
-        None => LIMIT_DEFAULT,
-        Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
-        Some(_) => {
-            return Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200."));
-        }
-    };
+    let limit = request.limit()?;
     let channel = request.query("channel").map(str::to_owned);
     let before = request.query("before").map(str::to_owned);
     let app = Arc::clone(&request.app);
@@ -59,7 +49,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
 ///
 /// # Errors
 /// 400 if it is neither.
-fn before_cursor(
+pub(super) fn before_cursor(
     before: Option<&str>,
     call_ts: impl FnOnce(&str) -> Result<Option<f64>, ReadError>,
 ) -> Result<(f64, &str), Error> {

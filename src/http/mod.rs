@@ -1,6 +1,7 @@
 //! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
 mod addresses;
+mod admin;
 mod authentication;
 mod body;
 mod bounds;
@@ -62,6 +63,7 @@ pub fn routes(
         events::routes(app),
         history::routes(app),
         ice::routes(app),
+        admin::routes(app),
         pages::routes(),
         docs::routes(),
         unmatched(),

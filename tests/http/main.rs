@@ -4,6 +4,8 @@
 mod support;
 
 mod access;
+mod admin;
+mod admin_people;
 mod bodies;
 mod bounds;
 mod by_hand;

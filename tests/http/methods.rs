@@ -33,6 +33,7 @@ fn example(scene: &Scene, share: &str, path: &str) -> String {
 
 async fn scene_with_share() -> (Scene, String) {
     let scene = Scene::active().await;
+    scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
     let share = scene.alice.post_json("/screenshare/start", serde_json::json!({ "channel": "dm:alice:bob" })).await.1;
     (scene, share["share_id"].as_str().unwrap().to_owned())
 }
