@@ -107,6 +107,10 @@ INSERT INTO set_role (username, role) VALUES (?1, ?2);
 -- At most ?2 users after the name ?1 as JSON. -1 is no limit.
 SELECT json FROM user_json WHERE username > ?1 ORDER BY username LIMIT ?2;
 
+-- name: USER_ROLE
+-- The role of user ?1.
+SELECT role FROM users WHERE username = ?1;
+
 -- name: IS_USER
 -- Whether there is a user ?1.
 SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1);

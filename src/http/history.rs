@@ -115,11 +115,13 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
             .rows(&statements::DISPLAY_NAMES, [], |row| Ok((row.get(0)?, Json::String(row.get(1)?))))?
             .into_iter()
             .collect();
+        let role: Option<String> = snapshot.row(&statements::USER_ROLE, [name], |row| row.get(0))?;
         let display_name = display_names.get(name).cloned().unwrap_or_default();
         let json = format!(
-            "{{\"username\":{},\"display_name\":{display_name},\"display_names\":{},\"channels\":[{}],\
+            "{{\"username\":{},\"display_name\":{display_name},\"role\":{},\"display_names\":{},\"channels\":[{}],\
              \"people\":{},\"calls\":[{}]}}",
             Json::from(name.as_str()),
+            Json::from(role),
             Json::Object(display_names),
             channels.join(","),
             Json::Array(people),

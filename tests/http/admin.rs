@@ -104,10 +104,12 @@ async fn a_lost_role_and_an_expired_token_count_at_once() {
     scene.server.execute("UPDATE service_tokens SET expires_ts = created_ts");
     assert_refused(&script.get("/admin/people").await, 401, "unauthorized");
 
+    assert_eq!(scene.alice.read("/me").await["role"], "admin");
     let demotion = scene.alice.post_json("/admin/people/alice/role", json!({ "role": "member" })).await;
     assert_eq!(demotion, (200, json!({ "status": "changed" })));
     let request = scene.alice.posting_json("/admin/people/alice/role", json!({ "role": "admin" }));
     scene.server.assert_refuses(request, 403, "admin_only").await;
+    assert_eq!(scene.alice.read("/me").await["role"], "member");
 }
 
 #[tokio::test]
