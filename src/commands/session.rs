@@ -1,5 +1,7 @@
 //! `session list`, `session revoke`, and `user sessions`.
 
+use serde_json::Value as Json;
+
 use super::output::{self, Columns};
 use super::{CommandError, change, refused};
 use crate::command_line::{Output, Session};
@@ -29,5 +31,11 @@ pub(super) fn list(database: &Database, user: Option<&str>, output: Output) -> R
     {
         return Err(refused(database, user, "user_not_found"));
     }
-    output::list(database, &statements::SESSIONS, [&"", &user, &output::ALL], SESSIONS, output)
+    let mut sessions = output::select(database, &statements::SESSIONS, [&"", &user, &output::ALL])?;
+    // The database orders them by their ids, which mean nothing to people.
+    sessions.sort_by_cached_key(|session| {
+        let session: Json = serde_json::from_str(session).unwrap_or_default();
+        (session["username"].to_string(), session["created_ts"].to_string())
+    });
+    output::print_items(&sessions, SESSIONS, output)
 }
