@@ -38,14 +38,17 @@ pub enum Command {
     /// Manage users and their passwords
     #[command(subcommand)]
     User(User),
-    /// Print a new bearer token, for a script or a device of a user
-    Token {
-        /// The user
-        name: String,
-        /// How long the token is valid, such as 12h or 30d [default: the setting `session_ttl`]
-        #[arg(long, value_parser = lifetime)]
-        ttl: Option<Duration>,
-    },
+    /// Print a new bearer token of a user, or of a service
+    Token(TokenOptions),
+    /// List the sessions, and end them
+    #[command(subcommand)]
+    Session(Session),
+    /// Show the live calls, and end them
+    #[command(subcommand)]
+    Call(Call),
+    /// List and change the settings
+    #[command(subcommand)]
+    Setting(Setting),
     /// Manage private channels and their members
     #[command(subcommand)]
     Channel(Channel),
@@ -61,12 +64,148 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         auth: PathBuf,
     },
+    /// Copy the database into a new file, also while a server runs
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Check the file: its pages, its references, its rows and its rules
+    Check(Output),
+    /// Print how many people, channels, calls and sessions there are, and the size of the file
+    Stats(Output),
+    /// Print completions for a shell, to be read by its start-up file
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of the program or of one of its commands, for man(1)
+    Man {
+        /// The command, such as `user add`
+        command: Vec<String>,
+    },
     /// Run a server with a temporary database and three users, and print commands to try
     Demo {
         /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:6767", value_name = "ADDRESS")]
         listen: String,
     },
+}
+
+/// How a command prints what it lists or shows.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `token …`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct TokenOptions {
+    /// Manage the tokens of services instead.
+    #[command(subcommand)]
+    pub command: Option<ServiceToken>,
+    /// The user
+    #[arg(required_unless_present = "service")]
+    pub name: Option<String>,
+    /// Make the token of a service instead, a program that is no user
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub service: Option<String>,
+    /// What the service may do [default: metrics]
+    #[arg(long = "scope", value_name = "SCOPE", requires = "service", conflicts_with = "name", value_parser = ["metrics", "admin"], num_args = 1..)]
+    pub scopes: Vec<String>,
+    /// How long the token is valid, such as 12h or 30d [default: the setting `session_ttl`]
+    #[arg(long, value_parser = lifetime)]
+    pub ttl: Option<Duration>,
+}
+
+/// `token list` and `token revoke`.
+#[derive(Debug, Subcommand)]
+pub enum ServiceToken {
+    /// List the tokens of services
+    List(Output),
+    /// Revoke the token of a service
+    Revoke {
+        /// The service
+        name: String,
+    },
+}
+
+/// `session …`.
+#[derive(Debug, Subcommand)]
+pub enum Session {
+    /// List the sessions with their ids
+    List {
+        /// Of this user alone
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Print JSON
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End a session
+    Revoke {
+        /// The id, from `session list`
+        id: String,
+    },
+}
+
+/// `call …`.
+#[derive(Debug, Subcommand)]
+pub enum Call {
+    /// List the live calls
+    List(Output),
+    /// Show a call, live or finished
+    Show {
+        /// The id, from `call list`
+        id: String,
+        /// Print JSON
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End a live call for everyone
+    End {
+        /// The id, from `call list`
+        id: String,
+    },
+}
+
+/// `setting …`.
+#[derive(Debug, Subcommand)]
+pub enum Setting {
+    /// List the settings with their values, defaults and meanings
+    List(Output),
+    /// Print the value of a setting
+    Get {
+        /// The setting
+        name: String,
+        /// Print JSON
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Change a setting, at once and without a restart
+    Set {
+        /// The setting
+        name: String,
+        /// The new value
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Return a setting to its default
+    Reset {
+        /// The setting
+        name: String,
+    },
+}
+
+/// A role of a user.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Role {
+    /// May use the routes at /admin/
+    Admin,
+    /// May not
+    Member,
 }
 
 /// The options of `serve`.
@@ -100,9 +239,34 @@ pub enum User {
         /// The name that people see [default: the user name]
         #[arg(long, value_name = "TEXT")]
         display_name: Option<String>,
+        /// Make the user an admin, who may use the routes at /admin/
+        #[arg(long)]
+        admin: bool,
     },
     /// List the users
-    List,
+    List(Output),
+    /// Change the name that people see
+    RenameDisplay {
+        /// The user
+        name: String,
+        /// The new name
+        display_name: String,
+    },
+    /// Make a user an admin, who may use the routes at /admin/, or a member
+    Role {
+        /// The user
+        name: String,
+        /// The role
+        role: Role,
+    },
+    /// List the sessions of a user
+    Sessions {
+        /// The user
+        name: String,
+        /// Print JSON
+        #[command(flatten)]
+        output: Output,
+    },
     /// Change a user's password and end all their sessions
     Passwd {
         /// The user
@@ -127,20 +291,34 @@ pub enum Channel {
         members: Vec<String>,
     },
     /// List the private channels and their members
-    List,
+    List(Output),
+    /// Change the title of a channel
+    Rename {
+        /// The channel's number, or its name `private:<id>`
+        #[arg(value_parser = channel_name, value_name = "ID")]
+        channel: String,
+        /// The new title
+        title: String,
+    },
+    /// Remove a channel, and end its call
+    Remove {
+        /// The channel's number, or its name `private:<id>`
+        #[arg(value_parser = channel_name, value_name = "ID")]
+        channel: String,
+    },
     /// Add a member to a channel
     Join {
         /// The channel's number, or its name `private:<id>`
-        #[arg(value_parser = channel_id)]
-        id: i64,
+        #[arg(value_parser = channel_name, value_name = "ID")]
+        channel: String,
         /// The user
         name: String,
     },
     /// Remove a member from a channel, and from its call
     Leave {
         /// The channel's number, or its name `private:<id>`
-        #[arg(value_parser = channel_id)]
-        id: i64,
+        #[arg(value_parser = channel_name, value_name = "ID")]
+        channel: String,
         /// The user
         name: String,
     },
@@ -165,12 +343,10 @@ fn lifetime(argument: &str) -> Result<Duration, String> {
     if LIFETIMES.contains(&lifetime) { Ok(lifetime) } else { Err("a token is valid for 1s to 3650d".to_owned()) }
 }
 
-fn channel_id(argument: &str) -> Result<i64, String> {
-    argument
-        .strip_prefix("private:")
-        .unwrap_or(argument)
-        .parse()
-        .map_err(|_| "a channel is a number, or private:<id>".to_owned())
+/// The name of the private channel of a number or name.
+fn channel_name(argument: &str) -> Result<String, String> {
+    let id = argument.strip_prefix("private:").unwrap_or(argument).parse::<i64>();
+    id.map(|id| format!("private:{id}")).map_err(|_| "a channel is a number, or private:<id>".to_owned())
 }
 
 /// clap's message about a wrong command line, joined to one line.

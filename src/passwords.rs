@@ -182,10 +182,19 @@ impl Place {
         result.await.unwrap_or(false)
     }
 
+    /// Hashes a new password, as [`hash`] does. `None` if it cannot be hashed.
+    pub async fn hash(self, password: String) -> Option<String> {
+        self.hash_with(password, SaltString::generate(&mut OsRng)).await
+    }
+
     /// Hashes a password that was verified against the `outdated` hash. `None` if it cannot be hashed.
     pub async fn replace(self, password: String, outdated: &str) -> Option<String> {
+        self.hash_with(password, replacing_salt(outdated).ok()?).await
+    }
+
+    async fn hash_with(self, password: String, salt: SaltString) -> Option<String> {
         let (sender, result) = oneshot::channel();
-        self.queue_up(password, Work::Hash { salt: replacing_salt(outdated).ok()?, result: sender });
+        self.queue_up(password, Work::Hash { salt, result: sender });
         result.await.ok()
     }
 

@@ -93,15 +93,27 @@ SELECT value FROM settings WHERE name = 'ice_servers';
 
 -- name: ADD_USER
 -- Adds user ?1 with password hash ?2.
-INSERT INTO users (username, password_hash, created_ts) SELECT ?1, ?2, ts FROM now;
+INSERT INTO add_user (username, password_hash) VALUES (?1, ?2);
 
 -- name: SET_DISPLAY_NAME
 -- Sets the display name of user ?1 to ?2. NULL makes it the name.
-UPDATE users SET display_name = ?2 WHERE username = ?1;
+INSERT INTO set_display_name (username, display_name) VALUES (?1, ?2);
 
--- name: LIST_USERS
--- Name, creation time and display name of every user, for the command line.
-SELECT username, datetime(created_ts, 'unixepoch'), display_name FROM users ORDER BY username;
+-- name: SET_ROLE
+-- Sets the role of user ?1 to ?2.
+INSERT INTO set_role (username, role) VALUES (?1, ?2);
+
+-- name: USERS
+-- At most ?2 users after the name ?1 as JSON. -1 is no limit.
+SELECT json FROM user_json WHERE username > ?1 ORDER BY username LIMIT ?2;
+
+-- name: USER_ROLE
+-- The role of user ?1.
+SELECT role FROM users WHERE username = ?1;
+
+-- name: IS_USER
+-- Whether there is a user ?1.
+SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1);
 
 -- name: OTHER_USERS
 -- All users except ?1.
@@ -116,16 +128,21 @@ SELECT username, display_name FROM users ORDER BY username;
 SELECT password_hash, username FROM users WHERE username = ?1 COLLATE NOCASE;
 
 -- name: SET_PASSWORD
--- Sets the password hash of user ?1 to ?2. Returns the name if the user exists.
-UPDATE users SET password_hash = ?2 WHERE username = ?1 RETURNING username;
+-- Sets the password hash of user ?1 to ?2.
+INSERT INTO set_password (username, password_hash) VALUES (?1, ?2);
+
+-- name: CHANGE_OWN_PASSWORD
+-- Sets the password hash of user ?1 to ?3 if it is still ?2: it may have changed while the password was verified.
+INSERT INTO set_password (username, password_hash)
+SELECT username, ?3 FROM users WHERE username = ?1 AND password_hash = ?2;
 
 -- name: REPLACE_PASSWORD_HASH
 -- Replaces the password hash ?2 of user ?1, which is of the original MiniMost, by ?3. The password stays the same.
 UPDATE users SET password_hash = ?3 WHERE username = ?1 AND password_hash = ?2;
 
 -- name: REMOVE_USER
--- Removes user ?1. Returns the name if the user existed.
-DELETE FROM users WHERE username = ?1 RETURNING username;
+-- Removes user ?1.
+INSERT INTO remove_user (username) VALUES (?1);
 
 -- name: ADD_SESSION
 -- Adds a session with token hash ?1 for user ?2. It lasts ?3 seconds, or `session_ttl` if ?3 is NULL.
@@ -151,6 +168,30 @@ SELECT value FROM settings WHERE name = 'session_cookie';
 -- Deletes the session with token hash ?1.
 DELETE FROM sessions WHERE token_hash = ?1;
 
+-- name: OWN_SESSIONS
+-- The sessions of user ?1 as JSON, oldest first. That with token hash ?2 is the current one.
+SELECT json_object('id', id, 'created_ts', created_ts, 'expires_ts', expires_ts,
+                   'current', json(CASE WHEN id = substr(?2, 1, 16) THEN 'true' ELSE 'false' END))
+FROM session_list WHERE username = ?1 ORDER BY created_ts, id;
+
+-- name: REVOKE_OWN_SESSION
+-- User ?2 ends their session ?1.
+INSERT INTO revoke_own_session (session, username) VALUES (?1, ?2);
+
+-- name: SESSIONS
+-- At most ?3 sessions after the id ?1, of user ?2 or, if that is NULL, of all, as JSON. -1 is no limit.
+SELECT json FROM session_json
+WHERE token_hash > CASE ?1 WHEN '' THEN '' ELSE ?1 || 'g' END AND (?2 IS NULL OR username = ?2)
+ORDER BY token_hash LIMIT ?3;
+
+-- name: REVOKE_SESSION
+-- Ends the session with id ?1.
+INSERT INTO revoke_session (session) VALUES (?1);
+
+-- name: SESSION_OWNER
+-- The user whose session has id ?1.
+SELECT username FROM live_sessions WHERE token_hash >= ?1 AND token_hash < ?1 || 'g' AND length(?1) = 16;
+
 -- name: ATTEMPT_LOGIN
 -- Records a login of name ?1 from address ?2, which counts as failed until it succeeds.
 INSERT INTO attempt_login (username, address) VALUES (?1, ?2);
@@ -166,15 +207,75 @@ SELECT min(max(until_ts) - (SELECT ts FROM now), (SELECT pause_max FROM login_li
 FROM login_pauses WHERE address = ?2 AND (username = ?1 OR username IS NULL);
 
 
+-- ==== admins, settings and service tokens
+
+-- name: ADMIN_ACCESS
+-- The user or service with token hash ?1, and 'granted' if they may administer, else the code of the refusal.
+SELECT name, access FROM admin_access WHERE token_hash = ?1;
+
+-- name: CHECK_ADMIN
+-- Refuses the write if the user or service with token hash ?1 may not administer.
+INSERT INTO check_admin (token_hash) VALUES (?1);
+
+-- name: SETTINGS
+-- At most ?2 settings after the name ?1 as JSON. -1 is no limit.
+SELECT json FROM setting_json WHERE name > ?1 ORDER BY name LIMIT ?2;
+
+-- name: SETTING
+-- Setting ?1 as JSON.
+SELECT json FROM setting_json WHERE name = ?1;
+
+-- name: SET_SETTING
+-- Sets setting ?1 to ?2.
+INSERT INTO set_setting (name, value) VALUES (?1, ?2);
+
+-- name: RESET_SETTING
+-- Returns setting ?1 to its default.
+INSERT INTO reset_setting (name) VALUES (?1);
+
+-- name: ADD_SERVICE_TOKEN
+-- Adds service token ?1 with token hash ?2 and the JSON list ?3 of scopes. It lasts ?4 seconds, or `session_ttl` if ?4 is
+-- NULL.
+INSERT INTO add_service_token (name, token_hash, scopes, seconds) VALUES (?1, ?2, ?3, ?4);
+
+-- name: REVOKE_SERVICE_TOKEN
+-- Deletes service token ?1.
+INSERT INTO revoke_service_token (name) VALUES (?1);
+
+-- name: SERVICE_TOKENS
+-- At most ?2 service tokens after the name ?1 as JSON. -1 is no limit.
+SELECT json FROM service_token_json WHERE name > ?1 ORDER BY name LIMIT ?2;
+
+-- name: VIOLATIONS
+-- Everything in the file that should be impossible.
+SELECT violation FROM integrity_violations;
+
+-- name: VIOLATION_ITEMS
+-- Each of `VIOLATIONS` as a JSON string.
+SELECT json_quote(violation) FROM integrity_violations;
+
+-- name: STATISTICS
+-- How many people, channels, calls and sessions there are, as JSON.
+SELECT json FROM statistics_json;
+
+-- name: INTEGRITY_CHECK
+-- What SQLite finds wrong with the file, or the one row 'ok'.
+SELECT integrity_check FROM pragma_integrity_check;
+
+-- name: FOREIGN_KEY_CHECK
+-- The rows whose references lead nowhere: the table, and the table that it refers to.
+SELECT "table" || ' has a row that refers to none of ' || parent FROM pragma_foreign_key_check;
+
+
 -- ==== the commands
 
 -- name: UNKNOWN_USER
 -- The first name in the JSON list ?1 that is no user's.
 SELECT value FROM json_each(?1) WHERE value NOT IN (SELECT username FROM users) LIMIT 1;
 
--- name: LOG_COMMAND
--- Records change ?1 of subject ?2, if it has changed rows: ?3, or those of the statement before if ?3 is NULL.
-INSERT INTO command_log (ts, change, subject) SELECT ts, ?1, ?2 FROM now WHERE coalesce(?3, changes()) > 0;
+-- name: LOG_CHANGE
+-- Records change ?1 of subject ?2 by the admin ?3 over HTTP, or by a command if that is NULL.
+INSERT INTO command_log (ts, change, subject, actor) SELECT ts, ?1, ?2, ?3 FROM now;
 
 -- name: NEWEST_COMMAND
 -- The id of the newest change by a command.
@@ -182,34 +283,42 @@ SELECT max(id) FROM command_log;
 
 -- name: COMMANDS_AFTER
 -- The changes by commands after id ?1, oldest first.
-SELECT id, change, subject FROM command_log WHERE id > ?1 ORDER BY id;
+SELECT id, change, subject, actor FROM command_log WHERE id > ?1 ORDER BY id;
 
 
 -- ==== channels
 
 -- name: ADD_CHANNEL
--- Adds a private channel with title ?1, created by ?2. Returns its id.
-INSERT INTO private_channels (name, created_by, created_ts) SELECT ?1, ?2, ts FROM now RETURNING id;
+-- Adds a private channel with title ?1 and the JSON list ?2 of members.
+INSERT INTO add_channel (title, members) VALUES (?1, ?2);
 
--- name: JOIN_NEWEST_CHANNEL
--- Adds member ?1 to the newest private channel.
-INSERT INTO private_channel_members (channel_id, username, joined_ts)
-SELECT (SELECT max(id) FROM private_channels), ?1, ts FROM now;
+-- name: NEWEST_CHANNEL
+-- The name of the newest private channel.
+SELECT 'private:' || max(id) FROM private_channels;
+
+-- name: RENAME_CHANNEL
+-- Changes the title of private channel ?1 to ?2.
+INSERT INTO rename_channel (channel, title) VALUES (?1, ?2);
+
+-- name: REMOVE_CHANNEL
+-- Removes private channel ?1.
+INSERT INTO remove_channel (channel) VALUES (?1);
 
 -- name: JOIN_CHANNEL
 -- Adds member ?2 to private channel ?1.
-INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT ?1, ?2, ts FROM now;
+INSERT INTO join_channel (channel, username) VALUES (?1, ?2);
 
 -- name: LEAVE_CHANNEL
--- Removes member ?2 from private channel ?1. Returns the name if they were a member.
-DELETE FROM private_channel_members WHERE channel_id = ?1 AND username = ?2 RETURNING username;
+-- Removes member ?2 from private channel ?1.
+INSERT INTO leave_channel (channel, username) VALUES (?1, ?2);
 
--- name: LIST_CHANNELS
--- Name, title and members of every private channel, for the command line.
-SELECT 'private:' || id, name,
-  (SELECT group_concat(username, ', ') FROM (SELECT username FROM private_channel_members
-                                             WHERE channel_id = private_channels.id ORDER BY username))
-FROM private_channels ORDER BY id;
+-- name: PRIVATE_CHANNELS
+-- At most ?2 private channels after the one with name ?1 as JSON. -1 is no limit.
+SELECT json FROM private_channel_json WHERE id > CAST(substr(?1, 9) AS INTEGER) ORDER BY id LIMIT ?2;
+
+-- name: CHANNEL_TITLE
+-- The title of private channel ?1.
+SELECT name FROM private_channels WHERE id = CAST(substr(?1, 9) AS INTEGER) AND ?1 = 'private:' || id;
 
 -- name: USER_CHANNELS
 -- The channels of user ?1 as JSON, with title and members.
@@ -253,6 +362,10 @@ INSERT INTO reject_call (call_id, username) VALUES (?1, ?2);
 -- name: END_CALL
 -- User ?2 ends call ?1 for everyone.
 INSERT INTO end_call (call_id, username) VALUES (?1, ?2);
+
+-- name: END_CALL_AS_ADMIN
+-- An admin ends call ?1 for everyone.
+INSERT INTO end_call_as_admin (call_id) VALUES (?1);
 
 -- name: LEAVE_CALL
 -- User ?2 leaves call ?1.
@@ -300,6 +413,16 @@ FROM call_state_json WHERE call_id = ?1;
 -- name: CALL_STATE
 -- The state of call ?1 as JSON.
 SELECT json FROM call_state_json WHERE call_id = ?1;
+
+-- name: LIVE_CALLS
+-- At most ?2 live calls after the call ?1 as JSON, those that began first first. -1 is no limit.
+SELECT json FROM live_call_json
+WHERE (started_ts, call_id) > (coalesce((SELECT started_ts FROM calls WHERE call_id = ?1), -9e999), ?1)
+ORDER BY started_ts, call_id LIMIT ?2;
+
+-- name: CALL_CHANNEL
+-- The channel of call ?1 and its title, which is NULL for a direct-message channel.
+SELECT channel, title FROM calls JOIN call_titles USING (call_id) WHERE call_id = ?1;
 
 -- name: USER_LIVE_CALLS
 -- The states of the live calls of user ?1 as JSON.
@@ -522,6 +645,20 @@ SELECT json
 FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.call_id AND past.username = ?1
 WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
 ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
+
+-- name: ADMIN_HISTORY
+-- The ?5 newest finished calls before the one with end time ?3 and id ?4 as JSON: of channel ?1 under any spelling of a DM,
+-- and with user ?2, called or on it. NULL is any channel, or any user.
+SELECT json FROM finished_call_json AS past
+WHERE (ended_ts, call_id) < (?3, ?4)
+  AND (?1 IS NULL OR channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)))
+  AND (?2 IS NULL OR EXISTS (SELECT 1 FROM call_participants AS person
+                             WHERE person.call_id = past.call_id AND person.username = ?2))
+ORDER BY ended_ts DESC, call_id DESC LIMIT ?5;
+
+-- name: CALL_ENDED_TS
+-- When call ?1 ended.
+SELECT ended_ts FROM calls WHERE call_id = ?1 AND NOT is_live;
 
 -- name: HISTORY_DUE
 -- One row: whether calls or shares are older than `history_max_age`.

@@ -20,6 +20,8 @@ CREATE TABLE users (
                   AND display_name NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159)
                     || char(8206) || char(8207) || char(8232) || '-' || char(8238)
                     || char(8294) || '-' || char(8297) || ']*'),
+  role          TEXT NOT NULL DEFAULT 'member'             -- admin: may use the routes at /admin/; member
+                CONSTRAINT users_role_known CHECK (role IN ('admin', 'member')),
   events_after  INTEGER,                                   -- id of the newest event when the person was added; they
                                                            -- see later ones only
   -- JSON has no infinite numbers, and date functions end with the year 9999: clients could not read such a time.
@@ -42,6 +44,23 @@ CREATE TABLE sessions (
 
 CREATE INDEX sessions_by_user ON sessions (username);
 CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
+
+CREATE TABLE service_tokens (
+  -- One row a program that uses the API for nobody: a monitor, or a script of an admin. The file does not contain the
+  -- token itself.
+  name       TEXT NOT NULL PRIMARY KEY                     -- what it is for, as a user name is written
+             CONSTRAINT service_tokens_name_format CHECK (length(CAST(name AS BLOB)) BETWEEN 1 AND 64
+               AND length(name) = length(CAST(name AS BLOB)) AND name NOT GLOB '*[^A-Za-z0-9._@-]*'
+               AND name <> '.' AND name <> '..'),
+  token_hash TEXT NOT NULL UNIQUE                          -- SHA-256 of the token, 64 lower-case hex digits
+             CONSTRAINT service_tokens_token_hash_format CHECK (length(token_hash) = 64
+               AND token_hash NOT GLOB '*[^0-9a-f]*'),
+  scopes     TEXT NOT NULL                                 -- what it may do: admin, metrics, or both with a blank between
+             CONSTRAINT service_tokens_scopes_known CHECK (scopes IN ('admin', 'metrics', 'admin metrics')),
+  created_ts REAL NOT NULL,                                -- when it was added
+  expires_ts REAL NOT NULL,                                -- from then on it is invalid; it stays until it is revoked
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(expires_ts) <= 253402300799)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE login_attempts (
   -- One row a name and address with failed logins, or with one in progress. A successful login deletes its row.
@@ -99,9 +118,10 @@ CREATE INDEX dm_members_by_user ON dm_members (username);
 CREATE INDEX dm_members_listed ON dm_members (username) WHERE listed;
 
 CREATE TABLE command_log (
-  -- What the commands of the program changed, the newest thousand. A running server logs each row.
+  -- What commands, and admins over HTTP, changed, the newest thousand. A running server logs each row.
   id      INTEGER PRIMARY KEY AUTOINCREMENT,               -- never used twice
   ts      REAL NOT NULL,                                   -- when
   change  TEXT NOT NULL,                                   -- what, such as `added user`
-  subject TEXT NOT NULL                                    -- whom, or which channel
+  subject TEXT NOT NULL,                                   -- whom, or which channel
+  actor   TEXT                                             -- the admin over HTTP, or service:NAME; NULL: a command
 ) STRICT;

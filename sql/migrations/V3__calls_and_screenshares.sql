@@ -6,7 +6,7 @@
 CREATE TABLE calls (
   -- One row a call, live or finished. A call rings until a callee answers, is active until somebody hangs up, and is
   -- then ended. It is rejected if no callee answered. A finished call is history and never changes. To end a live call
-  -- from a shell: UPDATE calls SET state = 'ended' WHERE call_id = '...'
+  -- from a shell: INSERT INTO end_call_as_admin (call_id) VALUES ('...')
   call_id          TEXT NOT NULL PRIMARY KEY               -- a UUID, chosen by the creator
                    CONSTRAINT calls_call_id_format CHECK (length(CAST(call_id AS BLOB)) BETWEEN 1 AND 64
                      AND length(call_id) = length(CAST(call_id AS BLOB))

@@ -8,23 +8,38 @@ CREATE VIEW help (task, statement) AS
     ('calls that ring', 'SELECT * FROM incoming_calls'),
     ('calls of the past', 'SELECT * FROM call_history ORDER BY started_ts DESC LIMIT 20'),
     ('missed calls', 'SELECT * FROM missed_calls WHERE username = ''bob'''),
-    ('end a call', 'UPDATE calls SET state = ''ended'' WHERE call_id = ''...'''),
+    ('end a call', 'INSERT INTO end_call_as_admin (call_id) VALUES (''...'')'),
     ('screen shares now', 'SELECT * FROM screenshares WHERE state = ''active'''),
     ('end a screen share', 'UPDATE screenshares SET state = ''ended'' WHERE share_id = ''...'''),
-    ('see the limits', 'SELECT name, value, unit, meaning FROM settings'),
-    ('change a limit', 'UPDATE settings SET value = 45 WHERE name = ''ringing_timeout'''),
-    ('see the users', 'SELECT username, display_name, datetime(created_ts, ''unixepoch'') AS added_utc FROM users'),
-    ('end the sessions of a user', 'DELETE FROM sessions WHERE username = ''bob'''),
-    ('remove a user', 'DELETE FROM users WHERE username = ''bob'''),
-    ('see the channels', 'SELECT * FROM private_channels'),
-    ('see the members', 'SELECT channel_id, username FROM private_channel_members'),
-    ('add a member',
-     'INSERT INTO private_channel_members (channel_id, username, joined_ts) SELECT 1, ''bob'', ts FROM now'),
-    ('remove a member', 'DELETE FROM private_channel_members WHERE channel_id = 1 AND username = ''bob'''),
+    ('see the limits', 'SELECT name, value, default_value, unit, meaning FROM settings'),
+    ('change a limit', 'INSERT INTO set_setting (name, value) VALUES (''ringing_timeout'', 45)'),
+    ('return a limit to its default', 'INSERT INTO reset_setting (name) VALUES (''ringing_timeout'')'),
+    ('see the users',
+     'SELECT username, display_name, role, datetime(created_ts, ''unixepoch'') AS added_utc FROM users'),
+    ('add a user; the password follows with minimost-calls user passwd',
+     'INSERT INTO add_user (username, display_name) VALUES (''carol'', ''Carol'')'),
+    ('lock the password of a user, and end their sessions', 'INSERT INTO set_password (username) VALUES (''bob'')'),
+    ('change what people see', 'INSERT INTO set_display_name (username, display_name) VALUES (''bob'', ''Bob'')'),
+    ('make a user an admin, or a member', 'INSERT INTO set_role (username, role) VALUES (''alice'', ''admin'')'),
+    ('remove a user', 'INSERT INTO remove_user (username) VALUES (''bob'')'),
+    ('see the sessions',
+     'SELECT id, username, datetime(created_ts, ''unixepoch'') AS since_utc FROM session_list ORDER BY username'),
+    ('end a session', 'INSERT INTO revoke_session (session) VALUES (''...'')'),
+    ('end all sessions of a user', 'DELETE FROM sessions WHERE username = ''bob'''),
+    ('see the channels', 'SELECT id, name, created_by FROM private_channels'),
+    ('see the members', 'SELECT channel, username FROM private_channel_members'),
+    ('add a channel', 'INSERT INTO add_channel (title, members) VALUES (''Team'', ''["alice", "bob"]'')'),
+    ('rename a channel', 'INSERT INTO rename_channel (channel, title) VALUES (''private:1'', ''The team'')'),
+    ('remove a channel', 'INSERT INTO remove_channel (channel) VALUES (''private:1'')'),
+    ('add a member', 'INSERT INTO join_channel (channel, username) VALUES (''private:1'', ''bob'')'),
+    ('remove a member', 'INSERT INTO leave_channel (channel, username) VALUES (''private:1'', ''bob'')'),
+    ('see the tokens of programs',
+     'SELECT name, scopes, datetime(expires_ts, ''unixepoch'') AS expires_utc FROM service_tokens'),
+    ('revoke the token of a program', 'INSERT INTO revoke_service_token (name) VALUES (''monitor'')'),
     ('prune 25 calls older than a year; repeat',
      'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
-    ('what commands changed',
-     'SELECT datetime(ts, ''unixepoch'') AS utc, change, subject FROM command_log ORDER BY id DESC LIMIT 20'),
+    ('what commands and admins changed',
+     'SELECT datetime(ts, ''unixepoch'') AS utc, change, subject, actor FROM command_log ORDER BY id DESC LIMIT 20'),
     ('what a refusal means', 'SELECT * FROM refusals WHERE code = ''call_finished'''),
     ('is anything wrong', 'SELECT * FROM integrity_violations'),
     ('is the file intact', 'PRAGMA integrity_check');
@@ -84,6 +99,99 @@ CREATE VIEW call_history AS
          started_ts, answered_ts, ended_ts
   FROM current_calls AS call
   WHERE NOT is_live;
+
+-- What the commands list, and the routes at /admin/
+
+CREATE VIEW user_json (username, json) AS
+-- A person as GET /admin/people gives them.
+  SELECT username,
+         json_object('username', username, 'display_name', display_name, 'role', role, 'created_ts', created_ts,
+                     'sessions', (SELECT count(*) FROM live_sessions AS session
+                                  WHERE session.username = person.username))
+  FROM users AS person;
+
+CREATE VIEW session_json (token_hash, id, username, json) AS
+-- A session as GET /admin/sessions gives it.
+  SELECT token_hash, substr(token_hash, 1, 16), username,
+         json_object('id', substr(token_hash, 1, 16), 'username', username, 'created_ts', created_ts,
+                     'expires_ts', expires_ts)
+  FROM live_sessions;
+
+CREATE VIEW private_channel_json (id, json) AS
+-- A private channel as GET /admin/channels gives it.
+  SELECT id,
+         json_object('channel', 'private:' || id, 'title', name, 'created_by', created_by, 'created_ts', created_ts,
+                     'members', json((SELECT json_group_array(username)
+                                      FROM (SELECT username FROM private_channel_members
+                                            WHERE channel_id = private_channels.id ORDER BY username))))
+  FROM private_channels;
+
+CREATE VIEW call_titles (call_id, title) AS
+-- The title of the channel of each call. A direct-message channel has none.
+  SELECT call_id, (SELECT name FROM private_channels
+                   WHERE id = CAST(substr(channel, 9) AS INTEGER) AND channel GLOB 'private:*')
+  FROM calls;
+
+CREATE VIEW live_call_json (call_id, started_ts, json) AS
+-- A live call as GET /admin/calls gives it.
+  SELECT call_id, started_ts,
+         json_object('call_id', call_id, 'channel', channel,
+                     'title', (SELECT title FROM call_titles WHERE call_titles.call_id = call.call_id),
+                     'initiator', initiator, 'state', state, 'started_ts', started_ts, 'answered_ts', answered_ts,
+                     'screenshare_user', screenshare_user,
+                     'on_the_call', json((SELECT json_group_array(username)
+                                          FROM (SELECT username FROM current_participants
+                                                WHERE call_id = call.call_id AND state = 'accepted'
+                                                ORDER BY username))),
+                     'still_ringing', json((SELECT json_group_array(username)
+                                            FROM (SELECT username FROM current_participants
+                                                  WHERE call_id = call.call_id AND state = 'pending'
+                                                  ORDER BY username))))
+  FROM current_calls AS call
+  WHERE call_id IN (SELECT call_id FROM calls WHERE is_live) AND is_live;
+
+CREATE VIEW finished_call_json (call_id, channel, ended_ts, json) AS
+-- A finished call as GET /admin/history gives it.
+  SELECT call_id, channel, ended_ts,
+         json_object('call_id', call_id, 'channel', channel,
+                     'title', (SELECT title FROM call_titles WHERE call_titles.call_id = call.call_id),
+                     'initiator', initiator,
+                     'outcome', (SELECT outcome FROM call_history AS past WHERE past.call_id = call.call_id),
+                     'reason', ended_reason,
+                     'duration', CASE WHEN answered_ts IS NOT NULL THEN round(max(ended_ts - answered_ts, 0), 3) END,
+                     'started_ts', started_ts, 'answered_ts', answered_ts, 'ended_ts', ended_ts,
+                     'took_part', json((SELECT json_group_array(username)
+                                        FROM (SELECT username FROM call_participants
+                                              WHERE call_id = call.call_id AND joined_ts IS NOT NULL
+                                              ORDER BY joined_ts, username))))
+  FROM calls AS call
+  WHERE NOT is_live;
+
+CREATE VIEW setting_json (name, json) AS
+-- A setting as GET /admin/settings gives it.
+  SELECT name,
+         json_object('name', name, 'value', value, 'default', default_value, 'kind', kind, 'unit', unit,
+                     'lowest', lowest, 'highest', highest, 'meaning', meaning)
+  FROM settings;
+
+CREATE VIEW service_token_json (name, json) AS
+-- The token of a program as GET /admin/tokens gives it, valid or expired.
+  SELECT name,
+         json_object('name', name, 'scopes', json('["' || replace(scopes, ' ', '","') || '"]'),
+                     'created_ts', created_ts, 'expires_ts', expires_ts,
+                     'expired', json(CASE WHEN expires_ts > (SELECT ts FROM now) THEN 'false' ELSE 'true' END))
+  FROM service_tokens;
+
+CREATE VIEW statistics_json (json) AS
+-- What `minimost-calls stats` counts. It reads whole tables.
+  SELECT json_object('people', (SELECT count(*) FROM users),
+                     'admins', (SELECT count(*) FROM users WHERE role = 'admin'),
+                     'channels', (SELECT count(*) FROM private_channels),
+                     'live_calls', (SELECT count(*) FROM live_calls),
+                     'finished_calls', (SELECT count(*) FROM calls WHERE NOT is_live),
+                     'active_shares', (SELECT count(*) FROM screenshares WHERE state = 'active'),
+                     'sessions', (SELECT count(*) FROM live_sessions),
+                     'service_tokens', (SELECT count(*) FROM live_service_tokens));
 
 CREATE VIEW integrity_violations (violation) AS
 -- Everything that should be impossible. Normally empty; a row says what is wrong. It reads whole tables.

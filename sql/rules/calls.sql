@@ -265,6 +265,23 @@ BEGIN
   WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'pending';
 END;
 
+CREATE VIEW end_call_as_admin (call_id) AS
+-- Ends a live call for everyone: INSERT INTO end_call_as_admin (call_id) VALUES ('...'). The reason is admin.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER end_call_as_admin_ends_a_live_call
+-- An admin who is too late should notice, so a finished call is refused here, unlike in end_call.
+INSTEAD OF INSERT ON end_call_as_admin
+BEGIN
+  SELECT RAISE(ABORT, 'call_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id);
+
+  SELECT RAISE(ABORT, 'call_finished')
+  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND is_live);
+
+  UPDATE calls SET state = 'ended', ended_reason = 'admin' WHERE call_id = NEW.call_id;
+END;
+
 CREATE TRIGGER ended_call_is_settled
 -- A finished call has a time and a reason; without them in the UPDATE, an admin ended it now. It has no signals, no
 -- media and nobody pending or accepted. A pending person has missed it.

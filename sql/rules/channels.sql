@@ -164,6 +164,107 @@ BEGIN
   SELECT RAISE(ABORT, 'membership_is_fixed');
 END;
 
+-- What an admin does with private channels
+
+CREATE VIEW check_private_channel (channel) AS
+-- Refuses a name, such as private:7, that no private channel has.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER unknown_private_channel_is_refused
+-- An UPDATE or DELETE of another number would change nothing, silently.
+INSTEAD OF INSERT ON check_private_channel
+BEGIN
+  SELECT RAISE(ABORT, 'channel_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM private_channels
+                    WHERE id = CAST(substr(NEW.channel, 9) AS INTEGER) AND NEW.channel = 'private:' || id);
+END;
+
+CREATE VIEW add_channel (title, members) AS
+-- Adds a private channel with the next number. Its members are a JSON list of names; the first is its creator:
+--   INSERT INTO add_channel (title, members) VALUES ('Team', '["alice", "bob"]')
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER add_channel_adds_its_members
+-- The new channel has the largest number. A name that is there twice is one member.
+INSTEAD OF INSERT ON add_channel
+BEGIN
+  SELECT RAISE(ABORT, 'members_are_a_json_list')
+  WHERE NOT CASE WHEN json_valid(NEW.members) THEN json_type(NEW.members) = 'array' ELSE NEW.members IS NULL END;
+
+  SELECT RAISE(ABORT, 'members_are_a_json_list')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.members) WHERE type <> 'text');
+
+  INSERT INTO private_channels (name, created_by, created_ts)
+  SELECT coalesce(NEW.title, ''), json_extract(NEW.members, '$[0]'), ts FROM now;
+
+  INSERT INTO private_channel_members (channel_id, username, joined_ts)
+  SELECT (SELECT max(id) FROM private_channels), value, (SELECT ts FROM now)
+  FROM (SELECT DISTINCT value FROM json_each(NEW.members))
+  ORDER BY value;
+END;
+
+CREATE VIEW rename_channel (channel, title) AS
+-- Changes the title: INSERT INTO rename_channel (channel, title) VALUES ('private:1', 'The team').
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER rename_channel_changes_the_title
+-- The name private:1 stays.
+INSTEAD OF INSERT ON rename_channel
+BEGIN
+  INSERT INTO check_private_channel (channel) VALUES (NEW.channel);
+
+  UPDATE private_channels SET name = coalesce(NEW.title, '') WHERE id = CAST(substr(NEW.channel, 9) AS INTEGER);
+END;
+
+CREATE VIEW remove_channel (channel) AS
+-- Removes a private channel and ends its call: INSERT INTO remove_channel (channel) VALUES ('private:1').
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER remove_channel_deletes_it
+-- deleted_channel_ends_its_call_and_memberships follows.
+INSTEAD OF INSERT ON remove_channel
+BEGIN
+  INSERT INTO check_private_channel (channel) VALUES (NEW.channel);
+
+  DELETE FROM private_channels WHERE id = CAST(substr(NEW.channel, 9) AS INTEGER);
+END;
+
+CREATE VIEW join_channel (channel, username) AS
+-- Makes a person a member: INSERT INTO join_channel (channel, username) VALUES ('private:1', 'bob').
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER join_channel_adds_a_member
+-- member_and_channel_exist refuses unknown people, and members.
+INSTEAD OF INSERT ON join_channel
+BEGIN
+  INSERT INTO check_private_channel (channel) VALUES (NEW.channel);
+
+  INSERT INTO private_channel_members (channel_id, username, joined_ts)
+  SELECT CAST(substr(NEW.channel, 9) AS INTEGER), NEW.username, ts FROM now;
+END;
+
+CREATE VIEW leave_channel (channel, username) AS
+-- Ends a membership: INSERT INTO leave_channel (channel, username) VALUES ('private:1', 'bob').
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER leave_channel_removes_a_member
+-- removed_member_leaves_the_channel follows.
+INSTEAD OF INSERT ON leave_channel
+BEGIN
+  INSERT INTO check_private_channel (channel) VALUES (NEW.channel);
+
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  SELECT RAISE(ABORT, 'member_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM private_channel_members
+                    WHERE channel_id = CAST(substr(NEW.channel, 9) AS INTEGER) AND username = NEW.username);
+
+  DELETE FROM private_channel_members
+  WHERE channel_id = CAST(substr(NEW.channel, 9) AS INTEGER) AND username = NEW.username;
+END;
+
+-- Rules about private channels
+
 CREATE TRIGGER private_channel_is_added_once
 -- INSERT OR REPLACE would give a channel's calls to another channel.
 BEFORE INSERT ON private_channels

@@ -1,5 +1,88 @@
 -- People, their sessions, and failed logins.
 
+-- What an admin does with people
+
+CREATE VIEW check_user (username) AS
+-- Refuses a name that no user has.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER unknown_user_is_refused
+-- An UPDATE or DELETE of a misspelt name would change nothing, silently.
+INSTEAD OF INSERT ON check_user
+BEGIN
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
+END;
+
+CREATE VIEW add_user (username, password_hash, display_name, role) AS
+-- Adds a person, who is a member unless `role` is admin. People see the username without a display name. The hash is one
+-- of Argon2id; without it nobody can log in as them before set_password, or `minimost-calls user passwd`:
+--   INSERT INTO add_user (username) VALUES ('carol')
+  SELECT NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER add_user_adds_a_person
+-- The clock gives the time.
+INSTEAD OF INSERT ON add_user
+BEGIN
+  INSERT INTO users (username, password_hash, created_ts, display_name, role)
+  SELECT NEW.username, coalesce(NEW.password_hash, ''), ts, NEW.display_name, coalesce(NEW.role, 'member') FROM now;
+END;
+
+CREATE VIEW set_password (username, password_hash) AS
+-- Changes the hash of a person's password, which ends their sessions. Without a hash nobody can log in with a password.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER set_password_changes_the_hash
+-- changed_password_ends_sessions follows.
+INSTEAD OF INSERT ON set_password
+BEGIN
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  UPDATE users SET password_hash = coalesce(NEW.password_hash, '') WHERE username = NEW.username;
+END;
+
+CREATE VIEW set_display_name (username, display_name) AS
+-- Changes what people see. NULL is the username:
+--   INSERT INTO set_display_name (username, display_name) VALUES ('bob', 'Bob the builder')
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER set_display_name_changes_the_name
+-- display_name_defaults_to_the_username follows.
+INSTEAD OF INSERT ON set_display_name
+BEGIN
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  UPDATE users SET display_name = NEW.display_name WHERE username = NEW.username;
+END;
+
+CREATE VIEW set_role (username, role) AS
+-- Makes a person an admin or a member: INSERT INTO set_role (username, role) VALUES ('alice', 'admin').
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER set_role_changes_the_role
+-- The CHECK refuses other roles, and NULL as ''.
+INSTEAD OF INSERT ON set_role
+BEGIN
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  UPDATE users SET role = coalesce(NEW.role, '') WHERE username = NEW.username;
+END;
+
+CREATE VIEW remove_user (username) AS
+-- Removes a person from everything, and deletes them: INSERT INTO remove_user (username) VALUES ('bob').
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER remove_user_deletes_the_person
+-- removed_user_leaves_everything follows.
+INSTEAD OF INSERT ON remove_user
+BEGIN
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  DELETE FROM users WHERE username = NEW.username;
+END;
+
+-- Rules about people
+
 CREATE TRIGGER user_is_added_once
 -- INSERT OR REPLACE would change a password without ending the sessions. Names differ in more than case.
 BEFORE INSERT ON users
@@ -90,6 +173,42 @@ CREATE VIEW live_sessions AS
   SELECT token_hash, username, created_ts, expires_ts
   FROM sessions
   WHERE expires_ts > (SELECT ts FROM now);
+
+CREATE VIEW session_list (id, username, created_ts, expires_ts) AS
+-- The valid sessions by their ids, with which nobody can log in: the first 16 digits of the hash.
+--   SELECT id, username, datetime(created_ts, 'unixepoch') FROM session_list WHERE username = 'bob'
+  SELECT substr(token_hash, 1, 16), username, created_ts, expires_ts FROM live_sessions;
+
+CREATE VIEW revoke_session (session) AS
+-- Ends a session of anybody by its id in session_list: INSERT INTO revoke_session (session) VALUES ('0123456789abcdef').
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER revoke_session_ends_it
+-- The hashes with a beginning are a range, in which g is behind all digits. A shorter beginning is no id.
+INSTEAD OF INSERT ON revoke_session
+BEGIN
+  SELECT RAISE(ABORT, 'session_not_found')
+  WHERE length(NEW.session) IS NOT 16
+     OR NOT EXISTS (SELECT 1 FROM live_sessions
+                    WHERE token_hash >= NEW.session AND token_hash < NEW.session || 'g');
+
+  DELETE FROM sessions WHERE token_hash >= NEW.session AND token_hash < NEW.session || 'g';
+END;
+
+CREATE VIEW revoke_own_session (session, username) AS
+-- DELETE /sessions/ID: a person ends one of their sessions.
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER only_own_sessions_are_revoked
+-- Nobody learns which ids sessions of others have.
+INSTEAD OF INSERT ON revoke_own_session
+BEGIN
+  SELECT RAISE(ABORT, 'session_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM live_sessions
+                    WHERE token_hash >= NEW.session AND token_hash < NEW.session || 'g' AND username = NEW.username);
+
+  INSERT INTO revoke_session (session) VALUES (NEW.session);
+END;
 
 CREATE TRIGGER session_is_for_a_user
 -- The foreign key says so too, but a bare shell does not enforce it.

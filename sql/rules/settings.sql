@@ -10,7 +10,8 @@ END;
 CREATE TRIGGER setting_keeps_its_name_and_range
 -- Only the value may change.
 BEFORE UPDATE ON settings
-WHEN (NEW.name, NEW.kind, NEW.lowest, NEW.highest) IS NOT (OLD.name, OLD.kind, OLD.lowest, OLD.highest)
+WHEN (NEW.name, NEW.default_value, NEW.kind, NEW.lowest, NEW.highest)
+  IS NOT (OLD.name, OLD.default_value, OLD.kind, OLD.lowest, OLD.highest)
 BEGIN
   SELECT RAISE(ABORT, 'setting_is_needed');
 END;
@@ -20,6 +21,51 @@ CREATE TRIGGER settings_are_not_added
 BEFORE INSERT ON settings
 BEGIN
   SELECT RAISE(ABORT, 'setting_is_needed');
+END;
+
+CREATE VIEW check_setting (name) AS
+-- Refuses a name that no setting has.
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER unknown_setting_is_refused
+-- An UPDATE of a misspelt name would change nothing, silently.
+INSTEAD OF INSERT ON check_setting
+BEGIN
+  SELECT RAISE(ABORT, 'setting_not_found')
+  WHERE NOT EXISTS (SELECT 1 FROM settings WHERE name = NEW.name);
+END;
+
+CREATE VIEW set_setting (name, value) AS
+-- Changes a setting: INSERT INTO set_setting (name, value) VALUES ('ringing_timeout', 45).
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER set_setting_changes_the_value
+-- A command line has text only, so text that is a number is one for a setting that is a number. NULL is outside of every
+-- range.
+INSTEAD OF INSERT ON set_setting
+BEGIN
+  INSERT INTO check_setting (name) VALUES (NEW.name);
+
+  UPDATE settings
+  SET value = CASE WHEN NEW.value IS NULL THEN ''
+                   WHEN kind = 'number' AND typeof(NEW.value) = 'text' AND json_valid(NEW.value)
+                   THEN CASE WHEN json_type(NEW.value) IN ('integer', 'real')
+                             THEN json_extract(NEW.value, '$') ELSE NEW.value END
+                   ELSE NEW.value END
+  WHERE name = NEW.name;
+END;
+
+CREATE VIEW reset_setting (name) AS
+-- Returns a setting to the value of a new file: INSERT INTO reset_setting (name) VALUES ('ringing_timeout').
+  SELECT NULL WHERE 0;
+
+CREATE TRIGGER reset_setting_restores_the_default
+-- As set_setting_changes_the_value. Other settings may be in the way: see settings_work_together.
+INSTEAD OF INSERT ON reset_setting
+BEGIN
+  INSERT INTO check_setting (name) VALUES (NEW.name);
+
+  UPDATE settings SET value = default_value WHERE name = NEW.name;
 END;
 
 CREATE TRIGGER settings_work_together

@@ -1,54 +1,73 @@
-//! `channel add`, `channel list`, `channel join`, `channel leave`.
+//! `channel …`.
 
 use std::path::Path;
 
+use serde_json::json;
+
+use super::output::{self, Columns};
 use super::{CommandError, change, open_or_create, print_line};
 use crate::command_line::Channel;
-use crate::database::{Database, Value, Write, text};
-use crate::statements;
+use crate::database::{Database, ReadError, Write, text};
+use crate::statements::{self, Statement};
+
+const CHANNELS: Columns = &[("CHANNEL", "channel"), ("TITLE", "title"), ("MEMBERS", "members")];
 
 pub(super) fn run(path: &Path, command: Channel) -> Result<(), CommandError> {
+    let existing = || Database::open_existing(path);
     match command {
-        Channel::Add { title, members } => add(path, &title, members),
-        Channel::List => list(&Database::open_existing(path)?),
-        Channel::Join { id, name } => {
-            let subject = format!("private:{id}, {name}");
-            let join = Write::new(&statements::JOIN_CHANNEL, [Value::Integer(id), text(&name)]);
-            change(&Database::open_existing(path)?, &subject, "added member", &[&name], join).map(drop)
+        Channel::Add { title, members } => add(path, &title, &members),
+        Channel::List(output) => {
+            output::list(&existing()?, &statements::PRIVATE_CHANNELS, [&"", &output::ALL], CHANNELS, output)
         }
-        Channel::Leave { id, name } => {
-            let subject = format!("private:{id}, {name}");
-            let leave = Write::new(&statements::LEAVE_CHANNEL, [Value::Integer(id), text(&name)]);
-            let left = change(&Database::open_existing(path)?, &subject, "removed member", &[&name], leave)?;
-            let left: Option<(String,)> = left.one(&statements::LEAVE_CHANNEL)?;
-            left.map(drop).ok_or_else(|| CommandError::refused(subject, "Not a member, or no such channel."))
+        Channel::Rename { channel, title } => {
+            let database = existing()?;
+            let subject = format!("{}, {title}", titled(&database, &channel)?);
+            let write = Write::new(&statements::RENAME_CHANNEL, [text(channel), text(title)]);
+            change(&database, &subject, "renamed channel", &[], write).map(drop)
+        }
+        Channel::Remove { channel } => {
+            let database = existing()?;
+            let subject = titled(&database, &channel)?;
+            let write = Write::new(&statements::REMOVE_CHANNEL, [text(channel)]);
+            change(&database, &subject, "removed channel", &[], write).map(drop)
+        }
+        Channel::Join { channel, name } => {
+            change_member(&existing()?, &channel, &name, "added member", &statements::JOIN_CHANNEL)
+        }
+        Channel::Leave { channel, name } => {
+            change_member(&existing()?, &channel, &name, "removed member", &statements::LEAVE_CHANNEL)
         }
     }
 }
 
+/// Runs a statement about a channel and a user.
+fn change_member(
+    database: &Database,
+    channel: &str,
+    name: &str,
+    what: &str,
+    statement: &'static Statement,
+) -> Result<(), CommandError> {
+    let subject = format!("{}, {name}", titled(database, channel)?);
+    change(database, &subject, what, &[name], Write::new(statement, [text(channel), text(name)])).map(drop)
+}
+
+/// The name of a channel with its title, if it exists.
+fn titled(database: &Database, channel: &str) -> Result<String, ReadError> {
+    let title = database
+        .read(|snapshot| snapshot.row(&statements::CHANNEL_TITLE, [&channel], |row| row.get::<_, String>(0)))?;
+    Ok(title.map_or_else(|| channel.to_owned(), |title| format!("{channel} ({title})")))
+}
+
 /// Adds a private channel, created by the first of `members`, and prints its name.
-fn add(path: &Path, title: &str, mut members: Vec<String>) -> Result<(), CommandError> {
-    let creator = members.first().cloned().unwrap_or_default();
-    members.sort();
-    members.dedup();
+fn add(path: &Path, title: &str, members: &[String]) -> Result<(), CommandError> {
     let subject = format!("{title} with {}", members.join(", "));
-    let channel = Write::new(&statements::ADD_CHANNEL, [text(title), text(creator)]);
-    let channel =
-        members.iter().fold(channel, |channel, member| channel.then(&statements::JOIN_NEWEST_CHANNEL, [text(member)]));
+    let channel = Write::new(&statements::ADD_CHANNEL, [text(title), text(json!(members).to_string())])
+        .then(&statements::NEWEST_CHANNEL, []);
     let database = open_or_create(path, &subject, &channel)?;
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let added = change(&database, &subject, "added channel", &members, channel)?;
-    let added: Option<(i64,)> = added.one(&statements::ADD_CHANNEL)?;
-    let (id,) = added.ok_or_else(|| CommandError::refused(subject, "The new channel has no id."))?;
-    print_line(&format!("private:{id}"))
-}
-
-fn list(database: &Database) -> Result<(), CommandError> {
-    let channels = database.read(|snapshot| {
-        snapshot.rows(&statements::LIST_CHANNELS, [], |row| {
-            let (name, title, members): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(format!("{name}\t{title}\t{}", members.unwrap_or_default()))
-        })
-    })?;
-    channels.iter().try_for_each(|line| print_line(line))
+    let added: Option<(String,)> = added.one(&statements::NEWEST_CHANNEL)?;
+    let (name,) = added.ok_or_else(|| CommandError::refused(subject, "The new channel has no name."))?;
+    print_line(&name)
 }

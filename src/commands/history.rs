@@ -24,8 +24,9 @@ pub(super) fn run(database: &Database, command: &History) -> Result<(), CommandE
         }
         thread::sleep((begun.elapsed() * PAUSE).min(Duration::from_secs(1)));
     }
-    let subject = format!("{count} calls and screen shares");
-    let entry = [text("pruned history of"), text(subject), Value::Integer(count)];
-    write(database, "history", Write::new(&statements::LOG_COMMAND, entry))?;
+    if count > 0 {
+        let entry = [text("pruned history of"), text(format!("{count} calls and screen shares")), Value::Null];
+        write(database, "history", Write::new(&statements::LOG_CHANGE, entry))?;
+    }
     print_line(&format!("{count} calls and screen shares were deleted"))
 }

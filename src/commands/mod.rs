@@ -1,10 +1,16 @@
 //! The commands, a file each. All but `import` can run while a server runs on the same file.
 
+mod call;
 mod channel;
 mod demo;
+mod file;
 mod history;
 mod import;
+mod manual;
+mod output;
 mod serve;
+mod session;
+mod setting;
 mod token;
 mod user;
 
@@ -14,7 +20,9 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::command_line::{Command, CommandLine};
-use crate::database::{Database, Fatal, OpenError, Originals, ReadError, Value, Write, WriteError, WriteResult, text};
+use crate::database::{
+    Database, Fatal, OpenError, Originals, ReadError, SchemaError, Value, Write, WriteError, WriteResult, text,
+};
 use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::statements;
@@ -29,6 +37,12 @@ pub enum CommandError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The rules of the file could not be compared.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// `check` has found and printed problems.
+    #[error("{0} problems")]
+    Problems(usize),
     /// The subject does not exist, or a rule refused the change.
     #[error("{subject}: {sentence}")]
     Refused {
@@ -121,7 +135,15 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
     match command_line.command {
         Command::Serve(options) => serve::run(path, &options),
         Command::User(command) => user::run(path, command),
-        Command::Token { name, ttl } => token::run(&Database::open_existing(path)?, &name, ttl),
+        Command::Token(options) => token::run(&Database::open_existing(path)?, options),
+        Command::Session(command) => session::run(&Database::open_existing(path)?, command),
+        Command::Call(command) => call::run(&Database::open_existing(path)?, command),
+        Command::Setting(command) => setting::run(&Database::open_existing(path)?, command),
+        Command::Backup { file } => Ok(Database::open_existing(path)?.back_up(&file)?),
+        Command::Check(output) => file::check(&Database::open_existing(path)?, output),
+        Command::Stats(output) => file::stats(&Database::open_existing(path)?, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { command } => manual::man(&command),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
         Command::Import { presence, auth } => import::run(path, &Originals { presence, auth }),
@@ -161,9 +183,15 @@ fn change(
     write: Write,
 ) -> Result<WriteResult, CommandError> {
     let write = write
-        .then(&statements::LOG_COMMAND, [text(change), text(subject), Value::Null])
+        .then(&statements::LOG_CHANGE, [text(change), text(subject), Value::Null])
         .on_refusal(&statements::UNKNOWN_USER, [text(serde_json::json!(users).to_string())]);
     self::write(database, subject, write)
+}
+
+/// The error about a subject that the database refuses with `code`.
+fn refused(database: &Database, subject: &str, code: &str) -> CommandError {
+    let sentence = database.refusal(code).map_or(code, |refusal| &refusal.sentence);
+    CommandError::refused(subject, sentence)
 }
 
 /// Prints a line to standard output.

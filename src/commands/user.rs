@@ -1,71 +1,74 @@
-//! `user add`, `user list`, `user passwd`, `user remove`.
+//! `user …`.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use super::{CommandError, change, open_or_create, print_line};
-use crate::command_line::User;
-use crate::database::{Database, Value, Write, text};
+use super::output::{self, Columns};
+use super::{CommandError, change, open_or_create, session};
+use crate::command_line::{Role, User};
+use crate::database::{Database, Write, text};
 use crate::passwords::{self, PASSWORD_LENGTH};
-use crate::statements::{self, Statement};
+use crate::statements;
 
 /// More than the longest password and its line break have in UTF-8.
 const PASSWORD_MAX_BYTES: u64 = 8 * 1024;
 
+const USERS: Columns = &[
+    ("USER", "username"),
+    ("DISPLAY NAME", "display_name"),
+    ("ROLE", "role"),
+    ("SINCE", "created_ts"),
+    ("SESSIONS", "sessions"),
+];
+
 pub(super) fn run(path: &Path, command: User) -> Result<(), CommandError> {
+    let existing = || Database::open_existing(path);
     match command {
-        User::Add { name, display_name } => {
-            let added = new_user(&name, display_name, &read_password(&name)?)?;
-            change(&open_or_create(path, &name, &added)?, &name, "added user", &[], added).map(drop)
+        User::Add { name, display_name, admin } => {
+            let mut added = new_user(&name, &read_password(&name)?)?;
+            if let Some(display_name) = display_name {
+                added = added.then(&statements::SET_DISPLAY_NAME, [text(&name), text(display_name)]);
+            }
+            if admin {
+                added = added.then(&statements::SET_ROLE, [text(&name), text("admin")]);
+            }
+            let what = if admin { "added admin" } else { "added user" };
+            change(&open_or_create(path, &name, &added)?, &name, what, &[], added).map(drop)
         }
-        User::List => list(&Database::open_existing(path)?),
+        User::List(output) => output::list(&existing()?, &statements::USERS, [&"", &output::ALL], USERS, output),
+        User::Sessions { name, output } => session::list(&existing()?, Some(&name), output),
         User::Passwd { name } => {
-            let database = Database::open_existing(path)?;
+            let database = existing()?;
             let hash = passwords::hash(&read_password(&name)?)?;
-            let parameters = [text(&name), text(hash)];
-            change_user(&database, &name, "changed password of user", &statements::SET_PASSWORD, parameters)
+            let write = Write::new(&statements::SET_PASSWORD, [text(&name), text(hash)]);
+            change(&database, &name, "changed password of user", &[], write).map(drop)
+        }
+        User::RenameDisplay { name, display_name } => {
+            let write = Write::new(&statements::SET_DISPLAY_NAME, [text(&name), text(display_name)]);
+            change(&existing()?, &name, "changed display name of user", &[], write).map(drop)
+        }
+        User::Role { name, role } => {
+            let (role, what) = match role {
+                Role::Admin => ("admin", "made an admin of user"),
+                Role::Member => ("member", "made a member of user"),
+            };
+            let write = Write::new(&statements::SET_ROLE, [text(&name), text(role)]);
+            change(&existing()?, &name, what, &[], write).map(drop)
         }
         User::Remove { name } => {
-            let database = Database::open_existing(path)?;
-            change_user(&database, &name, "removed user", &statements::REMOVE_USER, [text(&name)])
+            let write = Write::new(&statements::REMOVE_USER, [text(&name)]);
+            change(&existing()?, &name, "removed user", &[], write).map(drop)
         }
     }
 }
 
 /// Adds a user with a password. People see the name.
 pub(super) fn add(database: &Database, name: &str, password: &str) -> Result<(), CommandError> {
-    change(database, name, "added user", &[], new_user(name, None, password)?).map(drop)
+    change(database, name, "added user", &[], new_user(name, password)?).map(drop)
 }
 
-/// Adds a user. Without a display name, people see the name.
-fn new_user(name: &str, display_name: Option<String>, password: &str) -> Result<Write, CommandError> {
-    let write = Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]);
-    Ok(match display_name {
-        Some(display_name) => write.then(&statements::SET_DISPLAY_NAME, [text(name), text(display_name)]),
-        None => write,
-    })
-}
-
-/// Runs a statement that returns the name of the user it changed.
-fn change_user<const N: usize>(
-    database: &Database,
-    name: &str,
-    what: &str,
-    statement: &'static Statement,
-    parameters: [Value; N],
-) -> Result<(), CommandError> {
-    let changed = change(database, name, what, &[name], Write::new(statement, parameters))?;
-    let changed: Option<(String,)> = changed.one(statement)?;
-    changed.map(drop).ok_or_else(|| CommandError::refused(name, "There is no such user."))
-}
-
-fn list(database: &Database) -> Result<(), CommandError> {
-    let users = database.read(|snapshot| {
-        snapshot.rows(&statements::LIST_USERS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-    })?;
-    users.iter().try_for_each(|(name, created, display_name): &(String, String, String)| {
-        print_line(&format!("{name}\t{display_name}\tsince {created} UTC"))
-    })
+fn new_user(name: &str, password: &str) -> Result<Write, CommandError> {
+    Ok(Write::new(&statements::ADD_USER, [text(name), text(passwords::hash(password)?)]))
 }
 
 /// Reads the password: from a prompt on a terminal, else the first line of standard input.

@@ -3,6 +3,7 @@
 //! Connections and transactions stay inside this module, so that another engine could replace SQLite. No code checks
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
+mod backup;
 mod checkpoint_thread;
 mod checkpoints;
 mod elapsed_time;
@@ -25,6 +26,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::{fs, io};
 
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
@@ -159,6 +161,31 @@ impl Database {
             failures,
             _lock: lock,
         })
+    }
+
+    /// Copies the database, as it is at one moment, into the new file `to`.
+    ///
+    /// # Errors
+    /// There is a file `to`, or it cannot be written. Then there is no copy.
+    pub fn back_up(&self, to: &Path) -> Result<(), OpenError> {
+        backup::back_up(&self.path, to)
+    }
+
+    /// Compares the triggers and views of the file with those of this program, and says what differs.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn differing_rules(&self) -> Result<Vec<String>, SchemaError> {
+        schema::differences(&open_connection(&self.path)?)
+    }
+
+    /// The sizes of the file and of its write-ahead log, in bytes. A log that does not exist has 0.
+    ///
+    /// # Errors
+    /// If there is no file any more.
+    pub fn sizes(&self) -> io::Result<(u64, u64)> {
+        let log = fs::metadata(files::with_suffix(&self.path, "-wal")).map_or(0, |log| log.len());
+        Ok((fs::metadata(&*self.path)?.len(), log))
     }
 
     /// Copies the write-ahead log into the file. A server does so before it serves; see the module `checkpoints`.

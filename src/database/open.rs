@@ -57,6 +57,9 @@ pub enum OpenProblem {
     /// There is no file, and the command does not create one.
     #[error("there is no such file")]
     Missing,
+    /// A backup goes into a new file.
+    #[error("there is a file of that name already; left unchanged")]
+    Exists,
     /// It has no content, and the command does not create a database.
     #[error("an empty file, not a database; left unchanged")]
     Empty,

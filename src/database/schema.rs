@@ -22,10 +22,11 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 17] = [
+pub const RULES: [(&str, &str); 18] = [
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),
+    ("service_tokens", include_str!("../../sql/rules/service_tokens.sql")),
     ("channels", include_str!("../../sql/rules/channels.sql")),
     ("events", include_str!("../../sql/rules/events.sql")),
     ("calls", include_str!("../../sql/rules/calls.sql")),
@@ -168,6 +169,32 @@ fn stored_rules(connection: &Connection) -> rusqlite::Result<Vec<Rule>> {
         .prepare("SELECT type, name, sql FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY rowid")?;
     let rules = statement.query_map([], |row| Ok(Rule { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? }))?;
     rules.collect()
+}
+
+/// What differs between the rules of the file and those of this program, their order included.
+pub(super) fn differences(connection: &Connection) -> Result<Vec<String>, SchemaError> {
+    let program = program_rules()?;
+    let names: BTreeSet<&str> = program.iter().map(|rule| rule.name.as_str()).collect();
+    let recorded = recorded_rules(connection)?;
+    let is_ours = |rule: &Rule| names.contains(rule.name.as_str()) || recorded.iter().any(|own| own.name == rule.name);
+    let stored: Vec<Rule> = stored_rules(connection)?.into_iter().filter(is_ours).collect();
+    let mut differences: Vec<String> = Vec::new();
+    for rule in &program {
+        match stored.iter().find(|other| other.name == rule.name) {
+            None => differences.push(format!("the {} {} is missing", rule.kind, rule.name)),
+            Some(found) if found != rule => {
+                differences.push(format!("the {} {} is not this program's", rule.kind, rule.name));
+            }
+            Some(_) => {}
+        }
+    }
+    for rule in stored.iter().filter(|rule| !names.contains(rule.name.as_str())) {
+        differences.push(format!("the {} {} is of another version", rule.kind, rule.name));
+    }
+    if differences.is_empty() && stored != program {
+        differences.push("the triggers run in another order".to_owned());
+    }
+    Ok(differences)
 }
 
 fn log_differences(program: &[Rule], stored: &[Rule]) {

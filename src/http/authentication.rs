@@ -7,7 +7,7 @@ use warp::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
 use warp::http::{Method, StatusCode};
 
 use super::origin::{NamedHost, is_same_origin};
-use super::{Error, Request};
+use super::{Error, Request, require_granted};
 use crate::database::{ReadError, Snapshot, Value, text};
 use crate::statements;
 use crate::tokens::token_hash;
@@ -50,6 +50,25 @@ impl Request {
                 self.person.get_or_init(|| caller.name.clone());
                 select(snapshot, caller)
             })
+        })
+    }
+
+    /// The admin, or the service with the scope admin, that sends a request. The name of a service is `service:NAME`.
+    ///
+    /// # Errors
+    /// 401 without a valid token, 403 for others, and as [`Request::caller`].
+    pub(super) fn admin(&self) -> Result<Caller, Error> {
+        self.app.database.read(|snapshot| {
+            for token_hash in self.token_hashes(snapshot)? {
+                let found: Option<(String, String)> =
+                    snapshot.row(&statements::ADMIN_ACCESS, [&token_hash], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                if let Some((name, access)) = found {
+                    require_granted(&self.app, &access)?;
+                    self.person.get_or_init(|| name.clone());
+                    return Ok(Caller { name, token_hash });
+                }
+            }
+            Err(Error::unauthorized())
         })
     }
 

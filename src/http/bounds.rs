@@ -17,6 +17,10 @@ use crate::statements::{self, Statement};
 /// the last item.
 pub(super) const LIST_MAX_BYTES: usize = 1024 * 1024;
 
+/// The default and the maximum of `?limit=`, in items.
+const LIMIT_DEFAULT: i64 = 50;
+const LIMIT_MAX: i64 = 200;
+
 /// Responses and request bodies up to this size are not counted: the number of connections and streams bounds them.
 const SMALL_MAX_BYTES: u64 = 4 * 1024;
 
@@ -31,6 +35,18 @@ fn too_much_unread() -> Error {
 }
 
 impl Request {
+    /// The parameter `?limit=`, the most items of a list.
+    ///
+    /// # Errors
+    /// 400 if it is no whole number from 1 to 200.
+    pub(super) fn limit(&self) -> Result<i64, Error> {
+        match self.query("limit").map(str::parse::<i64>) {
+            None => Ok(LIMIT_DEFAULT),
+            Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+            Some(_) => Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200.")),
+        }
+    }
+
     /// Responds with the JSON that `select` makes on the threads for large reads. The response counts as held for the
     /// caller until it is written to the socket.
     ///
@@ -41,6 +57,17 @@ impl Request {
         Q: FnOnce(&Snapshot, &Caller) -> Result<Vec<u8>, Error> + Send + 'static,
     {
         let caller = self.read(|_, caller| Ok(caller.clone()))?;
+        self.large_response_for(caller, select).await
+    }
+
+    /// [`Request::large_response`] for a caller who was authenticated before.
+    ///
+    /// # Errors
+    /// What `select` returned, and 429 if the caller has too much that is not read.
+    pub(super) async fn large_response_for<Q>(&self, caller: Caller, select: Q) -> Result<Response, Error>
+    where
+        Q: FnOnce(&Snapshot, &Caller) -> Result<Vec<u8>, Error> + Send + 'static,
+    {
         let app = Arc::clone(&self.app);
         let database = app.database.clone();
         let person = caller.name.clone();

@@ -14,10 +14,6 @@ use super::{App, Error, HandlerResult, Request, Routes, any_of, require, route, 
 use crate::database::{ReadError, Snapshot, Value, Write, text};
 use crate::statements;
 
-/// The default and the maximum of `?limit=`, in calls.
-const LIMIT_DEFAULT: i64 = 50;
-const LIMIT_MAX: i64 = 200;
-
 pub(super) fn routes(app: &App) -> Routes {
     let calls = || warp::path("calls");
     any_of![
@@ -29,13 +25,7 @@ pub(super) fn routes(app: &App) -> Routes {
 }
 
 async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
-    let limit = match request.query("limit").map(str::parse::<i64>) {
-        None => LIMIT_DEFAULT,
-        Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
-        Some(_) => {
-            return Err(Error::bad_request("bad_limit", "Invalid ?limit=: a whole number from 1 to 200."));
-        }
-    };
+    let limit = request.limit()?;
     let channel = request.query("channel").map(str::to_owned);
     let before = request.query("before").map(str::to_owned);
     let app = Arc::clone(&request.app);
@@ -59,7 +49,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
 ///
 /// # Errors
 /// 400 if it is neither.
-fn before_cursor(
+pub(super) fn before_cursor(
     before: Option<&str>,
     call_ts: impl FnOnce(&str) -> Result<Option<f64>, ReadError>,
 ) -> Result<(f64, &str), Error> {
@@ -125,11 +115,13 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
             .rows(&statements::DISPLAY_NAMES, [], |row| Ok((row.get(0)?, Json::String(row.get(1)?))))?
             .into_iter()
             .collect();
+        let role: Option<String> = snapshot.row(&statements::USER_ROLE, [name], |row| row.get(0))?;
         let display_name = display_names.get(name).cloned().unwrap_or_default();
         let json = format!(
-            "{{\"username\":{},\"display_name\":{display_name},\"display_names\":{},\"channels\":[{}],\
+            "{{\"username\":{},\"display_name\":{display_name},\"role\":{},\"display_names\":{},\"channels\":[{}],\
              \"people\":{},\"calls\":[{}]}}",
             Json::from(name.as_str()),
+            Json::from(role),
             Json::Object(display_names),
             channels.join(","),
             Json::Array(people),

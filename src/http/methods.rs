@@ -21,17 +21,16 @@ pub struct PathMethods(Arc<PathMethodsState>);
 struct PathMethodsState {
     get: AtomicBool,
     post: AtomicBool,
+    delete: AtomicBool,
 }
 
 impl PathMethods {
     /// The value of `Allow`. `None` if no route has the path.
-    fn allow(&self) -> Option<&'static str> {
-        match (self.0.get.load(Relaxed), self.0.post.load(Relaxed)) {
-            (true, true) => Some("GET, HEAD, POST, OPTIONS"),
-            (true, false) => Some("GET, HEAD, OPTIONS"),
-            (false, true) => Some("POST, OPTIONS"),
-            (false, false) => None,
-        }
+    fn allow(&self) -> Option<String> {
+        let methods = [(&self.0.get, "GET, HEAD"), (&self.0.post, "POST"), (&self.0.delete, "DELETE")];
+        let methods: Vec<&str> =
+            methods.iter().filter(|(flag, _)| flag.load(Relaxed)).map(|(_, names)| *names).collect();
+        if methods.is_empty() { None } else { Some(format!("{}, OPTIONS", methods.join(", "))) }
     }
 }
 
@@ -43,6 +42,11 @@ pub(super) fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone + Se
 /// Takes POST.
 pub(super) fn post() -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync {
     one_of(&[Method::POST], |methods| &methods.post)
+}
+
+/// Takes DELETE.
+pub(super) fn delete() -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync {
+    one_of(&[Method::DELETE], |methods| &methods.delete)
 }
 
 /// Takes `methods`. Notes that the path has them if the request has another.
@@ -65,7 +69,8 @@ fn one_of(
 /// The response to a request that no route takes, which each of them has seen.
 pub(super) fn respond(method: &Method, path: &FullPath, path_methods: &PathMethods) -> warp::reply::Response {
     // `OPTIONS *` asks for the methods of the whole server.
-    let allow = if path.as_str() == "*" { Some("GET, HEAD, POST, OPTIONS") } else { path_methods.allow() };
+    let all = || Some("GET, HEAD, POST, DELETE, OPTIONS".to_owned());
+    let allow = if path.as_str() == "*" { all() } else { path_methods.allow() };
     let Some(allow) = allow else {
         return Error::not_found().into_response();
     };
@@ -75,6 +80,7 @@ pub(super) fn respond(method: &Method, path: &FullPath, path_methods: &PathMetho
         Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path has {allow}."))
             .into_response()
     };
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    // The names of methods are always a valid header.
+    response.headers_mut().extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
     response
 }

@@ -1,6 +1,7 @@
 //! The REST API: routes as warp filters, handlers in one file a resource, and one error type.
 
 mod addresses;
+mod admin;
 mod authentication;
 mod body;
 mod bounds;
@@ -62,6 +63,7 @@ pub fn routes(
         events::routes(app),
         history::routes(app),
         ice::routes(app),
+        admin::routes(app),
         pages::routes(),
         docs::routes(),
         unmatched(),
@@ -135,6 +137,7 @@ type Routes = BoxedFilter<(warp::reply::Response,)>;
 /// filter drains the body, so that an early refusal reaches a client that is still sending.
 macro_rules! route {
     (GET $($path:tt)*) => { route!(@ $crate::http::methods::get(), $($path)*) };
+    (DELETE $($path:tt)*) => { route!(@ $crate::http::methods::delete(), $($path)*) };
     (POST $($path:tt)*) => { route!(@ $crate::http::methods::post(), $($path)*) };
     (@ $method:expr, $app:expr, $path:expr => $($handler:ident)::+ ($($parameter:ident),*) $(.$await:tt)?) => {
         $path

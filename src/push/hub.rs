@@ -281,13 +281,13 @@ impl HubLoop {
         Ok(())
     }
 
-    /// Logs what commands have changed.
+    /// Logs what commands and admins have changed.
     fn log_commands(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
         let changes = snapshot.rows(&statements::COMMANDS_AFTER, [&self.last_command_id], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
         })?;
-        for (id, change, subject) in changes {
-            tracing::info!("a command {change} {subject:?}");
+        for (id, change, subject, actor) in changes {
+            tracing::info!("{} {change} {subject:?}", actor.as_deref().unwrap_or("a command"));
             self.last_command_id = id;
         }
         Ok(())

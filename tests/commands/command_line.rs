@@ -59,7 +59,6 @@ fn users_are_added_listed_and_removed() {
     let list = succeeds(&db, &["user", "list"], "");
     let names: Vec<_> = list.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, ["alice", "bob"]);
-    assert!(list.lines().all(|line| line.contains("since 20") && line.ends_with(" UTC")), "{list}");
 
     assert_eq!(succeeds(&db, &["user", "remove", "bob"], ""), "");
     assert!(!succeeds(&db, &["user", "list"], "").contains("bob"));
@@ -233,11 +232,17 @@ fn channels_are_added_joined_and_left() {
 
     let before = dump(&db);
     let mistakes: [(&[&str], &str); 11] = [
-        (&["channel", "join", "1", "carol"], "private:1, carol: That person is already a member of the channel."),
+        (
+            &["channel", "join", "1", "carol"],
+            "private:1 (The team), carol: That person is already a member of the channel.",
+        ),
         (&["channel", "join", "7", "carol"], "private:7, carol: There is no such private channel."),
         (&["channel", "join", "1", "dave"], "error: dave: There is no such user."),
-        (&["channel", "leave", "1", "alice"], "private:1, alice: Not a member, or no such channel."),
-        (&["channel", "leave", "7", "alice"], "private:7, alice: Not a member, or no such channel."),
+        (
+            &["channel", "leave", "1", "alice"],
+            "private:1 (The team), alice: That person is not a member of the channel.",
+        ),
+        (&["channel", "leave", "7", "alice"], "private:7, alice: There is no such private channel."),
         (&["channel", "add", "Ghosts", "--member", "alice", "dave"], "error: dave: There is no such user."),
         (&["channel", "add", "", "--member", "alice"], "The title of a channel has 1 to 200 characters."),
         (&["channel", "add", " \u{a0}", "--member", "alice"], "The title of a channel has no control characters"),

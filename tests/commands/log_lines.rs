@@ -48,8 +48,8 @@ async fn a_commands_change_is_one_line() {
         "changed password of user \"alice\"",
         "added token of user \"alice\"",
         "added channel \"The team with alice\"",
-        "added member \"private:1, bob\"",
-        "removed member \"private:1, alice\"",
+        "added member \"private:1 (The team), bob\"",
+        "removed member \"private:1 (The team), alice\"",
     ] {
         assert_eq!(lines(&log, change), 1, "{change}");
     }
@@ -59,6 +59,22 @@ async fn a_commands_change_is_one_line() {
     }
     let stored: String = server.value("SELECT group_concat(change || ' ' || subject, ';') FROM command_log");
     assert!(stored.starts_with("added user alice;added user bob;changed password of user alice;"), "{stored}");
+}
+
+#[tokio::test]
+async fn a_change_of_an_admin_is_one_line_with_the_name() {
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let server = Server::start_logging(TempDir::new().unwrap(), &log);
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    succeeds(&server.db(), &["user", "role", "alice", "admin"], "");
+    let body = json!({ "role": "admin" });
+    assert_eq!(bob.post_json("/admin/people/bob/role", body.clone()).await.0, 403);
+    assert_eq!(alice.post_json("/admin/people/bob/role", body).await.0, 200);
+    let line = "alice changed role of user \"bob, admin\"";
+    eventually(Duration::from_secs(5), line, 1, || lines(&log, line)).await;
+    assert_eq!(lines(&log, "changed role of user"), 1);
+    assert_eq!(lines(&log, "a command made an admin of user \"alice\""), 1);
 }
 
 #[tokio::test]

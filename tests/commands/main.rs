@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod administration;
 mod command_line;
 mod documents;
 mod files;

@@ -158,14 +158,18 @@ fn commands() {
     let listed: Vec<_> = rows.iter().map(|row| code(&row[0])).collect();
     let words = |command: &str| -> Vec<String> {
         let words = command.split(' ').skip(1);
-        let words = words.take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+        let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+        let words = words.take_while(|word| !word.starts_with('-') && word.chars().all(is_name));
         words.map(str::to_owned).collect()
     };
     // Help lists a subcommand as `  NAME  what it does`, and itself.
-    let subcommands = |of: &[String]| -> Vec<String> {
+    let help_of = |of: &[String]| -> String {
         let output = run(Command::new(PROGRAM).args(of).arg("--help"), "");
         assert!(output.status.success(), "{of:?}");
-        let (help, _) = texts(&output);
+        texts(&output).0
+    };
+    let subcommands = |of: &[String]| -> Vec<String> {
+        let help = help_of(of);
         let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
         let commands = commands.lines().take_while(|line| !line.is_empty());
         let names = commands.map(|line| line.split_whitespace().next().unwrap().to_owned());
@@ -174,14 +178,17 @@ fn commands() {
     let mut taken = Vec::new();
     for command in subcommands(&[]) {
         let below = subcommands(std::slice::from_ref(&command));
-        if below.is_empty() {
-            taken.push(vec![command]);
-        } else {
-            taken.extend(below.into_iter().map(|name| vec![command.clone(), name]));
+        // `token NAME` and `token list` are both commands. Then the first line of its usage has no subcommand.
+        let usage = help_of(std::slice::from_ref(&command));
+        let usage = usage.lines().find(|line| line.starts_with("Usage:")).unwrap().to_owned();
+        if !usage.ends_with("<COMMAND>") {
+            taken.push(vec![command.clone()]);
         }
+        taken.extend(below.into_iter().map(|name| vec![command.clone(), name]));
     }
     let mut listed: Vec<_> = listed.into_iter().map(words).collect();
     listed.sort();
+    listed.dedup();
     taken.sort();
     assert_eq!(listed, taken);
 }

@@ -63,6 +63,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("screenshares.seen_by", "as call_participants.seen_by"),
     ("screenshares.started_ts", "shown; no rule measures it"),
     ("screenshares.state", "legal transitions"),
+    ("service_tokens.created_ts", "shown"),
+    ("service_tokens.expires_ts", "an admin may end or prolong a token"),
+    ("service_tokens.scopes", "what a program may do, as an admin decides"),
     ("sessions.created_ts", "shown"),
     ("sessions.expires_ts", "an admin may end or prolong a session"),
     ("settings.meaning", "shown"),
@@ -71,6 +74,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("users.created_ts", "shown"),
     ("users.display_name", "what people see"),
     ("users.password_hash", "an admin may lock a person out"),
+    ("users.role", "an admin decides who else is one"),
 ];
 
 /// The tables whose rows a shell can delete while they matter, and why that is harmless. All others refuse it.
@@ -90,13 +94,14 @@ const DELETABLE: &[(&str, &str)] = &[
     ("refinery_schema_history", "the next start refuses a file of another version"),
     ("ring_counts", "an admin may lift a limit"),
     ("screenshares", "ended shares: history may be pruned"),
+    ("service_tokens", "the token is revoked"),
     ("sessions", "the session ends"),
     ("share_media", "as call_media"),
     ("users", "the user is removed"),
 ];
 
 /// Values that a column may be set to: NULL, nothing, the past, the future, and other types.
-const VALUES: [&str; 16] = [
+const VALUES: [&str; 17] = [
     "NULL",
     "0",
     "1",
@@ -113,6 +118,7 @@ const VALUES: [&str; 16] = [
     "x'00ff'",
     "'left'",
     "'ended'",
+    "'admin'",
 ];
 
 /// A file at a pinned clock with a row in every table: a ringing, an active and a finished call, two shares, a guest.
@@ -130,6 +136,7 @@ fn filled() -> (tempfile::TempDir, Connection) {
              VALUES (1, 'alice', 1000), (1, 'bob', 1000), (1, 'carol', 1000);
              INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
              VALUES (printf('%064d', 0), 'alice', 1000, 200000);
+             INSERT INTO add_service_token VALUES ('monitor', printf('%064d', 0), json_array('metrics'), NULL);
              INSERT INTO login_attempts (username, address, ts) VALUES ('bob', '192.0.2.1', 100000);
              INSERT INTO command_log (ts, change, subject) VALUES (1000, 'added user', 'alice');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('finished', 'private:1', 'alice');

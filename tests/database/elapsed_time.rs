@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 13] = [
+const CALENDAR: [(&str, &str, &str); 15] = [
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
@@ -15,6 +15,8 @@ const CALENDAR: [(&str, &str, &str); 13] = [
     ("private_channel_members", "joined_ts", "member since"),
     ("private_channels", "created_ts", "shown to admins"),
     ("screenshares", "ended_ts", "only an ended share has one: history"),
+    ("service_tokens", "created_ts", "shown to admins"),
+    ("service_tokens", "expires_ts", "a token expires at a date"),
     ("sessions", "created_ts", "shown to admins"),
     ("sessions", "expires_ts", "a session expires at a date"),
     ("command_log", "ts", "shown to admins"),

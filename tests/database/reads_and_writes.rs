@@ -20,7 +20,7 @@ fn add(name: &str) -> Write {
 }
 
 fn names(database: &Database) -> Vec<String> {
-    database.read(|snapshot| snapshot.rows(&statements::LIST_USERS, [], |row| row.get(0))).unwrap()
+    database.read(|snapshot| snapshot.rows(&statements::OTHER_USERS, [&""], |row| row.get(0))).unwrap()
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn read_sees_every_earlier_commit_of_any_program() {
 fn queries_of_a_read_see_one_snapshot() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
-    let count = |snapshot: &Snapshot| snapshot.rows(&statements::LIST_USERS, [], |_| Ok(())).unwrap().len();
+    let count = |snapshot: &Snapshot| snapshot.rows(&statements::OTHER_USERS, [&""], |_| Ok(())).unwrap().len();
     let counts = database.read(|snapshot| {
         let before = count(snapshot);
         other.execute(statements::ADD_USER.sql(), ["alice", "x"]).unwrap();
@@ -282,7 +282,7 @@ fn large_reads_run_on_a_bounded_pool() {
                         peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(20));
                         running.fetch_sub(1, Ordering::SeqCst);
-                        snapshot.rows(&statements::LIST_USERS, [], |row| row.get::<_, String>(0))
+                        snapshot.rows(&statements::OTHER_USERS, [&""], |row| row.get::<_, String>(0))
                     });
                     assert_eq!(read.await.unwrap(), [""; 0]);
                 })

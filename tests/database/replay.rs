@@ -21,10 +21,10 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
     }
     log.extend([
         (1000.5, &s::ADD_SESSION, vec![hash("a"), text("alice"), Value::Real(100.0)]),
-        (1001.0, &s::ADD_CHANNEL, vec![text("Team"), text("alice")]),
-        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("alice")]),
-        (1001.0, &s::JOIN_NEWEST_CHANNEL, vec![text("bob")]),
-        (1001.0, &s::JOIN_CHANNEL, vec![Value::Integer(1), text("carol")]),
+        (1001.0, &s::ADD_CHANNEL, vec![text("Team"), text(r#"["alice", "bob"]"#)]),
+        (1001.0, &s::JOIN_CHANNEL, vec![text("private:1"), text("carol")]),
+        (1001.5, &s::ADD_SERVICE_TOKEN, vec![text("monitor"), hash("b"), text(r#"["metrics"]"#), Value::Null]),
+        (1001.5, &s::SET_SETTING, vec![text("gone_after"), text("11.5")]),
         (1002.0, &s::ATTEMPT_LOGIN, vec![text("bob"), text("127.0.0.1")]),
         (1003.0, &s::INITIATE_CALL, vec![text("c1"), text("dm:carol:bob:alice"), text("bob")]),
         (1004.0, &s::INITIATE_CALL, vec![text("c2"), text("dm:alice:bob:carol"), text("alice")]),
@@ -51,7 +51,7 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         (1061.0, &s::START_SCREENSHARE, vec![text("s2"), text("private:1"), text("carol")]),
         (1062.0, &s::SEND_SHARE_SIGNAL, vec![text("s2"), text("bob"), text("carol"), text("offer"), text("1")]),
         (1063.0, &s::INITIATE_CALL, vec![text("c3"), text("private:1"), text("alice")]),
-        (1064.0, &s::LEAVE_CHANNEL, vec![Value::Integer(1), text("carol")]),
+        (1064.0, &s::LEAVE_CHANNEL, vec![text("private:1"), text("carol")]),
         (1065.0, &s::SET_PASSWORD, vec![text("alice"), text("y")]),
         (1066.0, &s::REMOVE_USER, vec![text("carol")]),
         (1100.0, &s::INITIATE_CALL, vec![text("c4"), text("dm:alice:bob"), text("alice")]),

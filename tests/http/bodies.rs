@@ -3,11 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
+use crate::admin;
 use crate::scenes::Scene;
 use crate::support::{Server, answer, assert_refused};
 
 /// The routes that take a JSON object, with a valid one.
-fn json_routes() -> [(&'static str, &'static str); 6] {
+fn json_routes() -> [(&'static str, &'static str); 12] {
     [
         ("/calls/initiate", r#"{"channel":"dm:alice:carol"}"#),
         ("/calls/ID/invite", r#"{"username":"carol"}"#),
@@ -15,12 +16,18 @@ fn json_routes() -> [(&'static str, &'static str); 6] {
         ("/calls/ID/screenshare", r#"{"on":true}"#),
         ("/screenshare/start", r#"{"channel":"dm:alice:carol"}"#),
         ("/login", r#"{"username":"alice","password":"x"}"#),
+        ("/admin/people/bob/role", r#"{"role":"member"}"#),
+        ("/admin/people/bob/display_name", r#"{"display_name":"Bob"}"#),
+        ("/admin/channels/private:1/title", r#"{"title":"Team"}"#),
+        ("/admin/channels/private:1/join", r#"{"username":"carol"}"#),
+        ("/admin/channels", r#"{"title":"Team","members":["bob"]}"#),
+        ("/admin/settings/gone_after", r#"{"value":11}"#),
     ]
 }
 
 #[tokio::test]
 async fn every_route_refuses_a_body_that_is_not_a_json_object() {
-    let scene = Scene::active().await;
+    let scene = admin::scene().await;
     let too_deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
     for (path, good) in json_routes() {
         let path = path.replace("ID", &scene.call);
@@ -61,7 +68,7 @@ async fn every_route_refuses_a_body_that_is_not_a_json_object() {
 
 #[tokio::test]
 async fn unknown_members_of_an_object_are_ignored() {
-    let scene = Scene::active().await;
+    let scene = admin::scene().await;
     for (path, good) in json_routes() {
         if path == "/login" {
             continue;
@@ -74,7 +81,7 @@ async fn unknown_members_of_an_object_are_ignored() {
 
 #[tokio::test]
 async fn a_body_has_16_kib_at_most() {
-    let scene = Scene::active().await;
+    let scene = admin::scene().await;
     for (path, good) in json_routes() {
         let padded = |bytes: usize| format!("{good}{}", " ".repeat(bytes - good.len()));
         let path = path.replace("ID", &scene.call);

@@ -4,6 +4,8 @@
 mod support;
 
 mod access;
+mod admin;
+mod admin_people;
 mod bodies;
 mod bounds;
 mod by_hand;
@@ -20,6 +22,7 @@ mod imported;
 mod limits;
 mod login;
 mod methods;
+mod own_account;
 mod pages;
 mod proxies;
 mod races;

@@ -25,6 +25,9 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     // elsewhere
     "body_too_slow",
     "database_busy",
+    // tests/http/own_account.rs
+    "password_length",
+    "wrong_password",
     // tests/http/login.rs
     "logins_busy",
     "bad_limit",
@@ -96,6 +99,8 @@ impl AllStates {
              UPDATE settings SET value = 60 WHERE name = 'login_pause'; \
              INSERT INTO attempt_login (username, address) VALUES ('alice', '127.0.0.1');",
         );
+        scene.server.private_channel(&["alice"]);
+        scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
         Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace }
     }
 
@@ -120,7 +125,39 @@ impl AllStates {
         let in_share = format!("/screenshare/{share}/signal");
         let media = format!("/calls/{call}/media");
         let long_mime = format!("init=1&mime={}", "m".repeat(256));
+        let set = |name: &str, value: Value| {
+            alice.posting_json(&format!("/admin/settings/{name}"), json!({ "value": value }))
+        };
+        let add = |name: &str| alice.posting_json("/admin/people", json!({ "username": name, "password": "8 chars!" }));
+        let title = |title: &str| alice.posting_json("/admin/channels/private:1/title", json!({ "title": title }));
+        let member = |action: &str, name: &str| {
+            alice.posting_json(&format!("/admin/channels/private:1/{action}"), json!({ "username": name }))
+        };
+        let delete = |path: &str| alice.request(Method::DELETE, path);
         vec![
+            ("admin_only", bob.getting("/admin/people")),
+            ("already_a_member", member("join", "alice")),
+            ("channel_not_found", delete("/admin/channels/private:7")),
+            ("history_max_age_too_short", set("history_max_age", json!(10))),
+            ("ice_server_malformed", set("ice_servers", json!([1]))),
+            ("ice_servers_are_a_json_list", set("ice_servers", json!("none"))),
+            ("member_not_found", member("leave", "bob")),
+            ("presence_interval_too_long", set("presence_interval", json!(31))),
+            ("private_channels_name_length", title("")),
+            ("private_channels_name_printable", title("a\tb")),
+            ("service_token_not_found", delete("/admin/tokens/none")),
+            ("session_cookie_malformed", set("session_cookie", json!("a b"))),
+            ("session_not_found", delete("/sessions/none")),
+            ("setting_is_a_number", set("gone_after", json!("soon"))),
+            ("setting_is_in_range", set("gone_after", json!(-1))),
+            ("setting_not_found", alice.posting("/admin/settings/none/reset")),
+            (
+                "users_display_name_format",
+                alice.posting_json("/admin/people/bob/display_name", json!({ "display_name": "" })),
+            ),
+            ("users_role_known", alice.posting_json("/admin/people/bob/role", json!({ "role": "owner" }))),
+            ("users_username_format", add("a b")),
+            ("user_exists", add("Bob")),
             ("already_in_call", invite(call, "bob")),
             ("call_full", dave.posting(&format!("/calls/{call}/accept"))),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),

@@ -20,6 +20,9 @@ impl Model {
 
     /// A removed user leaves calls, shares and private channels, and loses pending signals.
     pub fn remove_user(&mut self, target: Person) -> Verdict {
+        if !self.exists[target] {
+            return Verdict::Refused(vec![(404, "user_not_found")]);
+        }
         self.exists[target] = false;
         self.forget_counts(target);
         for call in 0..self.calls.len() {
@@ -51,7 +54,7 @@ impl Model {
                     vec![(409, "already_a_member")]
                 }
             }
-            _ => vec![(404, "channel_not_found"), (404, "user_not_found")],
+            _ => vec![(404, "channel_not_found")],
         };
         if let (true, Some(call)) = (reasons.is_empty(), self.live_call(channel))
             && let Some(own) = self.calls[call].participants.get_mut(&target)
@@ -59,6 +62,19 @@ impl Model {
             own.removed = None;
         }
         verdict(reasons)
+    }
+
+    /// `leave_channel`, the action: it refuses what a removal of a user leaves alone.
+    pub fn remove_member(&mut self, channel: usize, target: Person) -> Verdict {
+        let exists = self.exists[target];
+        match &self.channels[channel].members {
+            Members::Private(_) if !exists => Verdict::Refused(vec![(404, "user_not_found")]),
+            Members::Private(members) if !members.contains(&target) => {
+                Verdict::Refused(vec![(404, "member_not_found")])
+            }
+            Members::Private(_) => self.leave_channel(channel, target),
+            _ => Verdict::Refused(vec![(404, "channel_not_found")]),
+        }
     }
 
     /// A removed member leaves the channel's call, ends their shares there, and returns only by invitation.

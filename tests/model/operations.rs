@@ -135,11 +135,6 @@ impl World<'_> {
         Operation { statement: Some((sql.to_owned(), parameters.into_iter().collect())), ..Operation::default() }
     }
 
-    fn private_id(&self, channel: usize) -> SqlValue {
-        let id = self.model.channels[channel].name.rsplit(':').next().and_then(|id| id.parse().ok());
-        SqlValue::Integer(id.unwrap_or_default())
-    }
-
     /// Replaces placeholders by people for whom the action can succeed.
     pub fn choose_people(&self, action: Action) -> Action {
         use crate::model::ParticipantState::{Accepted, Pending};
@@ -299,12 +294,14 @@ impl World<'_> {
         let call_id = |nth| text(&self.resolve_call(nth).1);
         let share_id = |nth| text(&self.resolve_share(nth).1);
         match action {
-            Action::JoinChannel { target, channel } => {
-                Self::admin_statement(statements::JOIN_CHANNEL.sql(), [self.private_id(channel), name(target)])
-            }
-            Action::LeaveChannel { target, channel } => {
-                Self::admin_statement(statements::LEAVE_CHANNEL.sql(), [self.private_id(channel), name(target)])
-            }
+            Action::JoinChannel { target, channel } => Self::admin_statement(
+                statements::JOIN_CHANNEL.sql(),
+                [text(&self.model.channels[channel].name), name(target)],
+            ),
+            Action::LeaveChannel { target, channel } => Self::admin_statement(
+                statements::LEAVE_CHANNEL.sql(),
+                [text(&self.model.channels[channel].name), name(target)],
+            ),
             Action::AddUser { target } => Self::admin_statement(statements::ADD_USER.sql(), [name(target), text("x")]),
             Action::RemoveUser { target } => Self::admin_statement(statements::REMOVE_USER.sql(), [name(target)]),
             Action::SetCallState { call, state } => Self::admin_statement(
@@ -411,7 +408,7 @@ impl World<'_> {
                 model.share_upload(actor, share, (upload.is_init(), upload.has_mime()), upload.data(chunk_limit))
             }
             Action::JoinChannel { target, channel } => model.join_channel(channel, target),
-            Action::LeaveChannel { target, channel } => model.leave_channel(channel, target),
+            Action::LeaveChannel { target, channel } => model.remove_member(channel, target),
             Action::AddUser { target } => model.add_user(target),
             Action::RemoveUser { target } => model.remove_user(target),
             Action::SetCallState { state, .. } => model.set_call_state(call, state),

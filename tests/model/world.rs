@@ -93,7 +93,8 @@ impl<'a> World<'a> {
         self.do_sql(&create).unwrap();
         let id = self.sql.last_insert_rowid();
         for name in self.model.names.clone().into_iter().take(3) {
-            self.do_sql(&bind(&statements::JOIN_CHANNEL, [SqlValue::Integer(id), SqlValue::Text(name)])).unwrap();
+            let channel = SqlValue::Text(format!("private:{id}"));
+            self.do_sql(&bind(&statements::JOIN_CHANNEL, [channel, SqlValue::Text(name)])).unwrap();
         }
         let named = |people: &[Person]| {
             let names: Vec<&str> = people.iter().map(|actor| self.model.names[*actor].as_str()).collect();

@@ -255,7 +255,10 @@ pub fn rows_of(snapshot: &Connection) -> String {
     for table in [
         "users",
         "sessions",
+        "private_channels",
         "private_channel_members",
+        "service_tokens",
+        "settings",
         "calls",
         "call_participants",
         "call_signals",

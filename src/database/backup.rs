@@ -1,0 +1,47 @@
+//! Backup: a copy of the database at one moment, while programs write to it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::open::{OpenError, OpenProblem, open_connection};
+
+/// All pages in one step: the copy reads one snapshot, so no write can make it begin again.
+const ALL_PAGES: i32 = -1;
+
+/// Copies the database at `from` into the new file `to`, which only its owner can read. Writers do not wait for the copy, but
+/// the write-ahead log grows until it ends.
+///
+/// # Errors
+/// There is a file `to`, or one of both cannot be read or written. Then there is no copy.
+pub(super) fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let file = created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => OpenProblem::Exists.at(to),
+        io::ErrorKind::NotFound => OpenProblem::NoFolder.at(to),
+        _ => OpenProblem::Io(error).at(to),
+    })?;
+    // The umask may have taken permissions of the owner, too. SQLite must be the last to have the file open.
+    let permissions = file.set_permissions(Permissions::from_mode(0o600));
+    drop(file);
+    let copied = permissions.map_err(OpenProblem::Io).and_then(|()| copy(from, to));
+    copied.map_err(|problem| {
+        // Half a copy must not look like one. It cannot be removed if its folder is gone, too.
+        let _ = fs::remove_file(to);
+        problem.at(to)
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), OpenProblem> {
+    let source = open_connection(from)?;
+    let mut copy: Connection = open_connection(to)?;
+    Backup::new(&source, &mut copy)?.step(ALL_PAGES)?;
+    copy.close().map_err(|(_, error)| error)?;
+    // The name is on the disk once its folder is.
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
+}
