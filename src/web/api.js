@@ -2,7 +2,7 @@
 // The REST API: requests, and errors with a sentence for people.
 //
 // The browser adds the session cookie, and the headers Sec-Fetch-Site and Origin, by which the server rejects forged
-// requests of other sites. For a browser without them, a POST has a Content-Type even without a body.
+// requests of other sites. For a browser without them, a POST or DELETE has a Content-Type even without a body.
 
 /** The server refused: `status` and `code` are for programs, `message` is a sentence for people. */
 export class Refused extends Error {
@@ -65,7 +65,7 @@ function noteServerClock({ headers }) {
  */
 
 /**
- * @param {"GET" | "POST"} method
+ * @param {"GET" | "POST" | "DELETE"} method
  * @param {string} path
  * @param {RequestOptions & { body?: BodyInit, type?: string }} options
  * @returns {Promise<any>} the JSON of the answer
@@ -78,12 +78,12 @@ async function request(method, path, { body, type = "application/json", keepaliv
       method,
       keepalive,
       cache: "no-store",
-      headers: method === "POST" ? { "content-type": type } : {},
+      headers: method === "GET" ? {} : { "content-type": type },
       body,
       signal: AbortSignal.timeout(timeout),
     });
   } catch {
-    throw new ServerGone(method === "POST");
+    throw new ServerGone(method !== "GET");
   }
   noteServerClock(response);
   let answer;
@@ -91,7 +91,7 @@ async function request(method, path, { body, type = "application/json", keepaliv
     answer = await response.json();
   } catch (error) {
     if (response.ok && !(error instanceof SyntaxError)) {
-      throw new ServerGone(method === "POST"); // the connection broke within the answer
+      throw new ServerGone(method !== "GET"); // the connection broke within the answer
     }
     answer = null;
   }
@@ -120,6 +120,12 @@ export const get = (path, options = {}) => request("GET", path, options);
  */
 export const post = (path, body = {}, options = {}) =>
   request("POST", path, { ...options, body: JSON.stringify(body) });
+
+/**
+ * Deletes what a path names.
+ * @param {string} path
+ */
+export const remove = (path) => request("DELETE", path, {});
 
 /**
  * Posts raw bytes, for the media routes.

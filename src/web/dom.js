@@ -70,9 +70,9 @@ const rowsOf = new WeakMap();
 
 /**
  * Makes the children of `parent` those of `items`. A row is created once for a key and then rendered, so that the focus
- * or a playing video stays.
+ * or a playing video stays. If the row with the focus goes, the list gets the focus, where it has a tabindex.
  * @template Item
- * @param {Element} parent has no other children
+ * @param {HTMLElement} parent has no other children
  * @param {Item[]} items
  * @param {(item: Item) => string} key
  * @param {(item: Item) => Row<Item>} create
@@ -91,7 +91,11 @@ export function keyedList(parent, items, key, create) {
   rowsOf.set(parent, rows);
   for (const [name, row] of before) {
     if (!rows.has(name)) {
+      const hadFocus = row.element.contains(document.activeElement);
       row.element.remove();
+      if (hadFocus) {
+        parent.focus();
+      }
     }
   }
   [...rows.values()].forEach(({ element }, index) => {
@@ -220,6 +224,84 @@ export function askInDialog({ id, title, body, buttons }) {
   });
 }
 
+/**
+ * Shows a modal dialog that is closed with a button "Done".
+ * @param {object} options
+ * @param {string} options.id
+ * @param {string} options.title
+ * @param {(Child | Child[])[]} options.body
+ * @returns {HTMLDialogElement}
+ */
+export function showDialog({ id, title, body }) {
+  const restoreFocus = rememberFocus();
+  const dialog = h(
+    "dialog",
+    { id, class: "dialog", "aria-labelledby": `${id}-title` },
+    h("h2", { id: `${id}-title` }, title),
+    ...body,
+    h("div", { class: "row end" }, button({ text: "Done", "data-answer": "done", onclick: () => dialog.close() })),
+  );
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    restoreFocus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/**
+ * A place for what became of an action. In a dialog it replaces a toast, which would lie below the dialog.
+ */
+export function outcomeLine() {
+  const failure = h("p", { class: "error", role: "alert" });
+  const success = h("p", { class: "quiet", role: "status" });
+  /**
+   * Shows the sentence of a failure, or `done`.
+   * @param {() => Promise<unknown>} action
+   */
+  const report = async (action, done = "") => {
+    setText(failure, "");
+    setText(success, "");
+    try {
+      await action();
+      setText(success, done);
+    } catch (error) {
+      setText(failure, error instanceof Error ? error.message : String(error));
+    }
+  };
+  return { element: h("div", { class: "outcome" }, failure, success), report };
+}
+
+/**
+ * A form that shows above its button what became of its action.
+ * @param {object} options
+ * @param {string} options.id
+ * @param {(Child | Child[])[]} options.body
+ * @param {string} options.submit the text of the button
+ * @param {string} [options.done] a sentence after success
+ * @param {() => Promise<unknown>} options.action
+ */
+export function actionForm({ id, body, submit, done, action }) {
+  const { element: outcome, report } = outcomeLine();
+  const send = button({ text: submit, type: "submit" });
+  const onsubmit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    send.disabled = true;
+    await report(action, done);
+    send.disabled = false;
+  };
+  return h("form", { id, class: "action-form", onsubmit }, ...body, outcome, send);
+}
+
+/**
+ * A field of a form with its label.
+ * @param {string} text
+ * @param {HTMLInputElement | HTMLSelectElement} control has an id
+ */
+export const labelled = (text, control) =>
+  h("div", { class: "field" }, h("label", { for: control.id }, text), control);
+
 // ---- times
 
 /** @param {number} seconds */
@@ -234,11 +316,11 @@ export function formatDuration(seconds) {
 export function formatTime(seconds) {
   const date = new Date(seconds * 1000);
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  if (date.getTime() >= midnight) {
+  const days = Math.floor((date.getTime() - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
+  if (days === 0) {
     return time;
   }
-  if (date.getTime() >= midnight - 86_400_000) {
+  if (days === -1) {
     return `Yesterday, ${time}`;
   }
   return `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;

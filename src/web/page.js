@@ -8,6 +8,7 @@ import { Events } from "./events.js";
 import { Overlay } from "./overlay.js";
 import { ShareController } from "./share_controller.js";
 import { Store, isLive } from "./store.js";
+import { showAccount } from "./views/account.js";
 import { chooseDevices } from "./views/devices.js";
 import { Lobby } from "./views/lobby.js";
 import { Ringing } from "./views/ringing.js";
@@ -66,6 +67,7 @@ export class Page {
       isHere: (id) => this.#calls.isHere(id),
       viewerCount: (id) => this.#shares.viewerCount(id),
       signOut: () => this.#signOut(),
+      showAccount: () => showAccount(this.#store, (passwords) => this.#changePassword(passwords)),
       chooseDevices: () => chooseDevices((kind) => this.#calls.deviceChanged(kind)),
       askForNotifications: () => this.#askForNotifications(),
     });
@@ -133,6 +135,23 @@ export class Page {
     this.#store.clear();
     location.hash = "";
     this.#showSignIn();
+  }
+
+  /**
+   * All sessions end, and the answer begins another. The stream of the one before closes first: without the new cookie,
+   * its next attempt would show the sign-in form.
+   * @param {{ old: string, new: string }} passwords
+   */
+  async #changePassword(passwords) {
+    this.#events.close();
+    try {
+      await post("/password", passwords);
+    } finally {
+      if (this.#store.me !== null) {
+        this.#onPresence();
+        this.#events.open();
+      }
+    }
   }
 
   // ---- what the server sends

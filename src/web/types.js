@@ -105,6 +105,15 @@
  */
 
 /**
+ * A session of the caller, as GET /sessions answers it.
+ * @typedef {object} Session
+ * @property {string} id
+ * @property {number} created_ts
+ * @property {number} expires_ts
+ * @property {boolean} [current] the one of the request
+ */
+
+/**
  * @typedef {object} MissedCall
  * @property {string} call_id
  * @property {string} channel

@@ -6,6 +6,7 @@
 mod support;
 
 mod accessibility;
+mod account;
 mod axe;
 mod browser;
 mod calls;

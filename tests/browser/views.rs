@@ -66,6 +66,10 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     bob.wait_visible("#devices[open]").await;
     see(&bob, "devices").await;
     bob.click("[data-answer=done]").await;
+    bob.click("#open-account").await;
+    bob.wait_visible("[data-session]").await;
+    see(&bob, "account").await;
+    bob.click("#account [data-answer=done]").await;
 
     alice.click(&format!("[data-channel='{team}']")).await;
     alice.wait_visible("#call-video").await;

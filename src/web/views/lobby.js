@@ -14,6 +14,7 @@ import { HistoryList } from "./history.js";
 /**
  * @typedef {object} LobbyActions
  * @property {() => void} signOut
+ * @property {() => void} showAccount
  * @property {() => void} chooseDevices
  * @property {() => void} askForNotifications
  */
@@ -56,6 +57,7 @@ export class Lobby {
   );
   #meName = h("strong", { id: "me" });
   #meAvatar = h("span");
+  #account;
   #bell;
 
   /**
@@ -65,7 +67,10 @@ export class Lobby {
   constructor(store, actions) {
     this.#store = store;
     this.#actions = actions;
-    const { askForNotifications } = actions;
+    const { askForNotifications, showAccount } = actions;
+    const account = { type: "button", class: "plain account", id: "open-account", onclick: showAccount };
+    const accountHint = h("span", { class: "visually-hidden" }, ", your account");
+    this.#account = h("button", account, this.#meAvatar, this.#meName, accountHint);
     const bell = { icon: "bell", label: "Turn on notifications", id: "notifications", class: "plain" };
     this.#bell = button({ ...bell, onclick: askForNotifications });
     this.pane = h("section", { class: "pane", id: "pane", tabindex: "-1", "aria-label": "Conversation" });
@@ -101,8 +106,7 @@ export class Lobby {
       h(
         "div",
         { class: "me" },
-        this.#meAvatar,
-        this.#meName,
+        this.#account,
         this.#bell,
         button({ icon: "devices", label: "Devices", id: "open-devices", class: "plain", onclick: chooseDevices }),
         button({ icon: "out", label: "Sign out", id: "sign-out", class: "plain", onclick: signOut }),
