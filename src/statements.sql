@@ -648,12 +648,13 @@ ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
 
 -- name: ADMIN_HISTORY
 -- The ?5 newest finished calls before the one with end time ?3 and id ?4 as JSON: of channel ?1 under any spelling of a DM,
--- and with user ?2, called or on it. NULL is any channel, or any user.
+-- with user ?2, called or on it, and with outcome ?6. NULL is any channel, user or outcome.
 SELECT json FROM finished_call_json AS past
 WHERE (ended_ts, call_id) < (?3, ?4)
   AND (?1 IS NULL OR channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)))
   AND (?2 IS NULL OR EXISTS (SELECT 1 FROM call_participants AS person
                              WHERE person.call_id = past.call_id AND person.username = ?2))
+  AND (?6 IS NULL OR ?6 = (SELECT outcome FROM call_history AS finished WHERE finished.call_id = past.call_id))
 ORDER BY ended_ts DESC, call_id DESC LIMIT ?5;
 
 -- name: CALL_ENDED_TS

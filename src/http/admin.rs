@@ -326,12 +326,12 @@ async fn end_call(id: String, request: &mut Request) -> HandlerResult {
 async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let admin = request.admin()?;
     let limit = request.limit()?;
-    let [channel, username, before] =
-        ["channel", "username", "before"].map(|name| request.query(name).map(str::to_owned));
+    let [channel, username, outcome, before] =
+        ["channel", "username", "outcome", "before"].map(|name| request.query(name).map(str::to_owned));
     let select = move |snapshot: &crate::database::Snapshot, _: &_| {
         let ended_ts = |before: &str| snapshot.row(&statements::CALL_ENDED_TS, [&before], |row| row.get(0));
         let (before_ts, before_id) = before_cursor(before.as_deref(), ended_ts)?;
-        let parameters: [&dyn ToSql; 5] = [&channel, &username, &before_ts, &before_id, &limit];
+        let parameters: [&dyn ToSql; 6] = [&channel, &username, &before_ts, &before_id, &limit, &outcome];
         Ok(json_items(snapshot, &statements::ADMIN_HISTORY, parameters)?)
     };
     request.large_response_for(admin, select).await

@@ -236,6 +236,9 @@ async fn the_history_is_that_of_all_people_and_pages() {
         ("username=carol".to_owned(), vec![&of_team]),
         ("username=bob".to_owned(), vec![&call, &of_team]),
         ("username=zoe".to_owned(), vec![]),
+        ("outcome=declined".to_owned(), vec![&of_team]),
+        ("outcome=answered&username=bob".to_owned(), vec![&call]),
+        ("outcome=interrupted".to_owned(), vec![]),
     ] {
         let page = alice.read(&format!("/admin/history?{query}")).await;
         assert_eq!(column(&page, "call_id"), expected.into_iter().cloned().collect::<Vec<_>>(), "{query}");
