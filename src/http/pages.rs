@@ -1,4 +1,4 @@
-//! The web client: the pages `/` and `/relay`, and their files, from the binary.
+//! The web client: the pages `/`, `/relay` and `/admin`, and their files, from the binary.
 //!
 //! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else.
 //! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
@@ -21,7 +21,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use super::{Routes, any_of, methods};
+use super::{Routes, any_of, methods, path_end};
 
 #[derive(Embed)]
 #[folder = "src/web"]
@@ -111,13 +111,14 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// `/`, `/relay` and `/web/…`. None of them needs a session.
+/// `/`, `/relay`, `/admin` and `/web/…`. None of them needs a session: the routes below `/admin/` check the caller.
 pub(super) fn routes() -> Routes {
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
     let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
     let index = warp::path::end().and(page("index.html"));
-    let relay = warp::path("relay").and(warp::path::end()).and(page("relay.html"));
-    any_of![index.boxed(), relay.boxed(), web.boxed()]
+    let relay = warp::path("relay").and(path_end()).and(page("relay.html"));
+    let admin = warp::path("admin").and(path_end()).and(page("admin.html"));
+    any_of![index.boxed(), relay.boxed(), admin.boxed(), web.boxed()]
         .and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
         .and(methods::get())
         .and(warp::header::headers_cloned())

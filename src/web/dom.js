@@ -225,21 +225,22 @@ export function askInDialog({ id, title, body, buttons }) {
 }
 
 /**
- * Shows a modal dialog that is closed with a button "Done".
+ * Shows a modal dialog that one button closes, "Done" or with the text `close`.
  * @param {object} options
  * @param {string} options.id
  * @param {string} options.title
  * @param {(Child | Child[])[]} options.body
+ * @param {string} [options.close]
  * @returns {HTMLDialogElement}
  */
-export function showDialog({ id, title, body }) {
+export function showDialog({ id, title, body, close = "Done" }) {
   const restoreFocus = rememberFocus();
   const dialog = h(
     "dialog",
     { id, class: "dialog", "aria-labelledby": `${id}-title` },
     h("h2", { id: `${id}-title` }, title),
     ...body,
-    h("div", { class: "row end" }, button({ text: "Done", "data-answer": "done", onclick: () => dialog.close() })),
+    h("div", { class: "row end" }, button({ text: close, "data-answer": "done", onclick: () => dialog.close() })),
   );
   dialog.addEventListener("close", () => {
     dialog.remove();

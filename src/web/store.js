@@ -59,6 +59,7 @@ export const directChannel = (...names) => `dm:${[...new Set(names)].sort().join
 export class Store extends Emitter {
   /** @type {string | null} */
   me = null;
+  isAdmin = false;
   /** @type {Map<string, Channel>} */
   channels = new Map();
   /** @type {string[]} */
@@ -75,14 +76,15 @@ export class Store extends Emitter {
   online = false;
 
   /** @param {Me} me the answer of GET /me */
-  load({ username, display_names, channels, people, calls }) {
+  load({ username, role, display_names, channels, people, calls }) {
     this.me = username;
     this.calls = new Map(calls.map((call) => [call.call_id, call]));
-    this.setDirectory({ display_names, channels, people });
+    this.setDirectory({ role, display_names, channels, people });
   }
 
-  /** @param {Pick<Me, "display_names" | "channels" | "people">} directory */
-  setDirectory({ display_names: displayNames, channels, people }) {
+  /** @param {Pick<Me, "role" | "display_names" | "channels" | "people">} directory */
+  setDirectory({ role, display_names: displayNames, channels, people }) {
+    this.isAdmin = role === "admin";
     setDisplayNames(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
     this.people = people;
@@ -91,6 +93,7 @@ export class Store extends Emitter {
 
   clear() {
     this.me = null;
+    this.isAdmin = false;
     for (const map of [this.channels, this.calls, this.incoming, this.shares]) {
       map.clear();
     }

@@ -10,11 +10,11 @@ use crate::driver::Driver;
 use crate::support::Server;
 use crate::views;
 
-/// The elements whose content is wider than they are, except where it is cut with an ellipsis.
+/// The elements whose content is wider than they are, except where it is cut with an ellipsis, and fields, which scroll.
 const OVERFLOWING: &str = "
     const isTooWide = (element) => element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1;
     const isCut = (element) => element !== document.documentElement && getComputedStyle(element).overflowX === 'hidden';
-    return [document.documentElement, ...document.querySelectorAll('body :not(svg)')]
+    return [document.documentElement, ...document.querySelectorAll('body :not(svg, input)')]
         .filter((element) => element.checkVisibility() && isTooWide(element) && !isCut(element))
         .map((element) => element.cloneNode().outerHTML);";
 

@@ -7,6 +7,7 @@ mod support;
 
 mod accessibility;
 mod account;
+mod admin;
 mod axe;
 mod browser;
 mod calls;

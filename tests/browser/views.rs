@@ -122,7 +122,50 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     bob.click("#send").await;
     alice.wait_until("document.querySelector('[data-player=bob] video')?.videoWidth > 0").await;
     see(&alice, "relay, call").await;
+    see_admin_page(&server, &carol, &see).await;
     driver.finish([&alice, &bob, &carol]).await;
+}
+
+/// The sections of the page for admins, while a call lasts, and its dialogs.
+async fn see_admin_page(server: &Server, carol: &Browser, see: &impl AsyncFn(&Browser, &str)) {
+    carol.client.goto(&format!("{}/admin", server.url)).await.unwrap();
+    carol.wait_visible("#admin-only").await;
+    see(carol, "admin, refused").await;
+    server.execute("INSERT INTO set_role (username, role) VALUES ('carol', 'admin')");
+    carol.client.goto(&server.url).await.unwrap();
+    carol.wait_visible("#open-admin").await;
+    see(carol, "lobby of an admin").await;
+    carol.click("#open-admin").await;
+    carol.wait_visible("#admin-calls li").await;
+    see(carol, "admin, calls").await;
+    for (section, shown) in [
+        ("people", "[data-edit=bob]"),
+        ("channels", "[data-edit='private:1']"),
+        ("settings", "[data-setting=ice_servers]"),
+        ("history", "#admin-history li"),
+        ("violations", "#check-again:enabled"),
+    ] {
+        carol.click(&format!("[data-section={section}]")).await;
+        carol.wait_visible(shown).await;
+        see(carol, &format!("admin, {section}")).await;
+    }
+    carol.click("[data-section=people]").await;
+    carol.click("#add-person").await;
+    see(carol, "admin, new person").await;
+    carol.click("#add-person-dialog [data-answer=done]").await;
+    carol.click("[data-edit=bob]").await;
+    carol.wait_visible("#person-sessions li").await;
+    see(carol, "admin, person").await;
+    carol.click("#remove-person").await;
+    carol.wait_visible("#confirm").await;
+    see(carol, "admin, confirmation").await;
+    carol.click("[data-answer=cancel]").await;
+    carol.click("#person [data-answer=done]").await;
+    carol.click("[data-section=channels]").await;
+    carol.click("[data-edit='private:1']").await;
+    carol.wait_visible("#channel-members li").await;
+    see(carol, "admin, channel").await;
+    carol.click("#channel [data-answer=done]").await;
 }
 
 /// The longest display names, one of them without a place to break it.

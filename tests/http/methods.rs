@@ -62,7 +62,7 @@ fn the_documentation_lists_each_path_of_its_routes_and_the_pages() {
         let path = path.split('?').next().unwrap().to_owned();
         expected.entry(path).or_default().push(if method == "GET" { "GET, HEAD" } else { method });
     }
-    for page in ["/", "/relay", "/docs/"] {
+    for page in ["/", "/relay", "/admin", "/docs/"] {
         expected.insert(page.to_owned(), vec!["GET, HEAD"]);
     }
     let expected: BTreeMap<String, String> = expected
@@ -145,7 +145,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
         assert_eq!(fields(&head), fields(&get), "{path}");
         assert_eq!(get.status, if path == "/ca.crt" { 404 } else { 200 }, "{path}");
         with_length += usize::from(head.header("content-length").is_some_and(|length| length != "0"));
-        if !["/", "/relay", "/docs/"].contains(&path.as_str()) {
+        if !["/", "/relay", "/admin", "/docs/"].contains(&path.as_str()) {
             assert_api_headers(&head);
         }
     }

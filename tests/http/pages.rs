@@ -40,7 +40,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 #[tokio::test]
 async fn the_pages_are_public_and_have_a_content_security_policy() {
     let server = Server::start();
-    for (path, file) in [("/", "index.html"), ("/relay", "relay.html")] {
+    for (path, file) in [("/", "index.html"), ("/relay", "relay.html"), ("/admin", "admin.html")] {
         let response = get(&server, path, &[]).await;
         assert_eq!(response.status(), 200, "{path}");
         let headers = response.headers().clone();
@@ -124,7 +124,8 @@ fn needed_by(path: &str, text: &str) -> Vec<String> {
 async fn every_file_is_served_with_its_type_and_needed_by_a_page() {
     let server = Server::start();
     // The documentation's pages need the last one.
-    let mut wanted = ["/web/index.html", "/web/relay.html", "/web/docs.css"].map(str::to_owned).to_vec();
+    let mut wanted =
+        ["/web/index.html", "/web/relay.html", "/web/admin.html", "/web/docs.css"].map(str::to_owned).to_vec();
     let mut served = BTreeSet::new();
     while let Some(path) = wanted.pop() {
         if !served.insert(path.clone()) {
@@ -214,12 +215,15 @@ async fn only_the_files_of_the_client_are_served_and_read_only() {
         "/web/%2e%2e/main.rs",
         "/web/..%2fmain.rs",
         "/relay/x",
+        "/relay/",
+        "/admin/",
+        "/admin/x",
         "/index.html",
     ] {
         let refused = answer(Client::new().get(format!("{}{path}", server.url))).await;
         assert_refused(&refused, 404, "not_found");
     }
-    for path in ["/", "/relay", "/web/main.js"] {
+    for path in ["/", "/relay", "/admin", "/web/main.js"] {
         let refused = answer(Client::new().post(format!("{}{path}", server.url)).body("x")).await;
         assert_refused(&refused, 405, "method_not_allowed");
         let head = Client::new().request(Method::HEAD, format!("{}{path}", server.url)).send().await.unwrap();

@@ -58,6 +58,7 @@ export class Lobby {
   #meName = h("strong", { id: "me" });
   #meAvatar = h("span");
   #account;
+  #adminLink = h("a", { href: "/admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
   #bell;
 
   /**
@@ -92,7 +93,7 @@ export class Lobby {
     return h(
       "nav",
       { class: "sidebar", "aria-label": "Channels and people" },
-      h("p", { class: "brand", "aria-hidden": "true" }, logo, "Calls"),
+      h("div", { class: "brand" }, logo, h("span", { class: "grow", "aria-hidden": "true" }, "Calls"), this.#adminLink),
       h(
         "div",
         { class: "scroll" },
@@ -147,7 +148,8 @@ export class Lobby {
   }
 
   render() {
-    const { me, missed, people } = this.#store;
+    const { isAdmin, me, missed, people } = this.#store;
+    this.#adminLink.hidden = !isAdmin;
     setText(this.#meName, me ? shown(me) : "");
     this.#meName.title = me ?? "";
     if (me && this.#meAvatar.dataset.name !== me) {
