@@ -102,7 +102,12 @@ fn refuse_connection(error: Error) -> warp::reply::Response {
 /// `Cache-Control` of everything that is read from the database.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The response `{"status": STATUS}`.
+/// The response `{"status": "ok"}`, which every action of the original MiniMost has.
+fn done() -> warp::reply::Json {
+    status("ok")
+}
+
+/// The response `{"status": STATUS}`. Other words than `ok` are for routes that the original does not have.
 fn status(status: &str) -> warp::reply::Json {
     warp::reply::json(&serde_json::json!({ "status": status }))
 }

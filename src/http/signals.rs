@@ -10,7 +10,7 @@ use super::authentication::Caller;
 use super::body::{SIGNAL_BODY_MAX_BYTES, trimmed};
 use super::bounds::json_items;
 use super::events::long_poll;
-use super::{App, HandlerResult, Request, json_list, require, require_granted, status};
+use super::{App, HandlerResult, Request, done, json_list, require, require_granted};
 use crate::database::{Snapshot, Write, text};
 use crate::statements::{self, Statement};
 
@@ -30,7 +30,7 @@ async fn send(request: &mut Request, id: String, statement: &'static Statement) 
     let SignalBody { to, signal_type, payload } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
     let parameters = [text(id), text(caller), text(to), text(signal_type), text(payload.get())];
     request.app.write(Write::new(statement, parameters)).await?;
-    Ok(status("sent"))
+    Ok(done())
 }
 
 pub(super) async fn send_in_call(call_id: String, request: &mut Request) -> HandlerResult {

@@ -31,6 +31,7 @@ mod scenes;
 mod screenshares;
 mod sessions;
 mod signals;
+mod statuses;
 mod sweeps;
 mod tls;
 mod two_people;

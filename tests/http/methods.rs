@@ -9,7 +9,7 @@ use crate::raw::{Raw, RawResponse};
 use crate::scenes::Scene;
 
 /// The rows of a table of the API's documentation, without the ticks around code.
-fn table(head: &str) -> Vec<Vec<String>> {
+pub fn table(head: &str) -> Vec<Vec<String>> {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/api.md")).unwrap();
     let lines = page.split(head).nth(1).unwrap_or_else(|| panic!("api.md has no {head}")).lines().skip(2);
     let rows = lines.take_while(|line| line.starts_with('|'));

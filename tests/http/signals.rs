@@ -14,7 +14,7 @@ async fn signals_reach_their_recipient_in_order_and_nobody_else() {
     let scene = Scene::ringing().await;
     let (signal, signals) = (scene.path("signal"), scene.path("signals"));
     // The caller may signal while the call rings.
-    assert_eq!(scene.alice.post_json(&signal, offer("bob")).await, (200, json!({ "status": "sent" })));
+    assert_eq!(scene.alice.post_json(&signal, offer("bob")).await, (200, json!({ "status": "ok" })));
     assert_eq!(scene.bob.post(&scene.path("accept")).await.0, 200);
     for candidate in 1..=3 {
         let body = json!({ "to": "bob", "type": "ice_candidate", "payload": { "candidate": candidate } });
