@@ -17,6 +17,7 @@ mod ice;
 mod listener;
 mod media;
 mod methods;
+mod monitoring;
 mod origin;
 mod outages;
 mod pages;
@@ -62,6 +63,7 @@ pub fn routes(
         events::routes(app),
         history::routes(app),
         ice::routes(app),
+        monitoring::routes(app),
         pages::routes(),
         docs::routes(),
         unmatched(),

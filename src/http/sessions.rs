@@ -1,4 +1,4 @@
-//! `POST /login`, `POST /logout`, `GET /healthz` and `GET /ca.crt`.
+//! `POST /login`, `POST /logout` and `GET /ca.crt`.
 
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ pub(super) fn routes(app: &App) -> Routes {
     any_of![
         route!(POST app, warp::path("login") => login().await),
         route!(POST app, warp::path("logout") => logout().await),
-        route!(GET app, warp::path("healthz") => health()),
         route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
 }
@@ -138,11 +137,6 @@ async fn logout(request: &mut Request) -> HandlerResult<impl Reply> {
     request.app.write(Write::new(&statements::END_SESSION, [text(token_hash)])).await?;
     let cookie = session_cookie(&request.app, "", cookie::time::Duration::ZERO)?;
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
-}
-
-fn health(request: &mut Request) -> HandlerResult {
-    request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
-    Ok(status("ok"))
 }
 
 /// The certificate of the server's own CA, for people to trust. It is public. `/authority.crt` is its older path.

@@ -20,6 +20,7 @@ mod imported;
 mod limits;
 mod login;
 mod methods;
+mod monitoring;
 mod pages;
 mod proxies;
 mod races;

@@ -32,6 +32,8 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_wait",
     // tests/http/sweeps.rs
     "sweep_refused",
+    // tests/faults/health.rs
+    "writer_hangs",
 ];
 
 /// Codes of the HTTP layer that no client can provoke: broken disks, defects, a clock that is set, and a stopping server.
