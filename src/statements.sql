@@ -589,6 +589,14 @@ UNION ALL
 SELECT id, 'signal', call_id, to_user, 1, json FROM signal_json WHERE id > ?1
 ORDER BY id LIMIT ?2;
 
+-- name: CALLS_BEGUN_OR_ENDED
+-- The calls that began or ended after event ?1, for the log: whether it began, and what is known of the call.
+SELECT event.kind = 'started', call.call_id, call.channel, call.initiator, call.ended_reason,
+       round(call.ended_ts - call.answered_ts, 3)
+FROM events AS event JOIN calls AS call ON call.call_id = event.call_id
+WHERE event.id > ?1 AND event.kind IN ('started', 'ended')
+ORDER BY event.id;
+
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.
 SELECT username FROM event_recipients WHERE id = ?1;

@@ -21,6 +21,7 @@ mod monitoring;
 mod origin;
 mod outages;
 mod pages;
+mod patterns;
 mod request;
 mod screenshares;
 mod sessions;
@@ -153,7 +154,7 @@ macro_rules! route {
                     Ok(()) => warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?),
                     Err(error) => warp::Reply::into_response(error),
                 };
-                let response = request.hold_response(response);
+                let response = request.name_caller(request.hold_response(response));
                 request.drain().await;
                 response
             })
