@@ -68,6 +68,10 @@ INSERT INTO start_server (machine_ts) SELECT ts FROM now;
 -- Reads one row, for health checks.
 SELECT ts FROM now;
 
+-- name: METRICS
+-- What monitors read of the tables: name, label, value of the label, value and meaning.
+SELECT name, label, label_value, value, meaning FROM metrics;
+
 -- name: REFUSALS
 -- Every refusal code with its HTTP status and sentence.
 SELECT code, status, sentence FROM refusals ORDER BY code;

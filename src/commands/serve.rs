@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::{CommandError, print_line};
 use crate::command_line::{LogFormat, Serve};
 use crate::database::{Database, Write};
-use crate::http::{self, App, HeldBytes};
+use crate::http::{self, App, HeldBytes, RequestTimes};
 use crate::passwords::Hashers;
 use crate::pruning::prune_history;
 use crate::push::Hub;
@@ -76,6 +76,7 @@ pub(super) fn serve(
         hub: hub.clone(),
         hashers: Hashers::start(database.failures())?,
         database: database.clone(),
+        requests: RequestTimes::new().map_err(io::Error::other)?,
         unread: HeldBytes::default(),
         uploads: HeldBytes::default(),
         behind_proxy: options.behind_proxy,

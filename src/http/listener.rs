@@ -23,7 +23,7 @@ use super::connection::{self, Protocol};
 use super::origin::check_target;
 use super::patterns::pattern;
 use super::request::CallerName;
-use super::{App, PathMethods, PeerAddress, https, refuse_connection};
+use super::{App, PathMethods, PeerAddress, RequestTimes, https, refuse_connection};
 use crate::statements;
 use crate::tls::Tls;
 
@@ -111,9 +111,11 @@ pub async fn serve<F>(
             accepted = accept(&listener, &places) => accepted,
         };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
+        let requests = app.requests.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let begun = Instant::now();
             let (method, route) = (request.method().clone(), pattern(request.uri().path()));
+            let requests = requests.clone();
             request.extensions_mut().insert(PeerAddress(peer));
             request.extensions_mut().insert(PathMethods::default());
             let response = check_target(&mut request).map(|()| hyper::service::Service::call(&service, request));
@@ -122,7 +124,7 @@ pub async fn serve<F>(
                     Ok(response) => response.await?,
                     Err(error) => refuse_connection(error),
                 };
-                log_request(&method, route, begun.elapsed(), &mut response);
+                note_request(&requests, &method, route, begun.elapsed(), &mut response);
                 if hsts {
                     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }
@@ -160,8 +162,9 @@ pub async fn serve<F>(
     }
 }
 
-/// Logs a request without what may be secret: its path, query and headers.
-fn log_request(method: &Method, route: &str, time: Duration, response: &mut Response) {
+/// Counts a request, and logs it without what may be secret: its path, query and headers.
+fn note_request(requests: &RequestTimes, method: &Method, route: &str, time: Duration, response: &mut Response) {
+    requests.observe(method, route, response.status(), time);
     let caller = response.extensions_mut().remove::<CallerName>().map(|CallerName(name)| name);
     let (status, ms) = (response.status().as_u16(), time.as_secs_f64() * 1000.0);
     tracing::debug!(%method, route, status, ms, caller, "request");

@@ -17,6 +17,7 @@ mod ice;
 mod listener;
 mod media;
 mod methods;
+mod metrics;
 mod monitoring;
 mod origin;
 mod outages;
@@ -42,6 +43,7 @@ pub use self::error::Error;
 pub use self::held_bytes::HeldBytes;
 pub use self::listener::{bind, serve};
 pub use self::methods::PathMethods;
+pub use self::metrics::RequestTimes;
 pub use self::request::{App, PeerAddress};
 
 use self::body::Body;

@@ -1,9 +1,12 @@
-//! For monitors: `GET /healthz` and `GET /version`.
+//! For monitors: `GET /healthz`, `GET /version` and `GET /metrics`.
 
 use serde_json::json;
-use warp::Filter;
+use warp::http::StatusCode;
+use warp::{Filter, Reply};
 
+use super::metrics::{Row, encode};
 use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, done, route};
+use crate::database::Snapshot;
 use crate::statements;
 
 /// The version of the API, which a breaking change increases.
@@ -13,6 +16,7 @@ pub(super) fn routes(app: &App) -> Routes {
     any_of![
         route!(GET app, warp::path("healthz") => health()),
         route!(GET app, warp::path("version") => version()),
+        route!(GET app, warp::path("metrics") => metrics().await),
     ]
 }
 
@@ -28,4 +32,38 @@ fn health(request: &mut Request) -> HandlerResult {
 
 fn version(_: &mut Request) -> HandlerResult {
     Ok(warp::reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "api": API_VERSION })))
+}
+
+async fn metrics(request: &mut Request) -> HandlerResult<impl Reply> {
+    request.require_monitor()?;
+    // It counts whole tables.
+    let rows = request.app.database.read_on_pool("", |snapshot| Ok::<_, Error>(metrics_now(snapshot)?)).await?;
+    let text = encode(&request.app, rows).map_err(|error| Error::internal(&format!("metrics: {error}")))?;
+    Ok(warp::reply::with_header(text, "content-type", prometheus::TEXT_FORMAT))
+}
+
+fn metrics_now(snapshot: &Snapshot) -> Result<Vec<Row>, crate::database::ReadError> {
+    snapshot.rows(&statements::METRICS, [], |row| {
+        let label: Option<String> = row.get(1)?;
+        let label = label.map(|label| Ok::<_, rusqlite::Error>((label, row.get(2)?))).transpose()?;
+        Ok(Row { name: row.get(0)?, label, value: row.get(3)?, meaning: row.get(4)? })
+    })
+}
+
+impl Request {
+    /// Refuses everybody but programs on this machine.
+    ///
+    /// # Errors
+    /// 403.
+    fn require_monitor(&self) -> Result<(), Error> {
+        // A token for monitors on other machines would be accepted here.
+        if self.is_from_this_machine() {
+            return Ok(());
+        }
+        Err(Error::new(
+            StatusCode::FORBIDDEN,
+            "not_on_this_machine",
+            "Only programs on the server's machine read its metrics.",
+        ))
+    }
 }

@@ -15,6 +15,7 @@ use warp::reply::Response;
 use super::Error;
 use super::body::{Body, parse_json};
 use super::held_bytes::{HeldBytes, Share};
+use super::metrics::RequestTimes;
 use crate::database::{Database, Write, WriteResult};
 use crate::passwords::Hashers;
 use crate::push::Hub;
@@ -28,6 +29,8 @@ pub struct App {
     pub hub: Hub,
     /// The threads that verify passwords.
     pub hashers: Hashers,
+    /// The times of requests, for monitors.
+    pub requests: RequestTimes,
     /// Responses that are not read yet.
     pub unread: HeldBytes,
     /// Request bodies that are not handled yet.
@@ -153,6 +156,13 @@ impl Request {
         let forwarded = elements.rfind(|element| !element.is_empty()).and_then(forwarded_address);
         let address = forwarded.or(self.peer.map(|peer| peer.0.ip()));
         address.map_or_else(|| "unknown".to_owned(), |address| address.to_canonical().to_string())
+    }
+
+    /// Whether a program on this machine sends the request, and no proxy.
+    pub(super) fn is_from_this_machine(&self) -> bool {
+        let is_forwarded = self.app.behind_proxy
+            || ["forwarded", "x-forwarded-for"].iter().any(|header| self.headers.contains_key(*header));
+        !is_forwarded && self.peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
     }
 
     /// Names the caller to the log, if it lists requests.

@@ -221,6 +221,12 @@ impl Hub {
         }
     }
 
+    /// The number of open subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.subscribers().by_username.values().map(Vec::len).sum()
+    }
+
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
         self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -71,8 +71,8 @@ const LIVE_INDEXES: [&str; 6] = [
     "screenshares_active_by_sharer",
 ];
 
-/// Statements that list a whole table.
-const LISTS: [&str; 5] = ["LIST_USERS", "DISPLAY_NAMES", "LIST_CHANNELS", "OTHER_USERS", "REFUSALS"];
+/// Statements that list or count a whole table.
+const LISTS: [&str; 6] = ["LIST_USERS", "DISPLAY_NAMES", "LIST_CHANNELS", "METRICS", "OTHER_USERS", "REFUSALS"];
 
 /// Statements that empty the signals, or apply a step of the wall clock: it moves all of the tables whose age is bounded, and
 /// no history.

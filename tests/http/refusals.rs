@@ -32,6 +32,8 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_wait",
     // tests/http/sweeps.rs
     "sweep_refused",
+    // tests/http/monitoring.rs
+    "not_on_this_machine",
     // tests/faults/health.rs
     "writer_hangs",
 ];
