@@ -30,8 +30,8 @@ fn health(request: &mut Request) -> HandlerResult {
     Ok(done())
 }
 
-fn version(_: &mut Request) -> HandlerResult {
-    Ok(warp::reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "api": API_VERSION })))
+fn version(_: &mut Request) -> warp::reply::Json {
+    warp::reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "api": API_VERSION }))
 }
 
 async fn metrics(request: &mut Request) -> HandlerResult<impl Reply> {
