@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Voice and video calling, screen sharing and WebRTC signalling for a team on its own network.
 #[derive(Debug, Parser)]
@@ -227,6 +227,19 @@ pub struct Serve {
     /// device trusts that authority once
     #[arg(long)]
     pub tls_self_signed: bool,
+    /// Format of the log: lines for people, or JSON objects for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// The format of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A line that is a JSON object.
+    Json,
 }
 
 /// `user …`.

@@ -68,6 +68,10 @@ INSERT INTO start_server (machine_ts) SELECT ts FROM now;
 -- Reads one row, for health checks.
 SELECT ts FROM now;
 
+-- name: METRICS
+-- What monitors read of the tables: name, label, value of the label, value and meaning.
+SELECT name, label, label_value, value, meaning FROM metrics;
+
 -- name: REFUSALS
 -- Every refusal code with its HTTP status and sentence.
 SELECT code, status, sentence FROM refusals ORDER BY code;
@@ -212,6 +216,10 @@ FROM login_pauses WHERE address = ?2 AND (username = ?1 OR username IS NULL);
 -- name: ADMIN_ACCESS
 -- The user or service with token hash ?1, and 'granted' if they may administer, else the code of the refusal.
 SELECT name, access FROM admin_access WHERE token_hash = ?1;
+
+-- name: IS_MONITOR
+-- Whether token hash ?1 is of a service that may read the metrics.
+SELECT EXISTS (SELECT 1 FROM live_service_tokens WHERE token_hash = ?1 AND is_metrics);
 
 -- name: CHECK_ADMIN
 -- Refuses the write if the user or service with token hash ?1 may not administer.
@@ -726,6 +734,14 @@ SELECT id, kind, call_id, username, is_personal, NULL FROM events WHERE id > ?1
 UNION ALL
 SELECT id, 'signal', call_id, to_user, 1, json FROM signal_json WHERE id > ?1
 ORDER BY id LIMIT ?2;
+
+-- name: CALLS_BEGUN_OR_ENDED
+-- The calls that began or ended after event ?1, for the log: whether it began, and what is known of the call.
+SELECT event.kind = 'started', call.call_id, call.channel, call.initiator, call.ended_reason,
+       round(call.ended_ts - call.answered_ts, 3)
+FROM events AS event JOIN calls AS call ON call.call_id = event.call_id
+WHERE event.id > ?1 AND event.kind IN ('started', 'ended')
+ORDER BY event.id;
 
 -- name: EVENT_RECIPIENTS
 -- The users who may see event ?1.

@@ -64,6 +64,8 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
      'a participant whose connection closes leaves this much later; a report of a lost one counts after as long'),
     ('call_max_seconds', 0, 'number', 'seconds', 0, 31536000,
      'an active call ends this long after the first answer; 0 is no limit'),
+    ('end_for_everyone', 1, 'number', 'switch', 0, 1,
+     '1: `POST /calls/ID/end` ends an active call for everyone; 0: it does what `/leave` does'),
     ('events_max_age', 86400, 'number', 'seconds', 1, 31536000,
      'events older than this are deleted; a client that was away longer gets a new snapshot'),
     ('events_max_count', 100000, 'number', 'count', 1, 100000000,

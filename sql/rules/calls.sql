@@ -9,7 +9,7 @@
 --   accept_call    UPDATE call_participants to accepted; the first callee makes the call active
 --   reject_call    UPDATE call_participants to rejected, then do_depart; the last callee rejects the call
 --   leave_call     UPDATE call_participants to left, then do_depart; fewer than two end the call
---   end_call       UPDATE calls to ended
+--   end_call       UPDATE calls to ended, or as leave_call
 --   do_sweep       makes the same UPDATEs when a time limit is over
 -- At any end, ended_call_is_settled stamps it and clears participants, signals and media.
 
@@ -246,23 +246,25 @@ END;
 -- Ending
 
 CREATE VIEW end_call (call_id, username) AS
--- POST /calls/ID/end: hangs up for everyone. A pending person ends only their own invitation. A finished call stays as
--- it is.
+-- POST /calls/ID/end: hangs up for everyone, or as leave_call if the setting end_for_everyone is 0. A pending person
+-- ends only their own invitation. A finished call stays as it is.
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER end_call_hangs_up_for_everyone
--- Only a person on the call ends it for the others.
+-- Only a person on the call ends it for the others. A ringing call has only its caller on it, and ends with either
+-- setting.
 INSTEAD OF INSERT ON end_call
 BEGIN
   INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
 
   UPDATE calls SET state = 'ended', ended_reason = 'hangup', ended_ts = (SELECT ts FROM now)
   WHERE call_id = NEW.call_id AND is_live
+    AND (state = 'ringing' OR (SELECT value FROM settings WHERE name = 'end_for_everyone') = 1)
     AND EXISTS (SELECT 1 FROM call_participants
                 WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
 
   UPDATE call_participants SET state = 'left'
-  WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'pending';
+  WHERE call_id = NEW.call_id AND username = NEW.username AND in_call;
 END;
 
 CREATE VIEW end_call_as_admin (call_id) AS

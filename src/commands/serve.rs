@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{CommandError, print_line};
-use crate::command_line::Serve;
+use crate::command_line::{LogFormat, Serve};
 use crate::database::{Database, Write};
-use crate::http::{self, App, HeldBytes};
+use crate::http::{self, App, HeldBytes, RequestTimes};
 use crate::passwords::Hashers;
 use crate::pruning::prune_history;
 use crate::push::Hub;
@@ -48,7 +48,7 @@ pub(super) fn serve(
     at_hangup: Hangup,
     started: impl FnOnce(SocketAddr, Option<&Tls>) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    start_logging();
+    start_logging(options.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
 
@@ -63,7 +63,8 @@ pub(super) fn serve(
     let database = Database::open_for_server(path)?;
     if let Some((file, mode)) = database.open_to_others().first() {
         let (file, others) = (file.display(), "is open to other users of this machine");
-        warn(&format!("{file} {others} (mode {mode:o}), and holds password hashes: chmod 600 {}*", path.display()));
+        let advice = format!("and holds password hashes: chmod 600 {}*", path.display());
+        warn(options.log_format, &format!("{file} {others} (mode {mode:o}), {advice}"));
     }
     database.empty_log().map_err(|source| CommandError::Write { subject: path.display().to_string(), source })?;
     // Under the server's lock: two servers must not create certificates beside one file.
@@ -75,6 +76,7 @@ pub(super) fn serve(
         hub: hub.clone(),
         hashers: Hashers::start(database.failures())?,
         database: database.clone(),
+        requests: RequestTimes::new().map_err(io::Error::other)?,
         unread: HeldBytes::default(),
         uploads: HeldBytes::default(),
         behind_proxy: options.behind_proxy,
@@ -103,7 +105,7 @@ pub(super) fn serve(
     };
 
     if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {
-        warn_of_plain_http(address);
+        warn_of_plain_http(options.log_format, address);
     }
     if let Some(tls) = &tls {
         runtime.spawn(Arc::clone(tls).reload_on_change());
@@ -141,18 +143,22 @@ fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
 }
 
 /// Warns of a server that other machines reach without HTTPS.
-fn warn_of_plain_http(address: SocketAddr) {
-    warn(&format!(
+fn warn_of_plain_http(log_format: LogFormat, address: SocketAddr) {
+    let warning = format!(
         "{address} is plain HTTP: others on the network can read passwords, and browsers on other machines give the \
          page no microphone, camera or screen; use --tls-self-signed, --tls-cert and --tls-key, or a proxy and \
          --behind-proxy"
-    ));
+    );
+    warn(log_format, &warning);
 }
 
-/// Warns on standard error, at every log level.
-fn warn(message: &str) {
-    // `eprintln!` would panic if standard error is closed.
-    let _ = writeln!(io::stderr(), "warning: {message}");
+/// Warns on standard error: people at every log level, programs in the format of the log.
+fn warn(log_format: LogFormat, message: &str) {
+    match log_format {
+        // `eprintln!` would panic if standard error is closed.
+        LogFormat::Text => drop(writeln!(io::stderr(), "warning: {message}")),
+        LogFormat::Json => tracing::warn!("{message}"),
+    }
 }
 
 /// The address to show to people: for 0.0.0.0, the first IPv4 address that is not loopback.
@@ -166,12 +172,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Logs to standard error at the level of `RUST_LOG`. Logs hold no tokens, passwords or payloads.
-fn start_logging() {
+fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // It fails only if there is a logger already.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .try_init();
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
 }

@@ -12,9 +12,10 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 
 use super::checkpoints::{REST_PAGES_MAX, checkpoint};
-use super::error::{is_failed_sync, plain_message};
+use super::error::is_failed_sync;
 use super::fatal::{Failures, Fatal};
 use super::open::{OpenProblem, ServerLock, open_connection};
+use crate::last_error::LastError;
 
 /// The handle of the thread. Dropping it ends the thread after the checkpoint under way.
 pub(super) struct CheckpointThread {
@@ -34,7 +35,7 @@ impl CheckpointThread {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let (wake, wakes) = sync_channel(1);
         let turn = Arc::new(Mutex::new(()));
-        let copier = Copier { connection, lock, turn: Arc::clone(&turn), wakes };
+        let copier = Copier { connection, lock, turn: Arc::clone(&turn), wakes, last_error: LastError::default() };
         let thread = thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || failures.watch("checkpoints", || copier.run(&failures)))?;
@@ -74,12 +75,14 @@ struct Copier {
     lock: Arc<ServerLock>,
     turn: Arc<Mutex<()>>,
     wakes: Receiver<()>,
+    last_error: LastError,
 }
 
 impl Copier {
-    fn run(self, failures: &Failures) {
+    fn run(mut self, failures: &Failures) {
+        let turn = Arc::clone(&self.turn);
         while self.wakes.recv().is_ok() {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(fatal) = self.copy() {
                 failures.report(fatal);
                 // Left open until the process ends, as the writer's; see `leak_after_failed_sync`.
@@ -93,21 +96,21 @@ impl Copier {
     /// writer, which copies the last pages, would wait for the sync of all of them.
     ///
     /// # Errors
-    /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
-    fn copy(&self) -> Result<(), Fatal> {
+    /// If an fsync fails. Other errors are logged once while they last, and the next checkpoint copies the same pages.
+    fn copy(&mut self) -> Result<(), Fatal> {
         let copied = checkpoint(&self.connection, "NOOP").and_then(|(pages, copied)| {
             if pages - copied > REST_PAGES_MAX { checkpoint(&self.connection, "PASSIVE") } else { Ok((pages, pages)) }
         });
-        match copied {
+        let error = match copied {
             Ok((pages, copied)) if copied < pages => {
-                self.lock.sync().map_err(|error: io::Error| Fatal::SyncFailed(error.to_string()))
+                self.lock.sync().map_err(|error: io::Error| Fatal::SyncFailed(error.to_string()))?;
+                None
             }
-            Ok(_) => Ok(()),
-            Err(error) if is_failed_sync(&error) => Err(Fatal::SyncFailed(plain_message(&error))),
-            Err(error) => {
-                tracing::error!(%error, "the checkpoint failed");
-                Ok(())
-            }
-        }
+            Ok(_) => None,
+            Err(error) if is_failed_sync(&error) => return Err(error.into()),
+            Err(error) => Some(error.to_string()),
+        };
+        self.last_error.note(error, "the checkpoint failed");
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ use rusqlite::Connection;
 use super::checkpoint_thread::CheckpointThread;
 use super::error::{is_failed_sync, plain_message};
 use super::open::open_connection;
+use crate::last_error::LastError;
 
 /// The pages in the log from which on a server's thread copies them.
 const COPY_PAGES: i64 = 500;
@@ -55,13 +56,20 @@ pub(super) struct Checkpoints {
     pages_at_wake: i64,
     pages_at_restart: i64,
     counted_at: Instant,
+    last_error: LastError,
 }
 
 impl Checkpoints {
     /// Turns SQLite's automatic checkpoints of `connection` off.
     pub(super) fn new(connection: &Connection, thread: Option<CheckpointThread>) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        Ok(Self { thread, pages_at_wake: 0, pages_at_restart: 0, counted_at: Instant::now() })
+        Ok(Self {
+            thread,
+            pages_at_wake: 0,
+            pages_at_restart: 0,
+            counted_at: Instant::now(),
+            last_error: LastError::default(),
+        })
     }
 
     /// Ends the thread.
@@ -73,7 +81,7 @@ impl Checkpoints {
     /// short: a request does briefly, an admin's shell for long. So each is repeated when the log has grown by a tenth.
     ///
     /// # Errors
-    /// If an fsync fails. Other errors are logged, and the next checkpoint copies the same pages.
+    /// If an fsync fails. Other errors are logged once while they last, and the next checkpoint copies the same pages.
     pub(super) fn after_commit(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.counted_at.elapsed() < COUNT_INTERVAL {
             return Ok(());
@@ -92,23 +100,25 @@ impl Checkpoints {
 
     /// `growth` is the part by which the log must have grown since the last attempt.
     fn checkpoint_after(&mut self, connection: &Connection, growth: f64) -> rusqlite::Result<()> {
-        match self.try_checkpoint(connection, growth) {
-            Err(error) if !is_failed_sync(&error) => {
-                tracing::error!(%error, "the checkpoint failed");
-                Ok(())
-            }
-            result => result,
-        }
+        let error = match self.try_checkpoint(connection, growth) {
+            Err(error) if is_failed_sync(&error) => return Err(error),
+            Err(error) => Some(error.to_string()),
+            Ok(true) => None,
+            Ok(false) => return Ok(()),
+        };
+        self.last_error.note(error, "the checkpoint failed");
+        Ok(())
     }
 
-    fn try_checkpoint(&mut self, connection: &Connection, growth: f64) -> rusqlite::Result<()> {
+    /// Returns whether the log was restarted, or only readers prevented it.
+    fn try_checkpoint(&mut self, connection: &Connection, growth: f64) -> rusqlite::Result<bool> {
         let (pages, copied) = checkpoint(connection, "NOOP")?;
         if pages < self.pages_at_wake.max(self.pages_at_restart) {
             // The log was restarted.
             (self.pages_at_wake, self.pages_at_restart) = (0, 0);
         }
         if pages < COPY_PAGES || copied == pages {
-            return Ok(());
+            return Ok(false);
         }
         let has_grown = |before: i64| (pages - before) as f64 >= growth * before as f64;
         if let Some(thread) = self.thread.as_ref().filter(|_| pages < LOG_PAGES_MAX) {
@@ -118,18 +128,19 @@ impl Checkpoints {
                 self.pages_at_wake = pages;
             }
             if is_for_thread {
-                return Ok(());
+                return Ok(false);
             }
         }
         if pages < RESTART_PAGES || !has_grown(self.pages_at_restart) {
-            return Ok(());
+            return Ok(false);
         }
         let turn = self.thread.as_ref().map(|thread| thread.take_turn(pages >= LOG_PAGES_MAX));
-        if turn.as_ref().is_none_or(Option::is_some) {
-            self.pages_at_restart = pages;
-            restart_log(connection)?;
+        if turn.as_ref().is_some_and(Option::is_none) {
+            return Ok(false);
         }
-        Ok(())
+        self.pages_at_restart = pages;
+        restart_log(connection)?;
+        Ok(true)
     }
 }
 

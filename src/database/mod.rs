@@ -3,6 +3,7 @@
 //! Connections and transactions stay inside this module, so that another engine could replace SQLite. No code checks
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
+mod activity;
 mod backup;
 mod checkpoint_thread;
 mod checkpoints;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::{fs, io};
 
+pub use self::activity::WriterActivity;
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
 pub use self::files::Replaced;
@@ -245,6 +247,12 @@ impl Database {
         let (hint, hints) = sync_channel(1);
         self.writer.set_commit_hint(hint);
         Ok((Watcher::open(&self.path)?, hints))
+    }
+
+    /// What the writer does, for monitors.
+    #[must_use]
+    pub fn writer_activity(&self) -> &WriterActivity {
+        self.writer.activity()
     }
 
     fn send(&self, write: Write) -> Result<Pending, WriteError> {

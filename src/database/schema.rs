@@ -22,7 +22,7 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 18] = [
+pub const RULES: [(&str, &str); 19] = [
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),
@@ -40,6 +40,7 @@ pub const RULES: [(&str, &str); 18] = [
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),
     ("admin", include_str!("../../sql/rules/admin.sql")),
+    ("metrics", include_str!("../../sql/rules/metrics.sql")),
     ("refusals", include_str!("../../sql/rules/refusals.sql")),
 ];
 

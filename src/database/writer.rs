@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::WriteError;
+use super::activity::WriterActivity;
 use super::checkpoints::{Checkpoints, save_log};
 use super::elapsed_time::{Began, ElapsedTime};
 use super::error::{is_constraint, is_failed_sync, plain_message};
@@ -64,6 +65,7 @@ type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
 
 /// The handle of the writer thread.
 pub(super) struct Writer {
+    activity: Arc<WriterActivity>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
     queue: Mutex<Option<Sender<Job>>>,
@@ -85,6 +87,7 @@ impl Writer {
     ) -> Result<Self, OpenProblem> {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         let (queue, jobs) = channel();
+        let activity = Arc::<WriterActivity>::default();
         let commit_hint = CommitHint::default();
         let shutting_down = Arc::new(AtomicBool::new(false));
         let writer = WriterLoop {
@@ -93,6 +96,7 @@ impl Writer {
             files,
             jobs,
             waiting: VecDeque::new(),
+            activity: Arc::clone(&activity),
             commit_hint: Arc::clone(&commit_hint),
             shutting_down: Arc::clone(&shutting_down),
             synchronous: FULL,
@@ -105,14 +109,22 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || failures.watch("writer", || writer.run(&failures)))?;
-        Ok(Self { commit_hint, shutting_down, queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
+        Ok(Self { activity, commit_hint, shutting_down, queue, thread })
     }
 
     pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
         match &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(queue) => queue.send(job).map_err(|_| WriteError::Closed),
+            Some(queue) => {
+                self.activity.enqueued();
+                queue.send(job).map_err(|_| WriteError::Closed)
+            }
             None => Err(WriteError::Closed),
         }
+    }
+
+    pub(super) fn activity(&self) -> &WriterActivity {
+        &self.activity
     }
 
     /// Sends a hint to `hint` after each commit from now on.
@@ -158,6 +170,7 @@ struct WriterLoop {
     jobs: Receiver<Job>,
     /// Jobs taken from the queue that have not begun.
     waiting: VecDeque<Job>,
+    activity: Arc<WriterActivity>,
     commit_hint: CommitHint,
     shutting_down: Arc<AtomicBool>,
     /// The connection's level of `synchronous`. It cannot change inside a transaction.
@@ -238,6 +251,7 @@ impl WriterLoop {
         let is_taken = |job: &Job| matches!(begun, Begun::Synced) || !job.write.needs_sync();
         let count = self.waiting.iter().take_while(|job| is_taken(job)).count();
         let mut claimed: VecDeque<Job> = self.waiting.drain(..count).filter(Job::claim).collect();
+        self.activity.dequeued(count);
         if claimed.is_empty() {
             self.roll_back();
             return Ok(());
@@ -261,6 +275,7 @@ impl WriterLoop {
             fail_all(finished.into_iter().map(|(job, _)| job), &replaced.clone().into());
             return Err(replaced.into());
         }
+        self.activity.wrote(finished.len());
         for (job, result) in finished {
             job.finish(result);
         }
@@ -335,6 +350,7 @@ impl WriterLoop {
                 self.elapsed_time.blocked();
                 return Ok(None);
             }
+            self.activity.note_alive();
             self.files.check()?;
             self.receive_jobs();
             if self.shutting_down.load(Ordering::Relaxed) {
@@ -380,6 +396,7 @@ impl WriterLoop {
         self.has_unsynced = self.synchronous != FULL;
         self.has_failed_commit = false;
         self.elapsed_time.committed(began);
+        self.activity.committed();
         Ok(())
     }
 
@@ -387,6 +404,7 @@ impl WriterLoop {
     fn fail_waiting(&mut self, fails: impl Fn(&Job) -> bool, error: &WriteError) {
         let (failing, rest): (VecDeque<Job>, _) = self.waiting.drain(..).partition(|job| fails(job));
         self.waiting = rest;
+        self.activity.dequeued(failing.len());
         fail_all(failing.into_iter().filter(Job::claim), error);
     }
 
@@ -453,7 +471,11 @@ impl WriterLoop {
     /// If an fsync fails.
     fn housekeep(&mut self) -> SyncResult<Duration> {
         self.files.check()?;
-        let (pause, error) = match self.sweep_and_vacuum() {
+        let kept = self.sweep_and_vacuum();
+        if kept.as_ref().map_or_else(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy), |_| true) {
+            self.activity.note_alive();
+        }
+        let (pause, error) = match kept {
             Ok(true) => (FREE_PAGES_INTERVAL, None),
             Ok(false) => (HOUSEKEEPING_INTERVAL, None),
             Err(error) if is_failed_sync(&error) => return Err(error.into()),

@@ -76,7 +76,7 @@ impl Request {
     ///
     /// # Errors
     /// 403 if a page of another site may have sent the request with the user's cookie.
-    fn token_hashes(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
+    pub(super) fn token_hashes(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
         if let Some(token) = self.headers.get_all(AUTHORIZATION).iter().find_map(bearer_token) {
             return Ok(vec![token_hash(&token)]);
         }

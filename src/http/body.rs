@@ -143,6 +143,17 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
+/// The value of `member`, a name or a channel.
+///
+/// # Errors
+/// 400 if it is empty.
+pub(super) fn refuse_empty(member: &str, value: String) -> Result<String, Error> {
+    if value.is_empty() {
+        return Err(Error::bad_request("bad_body", format!("Invalid request body: {member} is empty.")));
+    }
+    Ok(value)
+}
+
 /// Deserializes a name, a channel or an id, without the white space around it.
 pub(super) fn trimmed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;

@@ -7,12 +7,12 @@ use uuid::Uuid;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
-use super::body::{JSON_MAX_BYTES, trimmed};
+use super::body::{JSON_MAX_BYTES, refuse_empty, trimmed};
 use super::events::long_poll;
 use super::request::parse_cursor;
 use super::{
-    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_granted, route,
-    signals, status,
+    App, Error, HandlerResult, Request, Routes, any_of, done, json_list, json_text, media, require, require_granted,
+    route, signals, status,
 };
 use crate::database::{Snapshot, Value, Write, WriteResult, text};
 use crate::statements::{self, Statement};
@@ -76,13 +76,6 @@ impl UsernameBody {
     }
 }
 
-fn refuse_empty(member: &str, value: String) -> Result<String, Error> {
-    if value.is_empty() {
-        return Err(Error::bad_request("bad_body", format!("Invalid request body: {member} is empty.")));
-    }
-    Ok(value)
-}
-
 async fn initiate(request: &mut Request) -> HandlerResult {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
@@ -138,30 +131,33 @@ async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     let written = request.app.write(write).await?;
     let last_signal_id = written.one::<(i64,)>(&statements::LAST_SIGNAL_ID)?.map_or(0, |(id,)| id);
     Ok(warp::reply::json(&json!({
-        "status": "accepted",
+        "status": "ok",
         "participants": names(&written, &statements::ACCEPTED_PARTICIPANTS)?,
         "last_signal_id": last_signal_id,
         "joined_ts": joined_ts(&written)?,
     })))
 }
 
-/// Runs an action with the call and the caller as its parameters. The response has the status `done`.
-async fn run_action(request: &mut Request, call_id: String, action: &'static Statement, done: &str) -> HandlerResult {
+/// Runs an action with the call and the caller as its parameters.
+async fn run_action(request: &mut Request, call_id: String, action: &'static Statement) -> Result<(), Error> {
     let caller = request.caller()?;
     request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;
-    Ok(status(done))
+    Ok(())
 }
 
 async fn reject(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::REJECT_CALL, "rejected").await
+    run_action(request, call_id, &statements::REJECT_CALL).await?;
+    Ok(done())
 }
 
 async fn end(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::END_CALL, "ended").await
+    run_action(request, call_id, &statements::END_CALL).await?;
+    Ok(done())
 }
 
 async fn leave(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::LEAVE_CALL, "left").await
+    run_action(request, call_id, &statements::LEAVE_CALL).await?;
+    Ok(status("left"))
 }
 
 async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
@@ -186,7 +182,7 @@ async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(&username), text(&caller)])
         .on_refusal(&statements::RING_WAITS, [text(caller), text(username)]);
     request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))?;
-    Ok(status("invited"))
+    Ok(done())
 }
 
 /// The body `{"on": BOOLEAN}`.
@@ -200,7 +196,7 @@ async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult {
     let ScreenshareBody { on } = request.json(JSON_MAX_BYTES).await?;
     let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
     request.app.write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters)).await?;
-    Ok(status(if on { "sharing" } else { "stopped" }))
+    Ok(done())
 }
 
 /// Reading the state proves presence, which is stored at intervals.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -13,13 +13,17 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use warp::http::Method;
 use warp::http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::addresses::{Addresses, Place};
 use super::connection::{self, Protocol};
 use super::origin::check_target;
-use super::{App, PathMethods, PeerAddress, https, refuse_connection};
+use super::patterns::pattern;
+use super::request::CallerName;
+use super::{App, PathMethods, PeerAddress, RequestTimes, https, refuse_connection};
 use crate::statements;
 use crate::tls::Tls;
 
@@ -107,7 +111,11 @@ pub async fn serve<F>(
             accepted = accept(&listener, &places) => accepted,
         };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
+        let requests = app.requests.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let begun = Instant::now();
+            let (method, route) = (request.method().clone(), pattern(request.uri().path()));
+            let requests = requests.clone();
             request.extensions_mut().insert(PeerAddress(peer));
             request.extensions_mut().insert(PathMethods::default());
             let response = check_target(&mut request).map(|()| hyper::service::Service::call(&service, request));
@@ -116,6 +124,7 @@ pub async fn serve<F>(
                     Ok(response) => response.await?,
                     Err(error) => refuse_connection(error),
                 };
+                note_request(&requests, &method, route, begun.elapsed(), &mut response);
                 if hsts {
                     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }
@@ -151,6 +160,14 @@ pub async fn serve<F>(
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, stopping.closed()).await.is_err() {
         tracing::warn!("some requests did not finish before the shutdown timeout");
     }
+}
+
+/// Counts a request, and logs it without what may be secret: its path, query and headers.
+fn note_request(requests: &RequestTimes, method: &Method, route: &str, time: Duration, response: &mut Response) {
+    requests.observe(method, route, response.status(), time);
+    let caller = response.extensions_mut().remove::<CallerName>().map(|CallerName(name)| name);
+    let (status, ms) = (response.status().as_u16(), time.as_secs_f64() * 1000.0);
+    tracing::debug!(%method, route, status, ms, caller, "request");
 }
 
 /// The connections that may be open at a time, in all and of one address.

@@ -80,7 +80,7 @@ impl Upload {
 
 /// The response to an upload.
 fn stored(seq: i64) -> warp::reply::Json {
-    warp::reply::json(&json!({ "status": "stored", "seq": seq }))
+    warp::reply::json(&json!({ "status": "ok", "seq": seq }))
 }
 
 pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> HandlerResult {

@@ -18,9 +18,12 @@ mod ice;
 mod listener;
 mod media;
 mod methods;
+mod metrics;
+mod monitoring;
 mod origin;
 mod outages;
 mod pages;
+mod patterns;
 mod request;
 mod screenshares;
 mod sessions;
@@ -41,6 +44,7 @@ pub use self::error::Error;
 pub use self::held_bytes::HeldBytes;
 pub use self::listener::{bind, serve};
 pub use self::methods::PathMethods;
+pub use self::metrics::RequestTimes;
 pub use self::request::{App, PeerAddress};
 
 use self::body::Body;
@@ -64,6 +68,7 @@ pub fn routes(
         history::routes(app),
         ice::routes(app),
         admin::routes(app),
+        monitoring::routes(app),
         pages::routes(),
         docs::routes(),
         unmatched(),
@@ -104,7 +109,12 @@ fn refuse_connection(error: Error) -> warp::reply::Response {
 /// `Cache-Control` of everything that is read from the database.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The response `{"status": STATUS}`.
+/// The response `{"status": "ok"}`, which every action of the original MiniMost has.
+fn done() -> warp::reply::Json {
+    status("ok")
+}
+
+/// The response `{"status": STATUS}`. Other words than `ok` are for routes that the original does not have.
 fn status(status: &str) -> warp::reply::Json {
     warp::reply::json(&serde_json::json!({ "status": status }))
 }
@@ -149,7 +159,7 @@ macro_rules! route {
                     Ok(()) => warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?),
                     Err(error) => warp::Reply::into_response(error),
                 };
-                let response = request.hold_response(response);
+                let response = request.name_caller(request.hold_response(response));
                 request.drain().await;
                 response
             })

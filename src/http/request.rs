@@ -7,12 +7,15 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::sync::{Arc, OnceLock};
 
 use percent_encoding::percent_decode_str;
+use tracing::Level;
 use warp::Filter;
 use warp::http::{HeaderMap, Method};
+use warp::reply::Response;
 
 use super::Error;
 use super::body::{Body, parse_json};
 use super::held_bytes::{HeldBytes, Share};
+use super::metrics::RequestTimes;
 use crate::database::{Database, Write, WriteResult};
 use crate::passwords::Hashers;
 use crate::push::Hub;
@@ -26,6 +29,8 @@ pub struct App {
     pub hub: Hub,
     /// The threads that verify passwords.
     pub hashers: Hashers,
+    /// The times of requests, for monitors.
+    pub requests: RequestTimes,
     /// Responses that are not read yet.
     pub unread: HeldBytes,
     /// Request bodies that are not handled yet.
@@ -47,6 +52,10 @@ impl App {
         self.database.write(write).await.map_err(|error| Error::from_write(self, error))
     }
 }
+
+/// The caller, in the extensions of a response. The log names them.
+#[derive(Clone, Debug)]
+pub(super) struct CallerName(pub(super) String);
 
 /// The client's end of a connection. The listener adds it to the extensions of each request.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +156,21 @@ impl Request {
         let forwarded = elements.rfind(|element| !element.is_empty()).and_then(forwarded_address);
         let address = forwarded.or(self.peer.map(|peer| peer.0.ip()));
         address.map_or_else(|| "unknown".to_owned(), |address| address.to_canonical().to_string())
+    }
+
+    /// Whether a program on this machine sends the request, and no proxy.
+    pub(super) fn is_from_this_machine(&self) -> bool {
+        let is_forwarded = self.app.behind_proxy
+            || ["forwarded", "x-forwarded-for"].iter().any(|header| self.headers.contains_key(*header));
+        !is_forwarded && self.peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
+    }
+
+    /// Names the caller to the log, if it lists requests.
+    pub(super) fn name_caller(&self, mut response: Response) -> Response {
+        if let Some(name) = self.person.get().filter(|_| tracing::enabled!(Level::DEBUG)) {
+            response.extensions_mut().insert(CallerName(name.clone()));
+        }
+        response
     }
 
     /// Checks the query string before a handler runs.

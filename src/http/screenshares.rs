@@ -6,7 +6,7 @@ use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::calls::ChannelBody;
-use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals, status};
+use super::{App, HandlerResult, Request, Routes, any_of, done, json_list, media, require, route, signals};
 use crate::database::{Write, text};
 use crate::statements;
 
@@ -38,7 +38,7 @@ async fn start(request: &mut Request) -> HandlerResult {
 async fn stop(share_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     request.app.write(Write::new(&statements::STOP_SCREENSHARE, [text(share_id), text(caller)])).await?;
-    Ok(status("stopped"))
+    Ok(done())
 }
 
 fn active(request: &mut Request) -> HandlerResult<impl Reply> {

@@ -1,4 +1,4 @@
-//! `POST /login`, `POST /logout`, `/sessions`, `POST /password`, `GET /healthz` and `GET /ca.crt`.
+//! `POST /login`, `POST /logout`, `/sessions`, `POST /password` and `GET /ca.crt`.
 
 use std::time::Duration;
 
@@ -26,7 +26,6 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(GET app, warp::path("sessions") => own_sessions().await),
         route!(DELETE app, warp::path("sessions").and(warp::path::param::<String>()) => revoke_session(id).await),
         route!(POST app, warp::path("password") => change_password().await),
-        route!(GET app, warp::path("healthz") => health()),
         route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
 }
@@ -235,11 +234,6 @@ async fn logout(request: &mut Request) -> HandlerResult<impl Reply> {
     request.app.write(Write::new(&statements::END_SESSION, [text(token_hash)])).await?;
     let cookie = session_cookie(&request.app, "", cookie::time::Duration::ZERO)?;
     Ok(warp::reply::with_header(status("logged_out"), "set-cookie", cookie))
-}
-
-fn health(request: &mut Request) -> HandlerResult {
-    request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
-    Ok(status("ok"))
 }
 
 /// The certificate of the server's own CA, for people to trust. It is public. `/authority.crt` is its older path.

@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use warp::reply::Response;
 
 use super::authentication::Caller;
-use super::body::{SIGNAL_BODY_MAX_BYTES, trimmed};
+use super::body::{SIGNAL_BODY_MAX_BYTES, refuse_empty, trimmed};
 use super::bounds::json_items;
 use super::events::long_poll;
-use super::{App, HandlerResult, Request, json_list, require, require_granted, status};
+use super::{App, HandlerResult, Request, done, json_list, require, require_granted};
 use crate::database::{Snapshot, Write, text};
 use crate::statements::{self, Statement};
 
@@ -28,9 +28,10 @@ struct SignalBody {
 async fn send(request: &mut Request, id: String, statement: &'static Statement) -> HandlerResult {
     let caller = request.caller()?;
     let SignalBody { to, signal_type, payload } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
+    let to = refuse_empty("to", to)?;
     let parameters = [text(id), text(caller), text(to), text(signal_type), text(payload.get())];
     request.app.write(Write::new(statement, parameters)).await?;
-    Ok(status("sent"))
+    Ok(done())
 }
 
 pub(super) async fn send_in_call(call_id: String, request: &mut Request) -> HandlerResult {

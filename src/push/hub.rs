@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tracing::Level;
 
 use super::messages::{Event, Message, Renderer, newest_event};
 use crate::database::{Database, ReadError, Snapshot, Watcher, Write, text};
@@ -157,7 +158,15 @@ impl Hub {
         let last_event_id = database.read(newest_event)?;
         let failures = database.failures().clone();
         let last_command_id = database.read(newest_command)?;
-        let hub_loop = HubLoop { hub: hub.clone(), database, watcher, last_event_id, last_command_id, version: None };
+        let hub_loop = HubLoop {
+            hub: hub.clone(),
+            database,
+            watcher,
+            last_event_id,
+            last_command_id,
+            last_logged_event_id: last_event_id,
+            version: None,
+        };
         let thread = thread::Builder::new()
             .name("push".to_owned())
             .spawn(move || failures.watch("push", || hub_loop.run(&hints)))
@@ -212,6 +221,12 @@ impl Hub {
         }
     }
 
+    /// The number of open subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.subscribers().by_username.values().map(Vec::len).sum()
+    }
+
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
         self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,6 +246,8 @@ struct HubLoop {
     last_event_id: i64,
     /// The newest change by a command that was logged.
     last_command_id: i64,
+    /// The newest event when the begins and ends of calls were last logged.
+    last_logged_event_id: i64,
     /// The version of the file at the last poll that succeeded.
     version: Option<i64>,
 }
@@ -272,6 +289,7 @@ impl HubLoop {
         let database = self.database.clone();
         let mut has_more = database.read(|snapshot| {
             self.log_commands(snapshot)?;
+            self.log_calls(snapshot)?;
             self.deliver_page(snapshot)
         })?;
         while has_more {
@@ -290,6 +308,34 @@ impl HubLoop {
             tracing::info!("{} {change} {subject:?}", actor.as_deref().unwrap_or("a command"));
             self.last_command_id = id;
         }
+        Ok(())
+    }
+
+    /// Logs the calls that began or ended, whoever did it.
+    fn log_calls(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
+        if tracing::enabled!(Level::INFO) {
+            let after = self.last_logged_event_id;
+            let calls = snapshot.rows(&statements::CALLS_BEGUN_OR_ENDED, [&after], |row| {
+                let has_begun: bool = row.get(0)?;
+                let (call, channel, initiator): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+                Ok((
+                    has_begun,
+                    call,
+                    channel,
+                    initiator,
+                    row.get::<_, Option<String>>(4)?,
+                    row.get::<_, Option<f64>>(5)?,
+                ))
+            })?;
+            for (has_begun, call, channel, initiator, reason, seconds) in calls {
+                if has_begun {
+                    tracing::info!(call, channel, initiator, "a call began");
+                } else {
+                    tracing::info!(call, channel, initiator, reason, seconds, "a call ended");
+                }
+            }
+        }
+        self.last_logged_event_id = newest_event(snapshot)?;
         Ok(())
     }
 

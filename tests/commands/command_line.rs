@@ -475,7 +475,7 @@ fn the_demo_prints_steps_that_work_and_leaves_no_files() {
     assert!(output.status.success(), "{text}\n{out}\n{err}");
     assert!(out.contains("\"participants\":[\"alice\",\"bob\"]"), "{out}");
     assert!(out.contains("\"state\":\"active\""), "{out}");
-    assert!(out.contains("{\"status\":\"ended\"}"), "{out}");
+    assert!(out.contains("{\"status\":\"ok\"}"), "{out}");
     // The new call, and the demo's calls of the last hour.
     for outcome in ["answered", "declined", "missed"] {
         assert!(out.contains(&format!("│ {outcome}")), "{out}");

@@ -107,7 +107,7 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_block_is_of_a_known_kind() {
     const TESTED: [&str; 3] = ["sh", "console", "slt"];
-    const EXAMPLES: [&str; 5] = ["json", "js", "nginx", "text", "sql"];
+    const EXAMPLES: [&str; 6] = ["json", "js", "nginx", "text", "sql", "yaml"];
     for document in Document::all() {
         for Block { info, text } in document.blocks() {
             let known = TESTED.contains(&&*info) || EXAMPLES.contains(&&*info);

@@ -1,13 +1,15 @@
-//! What the server logs: one line for a login, for a command's change, and for a failure that many requests meet.
+//! What the server logs: one line for a login, for a command's change, for the begin and the end of a call, and for a failure
+//! that many requests meet; at level debug one for each request.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{PROGRAM, Server, answer, eventually, wait};
@@ -16,6 +18,129 @@ use crate::tools::{Process, fails, succeeds};
 /// The lines of a log that contain a text.
 fn lines(log: &Path, text: &str) -> usize {
     fs::read_to_string(log).unwrap().lines().filter(|line| line.contains(text)).count()
+}
+
+/// A server that logs at a level, with more arguments for `serve`.
+fn server_at_level(level: &str, log: &Path, arguments: &[&str]) -> Server {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(log).arg(PROGRAM).env("RUST_LOG", level);
+    Server::start_as(shell, "127.0.0.1:0", TempDir::new().unwrap(), arguments)
+}
+
+/// A shell, a sweep and a request end calls.
+#[tokio::test]
+async fn a_call_is_one_line_at_its_begin_and_one_at_its_end() {
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let server = Server::start_logging(TempDir::new().unwrap(), &log);
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let mut calls = Vec::new();
+    for (number, reason) in ["hangup", "timeout", "admin"].into_iter().enumerate() {
+        let call = alice.call("dm:alice:bob").await;
+        let begun = format!("a call began call=\"{call}\" channel=\"dm:alice:bob\" initiator=\"alice\"");
+        eventually(Duration::from_secs(5), &begun, 1, || lines(&log, &begun)).await;
+        if reason == "hangup" {
+            assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
+            assert_eq!(bob.post(&format!("/calls/{call}/end")).await.0, 200);
+        } else if reason == "timeout" {
+            server.age_invitations(60.0);
+        } else {
+            server.execute("UPDATE calls SET state = 'ended' WHERE is_live");
+        }
+        let reason = format!("reason=\"{reason}\"");
+        eventually(Duration::from_secs(5), &reason, 1, || lines(&log, &reason)).await;
+        assert_eq!(lines(&log, "a call ended"), number + 1);
+        calls.push(call);
+    }
+    // Only an answered call has a duration.
+    assert_eq!(lines(&log, "seconds="), 1);
+    for call in calls {
+        assert_eq!(lines(&log, &call), 2, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_at_level_debug_without_secrets() {
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let server = server_at_level("debug", &log, &[]);
+    succeeds(&server.db(), &["user", "add", "carol"], "rabbit hole\n");
+    let (alice, bob) = (server.person("alice"), server.person("bob"));
+    let login = reqwest::Client::new().post(format!("{}/login", server.url));
+    let (status, session) = answer(login.json(&json!({ "username": "carol", "password": "rabbit hole" }))).await;
+    assert_eq!(status, 200);
+    let call = alice.call("dm:alice:bob").await;
+    assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
+    let signal = json!({ "to": "bob", "type": "offer", "payload": "a payload" });
+    assert_eq!(alice.post_json(&format!("/calls/{call}/signal"), signal).await.0, 200);
+    assert_eq!(bob.get(&format!("/calls/{call}/signals?after=0&token=in-the-query")).await.0, 200);
+    assert_eq!(bob.get("/nowhere/secret-path").await.0, 404);
+    let unauthorized = reqwest::get(format!("{}/me", server.url)).await.unwrap();
+    assert_eq!(unauthorized.status(), 401);
+
+    for (request, count) in [
+        ("method=POST route=\"/login\" status=200 ms=", 1),
+        ("method=POST route=\"/calls/initiate\" status=200 ms=", 1),
+        ("method=POST route=\"/calls/ID/accept\" status=200 ms=", 1),
+        ("method=POST route=\"/calls/ID/signal\" status=200 ms=", 1),
+        ("method=GET route=\"/calls/ID/signals\" status=200 ms=", 1),
+        ("method=GET route=\"other\" status=404 ms=", 1),
+        ("method=GET route=\"/me\" status=401 ms=", 1),
+        ("caller=\"bob\"", 2),
+        ("caller=\"alice\"", 2),
+    ] {
+        eventually(Duration::from_secs(5), request, count, || lines(&log, request)).await;
+    }
+    assert_eq!(lines(&log, " request method="), 7);
+    let token = session["token"].as_str().unwrap();
+    for secret in [token, &alice.token, &bob.token, "hole", "a payload", "in-the-query", "secret-path"] {
+        assert_eq!(lines(&log, secret), 0, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_not_in_the_log_by_default() {
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let server = Server::start_logging(TempDir::new().unwrap(), &log);
+    let (alice, _bob) = (server.person("alice"), server.person("bob"));
+    alice.call("dm:alice:bob").await;
+    eventually(Duration::from_secs(5), "the call", 1, || lines(&log, "a call began")).await;
+    assert_eq!(lines(&log, "route="), 0);
+}
+
+#[tokio::test]
+async fn with_log_format_json_each_line_is_an_object() {
+    let logs = TempDir::new().unwrap();
+    let log = logs.path().join("log");
+    let server = server_at_level("minimost_calls=debug", &log, &["--log-format", "json"]);
+    let (alice, _bob) = (server.person("alice"), server.person("bob"));
+    let call = alice.call("dm:alice:bob").await;
+    eventually(Duration::from_secs(5), "the call", 1, || lines(&log, "a call began")).await;
+    eventually(Duration::from_secs(5), "the request", 1, || lines(&log, "/calls/initiate")).await;
+    let text = fs::read_to_string(&log).unwrap();
+    let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let with = |message: &str| objects.iter().find(|object| object["message"] == message).unwrap();
+    let begun = with("a call began");
+    assert_eq!((&begun["level"], &begun["call"]), (&json!("INFO"), &json!(call)));
+    assert!(begun["timestamp"].is_string(), "{begun}");
+    let request = with("request");
+    assert_eq!((&request["status"], &request["caller"]), (&json!(200), &json!("alice")));
+    assert!(request["ms"].as_f64().is_some_and(|ms| ms > 0.0), "{request}");
+    drop(server);
+
+    // Warnings at the start are objects, too.
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("presence.db");
+    succeeds(&file, &["user", "add", "carol"], "rabbit hole\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "log=$1; shift; exec \"$@\" 2> \"$log\"", "sh"]).arg(&log).arg(PROGRAM);
+    drop(Server::start_as(shell, "127.0.0.1:0", folder, &["--log-format", "json"]));
+    let text = fs::read_to_string(&log).unwrap();
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(first["level"], "WARN");
+    assert!(first["message"].as_str().unwrap().contains("is open to other users"), "{first}");
 }
 
 #[tokio::test]

@@ -97,6 +97,13 @@ async fn routes() {
             assert_eq!((status, &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
             continue;
         }
+        if path == "/metrics" {
+            assert_eq!(
+                (status, &response.headers()["content-type"]),
+                (200, &"text/plain; version=0.0.4".parse().unwrap())
+            );
+            continue;
+        }
         if path == "/ca.crt" {
             // Only --tls-self-signed serves it.
             assert_eq!(status, 404);

@@ -75,9 +75,17 @@ const LIVE_INDEXES: [&str; 6] = [
     "screenshares_active_by_sharer",
 ];
 
-/// Statements that list a whole table.
-const LISTS: [&str; 7] =
-    ["DISPLAY_NAMES", "FOREIGN_KEY_CHECK", "OTHER_USERS", "REFUSALS", "STATISTICS", "VIOLATIONS", "VIOLATION_ITEMS"];
+/// Statements that list or count a whole table.
+const LISTS: [&str; 8] = [
+    "DISPLAY_NAMES",
+    "FOREIGN_KEY_CHECK",
+    "METRICS",
+    "OTHER_USERS",
+    "REFUSALS",
+    "STATISTICS",
+    "VIOLATIONS",
+    "VIOLATION_ITEMS",
+];
 
 /// Statements that empty the signals, or apply a step of the wall clock: it moves all of the tables whose age is bounded, and
 /// no history.

@@ -9,6 +9,7 @@ mod support;
 mod active_call;
 mod broken_disk;
 mod full_disk;
+mod health;
 mod long_reader;
 mod outside_writer;
 mod shell;

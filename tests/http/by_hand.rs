@@ -80,7 +80,7 @@ async fn members_join_a_call_without_participants_and_end_it() {
         assert_eq!((&state["state"], participants(&state)), (&json!("active"), expected.to_owned()));
         assert_eq!(state, person.read("/calls/by_hand/state").await);
     }
-    assert_eq!(bob.post("/calls/by_hand/end").await, (200, json!({ "status": "ended" })));
+    assert_eq!(bob.post("/calls/by_hand/end").await, (200, json!({ "status": "ok" })));
     let state = stream.expect("call").await.data;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     for person in [&alice, &bob] {

@@ -9,7 +9,7 @@ async fn the_last_claim_wins() {
     let scene = Scene::active().await;
     let screen = scene.path("screenshare");
     let (on, off) = (json!({ "on": true }), json!({ "on": false }));
-    assert_eq!(scene.alice.post_json(&screen, on.clone()).await, (200, json!({ "status": "sharing" })));
+    assert_eq!(scene.alice.post_json(&screen, on.clone()).await, (200, json!({ "status": "ok" })));
     assert_eq!(scene.state().await["screenshare_user"], "alice");
     let before = scene.server.rows();
     assert_eq!(scene.alice.post_json(&screen, on.clone()).await.0, 200, "again");
@@ -18,7 +18,7 @@ async fn the_last_claim_wins() {
     assert_eq!(scene.state().await["screenshare_user"], "bob");
 
     // Users release only their own claim.
-    let stopped = (200, json!({ "status": "stopped" }));
+    let stopped = (200, json!({ "status": "ok" }));
     assert_eq!(scene.alice.post_json(&screen, off.clone()).await, stopped);
     assert_eq!(scene.state().await["screenshare_user"], "bob");
     assert_eq!(scene.bob.post_json(&screen, off).await, stopped);

@@ -14,7 +14,7 @@ async fn end_hangs_up_for_everyone_and_deletes_signals_and_media() {
     assert_eq!(scene.bob.post_bytes(&scene.path("media"), b"chunk".as_slice()).await.0, 200);
     assert_eq!(scene.bob.post_json(&scene.path("screenshare"), json!({ "on": true })).await.0, 200);
 
-    let ended = (200, json!({ "status": "ended" }));
+    let ended = (200, json!({ "status": "ok" }));
     assert_eq!(scene.bob.post(&scene.path("end")).await, ended);
     let state = scene.state().await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
@@ -50,7 +50,7 @@ async fn end_by_a_pending_callee_only_declines() {
     let (alice, bob, carol) = (server.person("alice"), server.person("bob"), server.person("carol"));
     let call = alice.call("dm:alice:bob:carol").await;
     let path = |what: &str| format!("/calls/{call}/{what}");
-    assert_eq!(bob.post(&path("end")).await, (200, json!({ "status": "ended" })));
+    assert_eq!(bob.post(&path("end")).await, (200, json!({ "status": "ok" })));
     let state = alice.read(&path("state")).await;
     assert_eq!(state["state"], "ringing");
     assert_eq!(participants(&state), "alice accepted, bob left, carol pending");
@@ -139,7 +139,7 @@ async fn invite_rings_another_person_who_need_not_be_a_member() {
     let scene = Scene::active().await;
     let invite = scene.path("invite");
     let carol = json!({ "username": "carol" });
-    assert_eq!(scene.alice.post_json(&invite, carol.clone()).await, (200, json!({ "status": "invited" })));
+    assert_eq!(scene.alice.post_json(&invite, carol.clone()).await, (200, json!({ "status": "ok" })));
     let incoming = scene.carol.read("/calls/incoming").await;
     assert_eq!(incoming[0]["call_id"], scene.call.as_str());
     assert_eq!(scene.carol.read(&scene.path("state")).await["state"], "active");

@@ -140,7 +140,7 @@ async fn accept_from_a_second_device_changes_nothing_but_presence() {
     let accepted = scene.bob.post(&scene.path("accept")).await;
     let joined_ts: f64 = scene.server.value("SELECT joined_ts FROM call_participants WHERE username = 'bob'");
     let names = ["alice", "bob"];
-    let body = json!({ "status": "accepted", "participants": names, "last_signal_id": 0, "joined_ts": joined_ts });
+    let body = json!({ "status": "ok", "participants": names, "last_signal_id": 0, "joined_ts": joined_ts });
     assert_eq!(accepted, (200, body));
     let second_device = scene.server.person("bob");
     let rows = || {
@@ -246,7 +246,7 @@ async fn a_timeout_is_stored_without_a_request() {
 #[tokio::test]
 async fn reject_ends_a_call_with_one_callee() {
     let scene = Scene::ringing().await;
-    assert_eq!(scene.bob.post(&scene.path("reject")).await, (200, json!({ "status": "rejected" })));
+    assert_eq!(scene.bob.post(&scene.path("reject")).await, (200, json!({ "status": "ok" })));
     let state = scene.state().await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("rejected"), &json!("rejected")));
     assert_eq!(participants(&state), "alice left, bob rejected");

@@ -59,7 +59,7 @@ async fn pipelined_requests_are_answered_in_order() {
     );
     let state = format!("{}\r\n", head(&scene.bob, &format!("GET {}", scene.path("state"))));
     raw.send(format!("{claim}{state}GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n{state}"));
-    assert_eq!(raw.response().unwrap().body, r#"{"status":"sharing"}"#);
+    assert_eq!(raw.response().unwrap().body, r#"{"status":"ok"}"#);
     assert!(raw.response().unwrap().body.contains(r#""screenshare_user":"alice""#));
     assert_eq!(raw.response().unwrap().status, 404);
     assert_eq!(raw.response().unwrap().status, 200);

@@ -35,6 +35,10 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "bad_wait",
     // tests/http/sweeps.rs
     "sweep_refused",
+    // tests/http/monitoring.rs
+    "metrics_only",
+    // tests/faults/health.rs
+    "writer_hangs",
 ];
 
 /// Codes of the HTTP layer that no client can provoke: broken disks, defects, a clock that is set, and a stopping server.

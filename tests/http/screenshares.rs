@@ -29,7 +29,7 @@ impl Share {
 
     async fn stop(&self) {
         let stopped = self.people[0].post(&self.path("stop")).await;
-        assert_eq!(stopped, (200, json!({ "status": "stopped" })));
+        assert_eq!(stopped, (200, json!({ "status": "ok" })));
     }
 }
 
@@ -147,7 +147,7 @@ async fn signals_of_a_share_are_between_the_sharer_and_a_member() {
     let share = Share::active().await;
     let [alice, bob, carol, dave] = &share.people;
     let (signal, signals) = (share.path("signal"), share.path("signals"));
-    assert_eq!(bob.post_json(&signal, offer("alice")).await, (200, json!({ "status": "sent" })));
+    assert_eq!(bob.post_json(&signal, offer("alice")).await, (200, json!({ "status": "ok" })));
     assert_eq!(alice.post_json(&signal, offer("bob")).await.0, 200);
     let for_alice = alice.read(&signals).await;
     assert_eq!(keys(&for_alice[0]), ["from", "id", "payload", "ts", "type"]);
@@ -198,7 +198,7 @@ async fn the_sharer_uploads_media_and_members_read_it() {
     assert_eq!(bob.read(&media).await, empty);
     let init = share.path("media?init=1&mime=video/webm");
     let stored = alice.post_bytes(&init, b"header".as_slice()).await;
-    assert_eq!(stored, (200, json!({ "status": "stored", "seq": -1 })));
+    assert_eq!(stored, (200, json!({ "status": "ok", "seq": -1 })));
     let mut seqs = Vec::new();
     for data in [b"one".as_slice(), b"two"] {
         let (status, body) = alice.post_bytes(&media, data).await;

@@ -14,7 +14,7 @@ async fn signals_reach_their_recipient_in_order_and_nobody_else() {
     let scene = Scene::ringing().await;
     let (signal, signals) = (scene.path("signal"), scene.path("signals"));
     // The caller may signal while the call rings.
-    assert_eq!(scene.alice.post_json(&signal, offer("bob")).await, (200, json!({ "status": "sent" })));
+    assert_eq!(scene.alice.post_json(&signal, offer("bob")).await, (200, json!({ "status": "ok" })));
     assert_eq!(scene.bob.post(&scene.path("accept")).await.0, 200);
     for candidate in 1..=3 {
         let body = json!({ "to": "bob", "type": "ice_candidate", "payload": { "candidate": candidate } });
@@ -88,7 +88,7 @@ async fn signals_are_between_participants() {
     for (person, to, status, code) in [
         (&scene.alice, "carol", 403, "recipient_not_in_call"),
         (&scene.alice, "ghost", 403, "recipient_not_in_call"),
-        (&scene.alice, "", 403, "recipient_not_in_call"),
+        (&scene.alice, "", 400, "bad_body"),
         (&scene.alice, "bob\0", 403, "recipient_not_in_call"),
         (&scene.alice, "alice", 400, "call_signals_between_two"),
         (&scene.carol, "bob", 403, "not_a_participant"),
@@ -130,6 +130,7 @@ async fn a_signal_needs_a_recipient_a_type_and_a_payload() {
         (json!({ "to": "bob", "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": "offer" }), "bad_body"),
         (json!({ "to": 1, "type": "offer", "payload": {} }), "bad_body"),
+        (json!({ "to": " ", "type": "offer", "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": 1, "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": null, "payload": {} }), "bad_body"),
         (json!({ "to": "bob", "type": "bye", "payload": {} }), "call_signals_type_known"),

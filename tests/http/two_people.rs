@@ -23,7 +23,7 @@ async fn alice_calls_bob_and_hangs_up() {
     let (_, signals) = bob.get(&format!("/calls/{call}/signals?after=0")).await;
     assert_eq!(signals[0]["payload"], json!({ "type": "offer", "sdp": "v=0" }));
 
-    assert_eq!(alice.post(&format!("/calls/{call}/end")).await, (200, json!({ "status": "ended" })));
+    assert_eq!(alice.post(&format!("/calls/{call}/end")).await, (200, json!({ "status": "ok" })));
     let (_, state) = bob.get(&format!("/calls/{call}/state")).await;
     assert_eq!((&state["state"], &state["ended_reason"]), (&json!("ended"), &json!("hangup")));
     server.assert_integrity();

@@ -256,10 +256,11 @@ impl Model {
             return Verdict::Refused(reasons);
         }
         let call = call.unwrap();
-        match self.calls[call].state_of(actor) {
-            Some(ParticipantState::Accepted) => self.finish(call, CallState::Ended, "hangup", self.now),
-            Some(ParticipantState::Pending) => self.depart(call, actor, ParticipantState::Left),
-            _ => {}
+        let is_accepted = self.calls[call].state_of(actor) == Some(ParticipantState::Accepted);
+        if is_accepted && (self.limits.end_for_everyone || self.calls[call].state == CallState::Ringing) {
+            self.finish(call, CallState::Ended, "hangup", self.now);
+        } else {
+            self.depart_if_present(call, actor);
         }
         Verdict::done()
     }

@@ -153,6 +153,7 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
            WHEN 'call_max_seconds' THEN {8} WHEN 'restart_grace' THEN {9} WHEN 'call_people_max' THEN {10}
            WHEN 'live_calls_per_person' THEN {11} WHEN 'live_shares_per_person' THEN {12} WHEN 'rings_per_pair' THEN {13}
            WHEN 'rings_per_person' THEN {14} WHEN 'refusal_pause' THEN {15} WHEN 'media_per_person_max_bytes' THEN {16}
+           WHEN 'end_for_everyone' THEN {17}
            ELSE value END",
         limits.ringing_timeout,
         limits.presence_timeout,
@@ -170,7 +171,8 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
         limits.rings_per_pair,
         limits.rings_per_person,
         limits.refusal_pause,
-        limits.media_per_person_max_bytes
+        limits.media_per_person_max_bytes,
+        u8::from(limits.end_for_everyone)
     ))
     .unwrap();
 }
@@ -193,6 +195,7 @@ fn run_over_sql(sequences: u32, seed: u64) -> Report {
             media_chunk_max_bytes: 32,
             signals_per_call_max: 3,
             signal_max_bytes: 256,
+            end_for_everyone: !number.is_multiple_of(3),
             call_max_seconds: 400.125,
             restart_grace: if number.is_multiple_of(2) { 20.25 } else { 0.0 },
             call_people_max: 3,
@@ -227,6 +230,7 @@ fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
         media_chunk_max_bytes: 32,
         signals_per_call_max: 3,
         signal_max_bytes: 256,
+        end_for_everyone: true,
         call_max_seconds: 0.0,
         restart_grace: 0.0,
         call_people_max: 3,

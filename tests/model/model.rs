@@ -86,6 +86,7 @@ pub struct Limits {
     pub media_chunk_max_bytes: usize,
     pub signals_per_call_max: usize,
     pub signal_max_bytes: usize,
+    pub end_for_everyone: bool,
     /// 0 means no limit.
     pub call_max_seconds: f64,
     /// 0 means that a restart ends everything.

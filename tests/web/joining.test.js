@@ -9,7 +9,7 @@ import { Media } from "../../src/web/media.js";
 import { OwnShare } from "../../src/web/screen_share.js";
 
 const CHANNEL = "dm:alice:bob";
-const ACCEPTED = { status: "accepted", participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 };
+const ACCEPTED = { status: "ok", participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 };
 
 const participant = (username, state, joinedTs) => ({ username, role: "participant", state, joined_ts: joinedTs });
 

@@ -45,7 +45,7 @@ let mesh;
 beforeEach(() => {
   mesh?.close();
   reset();
-  server.on("POST", PATH, { status: "sent" });
+  server.on("POST", PATH, { status: "ok" });
   mesh = createMesh();
 });
 
@@ -176,7 +176,7 @@ test("signals to a person keep their order while the server is gone", async () =
   FakeConnection.all[0].onicecandidate({ candidate: { toJSON: () => ({ candidate: "mine" }) } });
   await clock.advance(3_000);
   assert.ok(posted().every(({ type }) => type === "offer"), "the candidate waits for the offer");
-  server.on("POST", PATH, { status: "sent" });
+  server.on("POST", PATH, { status: "ok" });
   await clock.advance(4_000);
   assert.deepEqual(posted().slice(-2).map(({ type }) => type), ["offer", "ice_candidate"]);
 });
@@ -185,7 +185,7 @@ test("a refused signal does not stop the next one", async () => {
   server.on("POST", PATH, refusal(403, "recipient_not_accepted"));
   mesh.connect("bob");
   await settle();
-  server.on("POST", PATH, { status: "sent" });
+  server.on("POST", PATH, { status: "ok" });
   FakeConnection.all[0].onicecandidate({ candidate: { toJSON: () => ({ candidate: "mine" }) } });
   await settle();
   assert.deepEqual(posted().map(({ type }) => type), ["offer", "ice_candidate"]);
