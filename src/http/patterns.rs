@@ -35,6 +35,7 @@ const PATTERNS: &[&str] = &[
     "/sessions",
     "/sessions/ID",
     "/password",
+    "/admin",
     "/admin/people",
     "/admin/people/NAME",
     "/admin/people/NAME/password",
