@@ -42,6 +42,8 @@ test("a setting's field is a number where it can be one", () => {
   assert.equal(settingValue("text", "12"), "12");
   assert.equal(settingValue("JSON", "[]"), "[]");
   assert.equal(rangeText({ kind: "number", unit: "seconds", lowest: 0.1, highest: 60 }), "0.1 to 60 seconds");
+  assert.equal(rangeText({ kind: "number", unit: "count", lowest: 0, highest: 9 }), "0 to 9");
+  assert.equal(rangeText({ kind: "number", unit: "switch", lowest: 0, highest: 1 }), "0 or 1");
   assert.equal(rangeText({ kind: "JSON", unit: "characters", lowest: 2, highest: 9 }), "JSON of 2 to 9 characters");
 });
 

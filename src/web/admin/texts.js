@@ -43,7 +43,10 @@ export function pastCallText({ initiator, outcome, reason, duration, took_part: 
 
 /** @param {Pick<Setting, "kind" | "unit" | "lowest" | "highest">} setting */
 export function rangeText({ kind, unit, lowest, highest }) {
-  const range = `${lowest} to ${highest} ${unit}`;
+  if (unit === "switch") {
+    return `${lowest} or ${highest}`;
+  }
+  const range = unit === "count" ? `${lowest} to ${highest}` : `${lowest} to ${highest} ${unit}`;
   return kind === "number" ? range : `${kind} of ${range}`;
 }
 
