@@ -166,6 +166,7 @@ impl Hub {
             last_command_id,
             last_logged_event_id: last_event_id,
             version: None,
+            log_due: None,
         };
         let thread = thread::Builder::new()
             .name("push".to_owned())
@@ -250,6 +251,8 @@ struct HubLoop {
     last_logged_event_id: i64,
     /// The version of the file at the last poll that succeeded.
     version: Option<i64>,
+    /// When the commits since the last look are logged. `None` if there are none.
+    log_due: Option<Instant>,
 }
 
 impl HubLoop {
@@ -264,9 +267,14 @@ impl HubLoop {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if self.hub.subscribers().closed {
+                // What happened just before.
+                let _ = self.log_changes();
                 return;
             }
             let result = self.poll(is_hinted).and_then(|()| self.note_changes()).and_then(|()| {
+                if self.log_due.is_some_and(|due| due <= Instant::now()) {
+                    self.log_changes()?;
+                }
                 if Instant::now() < presence_due {
                     return Ok(());
                 }
@@ -287,15 +295,21 @@ impl HubLoop {
             return Ok(());
         }
         let database = self.database.clone();
-        let mut has_more = database.read(|snapshot| {
-            self.log_commands(snapshot)?;
-            self.log_calls(snapshot)?;
-            self.deliver_page(snapshot)
-        })?;
-        while has_more {
-            has_more = database.read(|snapshot| self.deliver_page(snapshot))?;
-        }
+        while database.read(|snapshot| self.deliver_page(snapshot))? {}
         self.version = version.or(self.version);
+        self.log_due.get_or_insert_with(|| Instant::now() + POLL_INTERVAL);
+        Ok(())
+    }
+
+    /// Logs what commands and admins have changed, and which calls have begun and ended. It follows the delivery, and not
+    /// each one: a signal would wait for it.
+    fn log_changes(&mut self) -> Result<(), ReadError> {
+        let database = self.database.clone();
+        database.read(|snapshot| {
+            self.log_commands(snapshot)?;
+            self.log_calls(snapshot)
+        })?;
+        self.log_due = None;
         Ok(())
     }
 
