@@ -1,13 +1,13 @@
 //! Backup: a copy of the database at one moment, while programs write to it.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
+use super::files;
 use super::open::{OpenError, OpenProblem, open_connection};
 
 /// All pages in one step: the copy reads one snapshot, so no write can make it begin again.
@@ -19,17 +19,12 @@ const ALL_PAGES: i32 = -1;
 /// # Errors
 /// There is a file `to`, or one of both cannot be read or written. Then there is no copy.
 pub(super) fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    let file = created.map_err(|error| match error.kind() {
+    files::create_new(to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => OpenProblem::Exists.at(to),
         io::ErrorKind::NotFound => OpenProblem::NoFolder.at(to),
         _ => OpenProblem::Io(error).at(to),
     })?;
-    // The umask may have taken permissions of the owner, too. SQLite must be the last to have the file open.
-    let permissions = file.set_permissions(Permissions::from_mode(0o600));
-    drop(file);
-    let copied = permissions.map_err(OpenProblem::Io).and_then(|()| copy(from, to));
-    copied.map_err(|problem| {
+    copy(from, to).map_err(|problem| {
         // Half a copy must not look like one. It cannot be removed if its folder is gone, too.
         let _ = fs::remove_file(to);
         problem.at(to)

@@ -104,12 +104,17 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    match OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path) {
-        // The umask may have taken permissions of the owner, too.
-        Ok(file) => file.set_permissions(Permissions::from_mode(OWNER_ONLY)),
+    match create_new(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        result => result,
     }
+}
+
+/// [`create`], which fails if there is a file.
+pub(super) fn create_new(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+    // The umask may have taken permissions of the owner, too.
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY)).inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 /// `path` with a suffix, as SQLite names the files beside a database.
