@@ -36,8 +36,8 @@ impl Upload {
     /// `access` refuses those whose upload the write would refuse, before their bytes take memory. The write decides.
     ///
     /// # Errors
-    /// 401 without a session, the refusal in `access`, 400 for a track other than the camera's, an init segment without a MIME type or an empty body, 413 if it is larger than
-    /// the setting `media_chunk_max_bytes`, 408 if it is too slow.
+    /// 401 without a session, the refusal in `access`, 400 for a track other than the camera's, an init segment without a MIME
+    /// type or an empty body, 413 if it is larger than the setting `media_chunk_max_bytes`, 408 if it is too slow.
     async fn read(request: &mut Request, id: &str, access: &'static Statement) -> Result<(Caller, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
             require(&request.app, snapshot, access, [&id, &caller.name])?;
