@@ -3,8 +3,8 @@
 use super::output::{self, Columns};
 use super::{CommandError, change, refused};
 use crate::command_line::Call;
-use crate::database::{Database, ReadError, Write, text};
-use crate::statements;
+use crate::database::{Database, Write, text};
+use crate::{statements, subjects};
 
 const CALLS: Columns = &[
     ("CALL", "call_id"),
@@ -40,20 +40,9 @@ pub(super) fn run(database: &Database, command: Call) -> Result<(), CommandError
             output::print_item(call, CALL, output)
         }
         Call::End { id } => {
-            let subject = in_channel(database, &id)?;
+            let subject = subjects::call(database, &id)?;
             let end = Write::new(&statements::END_CALL_AS_ADMIN, [text(&id)]);
             change(database, &subject, "ended call", &[], end).map(drop)
         }
     }
-}
-
-/// The call with its channel, and its title if that has one.
-fn in_channel(database: &Database, call_id: &str) -> Result<String, ReadError> {
-    let channel: Option<(String, Option<String>)> = database
-        .read(|snapshot| snapshot.row(&statements::CALL_CHANNEL, [&call_id], |row| Ok((row.get(0)?, row.get(1)?))))?;
-    Ok(match channel {
-        Some((channel, Some(title))) => format!("{call_id} in {channel} ({title})"),
-        Some((channel, None)) => format!("{call_id} in {channel}"),
-        None => call_id.to_owned(),
-    })
 }

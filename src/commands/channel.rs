@@ -7,8 +7,9 @@ use serde_json::json;
 use super::output::{self, Columns};
 use super::{CommandError, change, open_or_create, print_line};
 use crate::command_line::Channel;
-use crate::database::{Database, ReadError, Write, text};
+use crate::database::{Database, Write, text};
 use crate::statements::{self, Statement};
+use crate::subjects;
 
 const CHANNELS: Columns = &[("CHANNEL", "channel"), ("TITLE", "title"), ("MEMBERS", "members")];
 
@@ -21,13 +22,13 @@ pub(super) fn run(path: &Path, command: Channel) -> Result<(), CommandError> {
         }
         Channel::Rename { channel, title } => {
             let database = existing()?;
-            let subject = format!("{}, {title}", titled(&database, &channel)?);
+            let subject = format!("{}, {title}", subjects::channel(&database, &channel)?);
             let write = Write::new(&statements::RENAME_CHANNEL, [text(channel), text(title)]);
             change(&database, &subject, "renamed channel", &[], write).map(drop)
         }
         Channel::Remove { channel } => {
             let database = existing()?;
-            let subject = titled(&database, &channel)?;
+            let subject = subjects::channel(&database, &channel)?;
             let write = Write::new(&statements::REMOVE_CHANNEL, [text(channel)]);
             change(&database, &subject, "removed channel", &[], write).map(drop)
         }
@@ -48,15 +49,8 @@ fn change_member(
     what: &str,
     statement: &'static Statement,
 ) -> Result<(), CommandError> {
-    let subject = format!("{}, {name}", titled(database, channel)?);
+    let subject = format!("{}, {name}", subjects::channel(database, channel)?);
     change(database, &subject, what, &[name], Write::new(statement, [text(channel), text(name)])).map(drop)
-}
-
-/// The name of a channel with its title, if it exists.
-fn titled(database: &Database, channel: &str) -> Result<String, ReadError> {
-    let title = database
-        .read(|snapshot| snapshot.row(&statements::CHANNEL_TITLE, [&channel], |row| row.get::<_, String>(0)))?;
-    Ok(title.map_or_else(|| channel.to_owned(), |title| format!("{channel} ({title})")))
 }
 
 /// Adds a private channel, created by the first of `members`, and prints its name.

@@ -6,7 +6,7 @@ use super::output::{self, Columns};
 use super::{CommandError, change, refused};
 use crate::command_line::{Output, Session};
 use crate::database::{Database, Write, text};
-use crate::statements;
+use crate::{statements, subjects};
 
 const SESSIONS: Columns =
     &[("SESSION", "id"), ("USER", "username"), ("SINCE", "created_ts"), ("VALID UNTIL", "expires_ts")];
@@ -15,9 +15,7 @@ pub(super) fn run(database: &Database, command: Session) -> Result<(), CommandEr
     match command {
         Session::List { user, output } => list(database, user.as_deref(), output),
         Session::Revoke { id } => {
-            let owner = database
-                .read(|snapshot| snapshot.row(&statements::SESSION_OWNER, [&id], |row| row.get::<_, String>(0)))?;
-            let subject = owner.map_or_else(|| id.clone(), |owner| format!("{id} of {owner}"));
+            let subject = subjects::session(database, &id)?;
             let revoke = Write::new(&statements::REVOKE_SESSION, [text(&id)]);
             change(database, &subject, "revoked session", &[], revoke).map(drop)
         }

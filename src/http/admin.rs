@@ -3,6 +3,7 @@
 //! Every change runs the check of the caller in its transaction, and is recorded in `command_log`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use rusqlite::ToSql;
@@ -15,8 +16,9 @@ use super::body::{JSON_MAX_BYTES, trimmed};
 use super::bounds::json_items;
 use super::history::before_cursor;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, route, status};
-use crate::database::{Value, Write, WriteResult, text};
+use crate::database::{Snapshot, Value, Write, WriteResult, text};
 use crate::statements::{self, Statement};
+use crate::subjects;
 
 pub(super) fn routes(app: &App) -> Routes {
     let admin = |what| warp::path("admin").and(warp::path(what));
@@ -192,8 +194,8 @@ async fn sessions(request: &mut Request) -> HandlerResult<impl Reply> {
     let after = request.query("after").unwrap_or_default().to_owned();
     let username = request.query("username").map(str::to_owned);
     let limit = request.limit()?;
-    let app = std::sync::Arc::clone(&request.app);
-    let select = move |snapshot: &crate::database::Snapshot, _: &_| {
+    let app = Arc::clone(&request.app);
+    let select = move |snapshot: &Snapshot, _: &_| {
         if let Some(username) = &username
             && snapshot.row(&statements::IS_USER, [username], |row| row.get(0))? != Some(true)
         {
@@ -208,11 +210,7 @@ async fn sessions(request: &mut Request) -> HandlerResult<impl Reply> {
 async fn revoke_session(id: String, request: &mut Request) -> HandlerResult {
     let admin = request.admin()?;
     let id = decoded(id);
-    let owner = request
-        .app
-        .database
-        .read(|snapshot| snapshot.row(&statements::SESSION_OWNER, [&id], |row| row.get::<_, String>(0)))?;
-    let subject = owner.map_or_else(|| id.clone(), |owner| format!("{id} of {owner}"));
+    let subject = subjects::session(&request.app.database, &id)?;
     let change = Change::new(&statements::REVOKE_SESSION, "revoked session", subject);
     change.respond(request, &admin, [text(id)], "revoked").await
 }
@@ -245,17 +243,12 @@ async fn add_channel(request: &mut Request) -> HandlerResult {
 async fn remove_channel(channel: String, request: &mut Request) -> HandlerResult {
     let admin = request.admin()?;
     let channel = decoded(channel);
-    let change = Change::new(&statements::REMOVE_CHANNEL, "removed channel", titled(request, &channel)?);
+    let change = Change::new(
+        &statements::REMOVE_CHANNEL,
+        "removed channel",
+        subjects::channel(&request.app.database, &channel)?,
+    );
     change.respond(request, &admin, [text(channel)], "removed").await
-}
-
-/// The name of a channel with its title, for the log.
-fn titled(request: &Request, channel: &str) -> Result<String, Error> {
-    let title = request
-        .app
-        .database
-        .read(|snapshot| snapshot.row(&statements::CHANNEL_TITLE, [&channel], |row| row.get::<_, String>(0)))?;
-    Ok(title.map_or_else(|| channel.to_owned(), |title| format!("{channel} ({title})")))
 }
 
 #[derive(Deserialize)]
@@ -268,7 +261,7 @@ async fn rename_channel(channel: String, request: &mut Request) -> HandlerResult
     let admin = request.admin()?;
     let TitleBody { title } = request.json(JSON_MAX_BYTES).await?;
     let channel = decoded(channel);
-    let subject = format!("{}, {title}", titled(request, &channel)?);
+    let subject = format!("{}, {title}", subjects::channel(&request.app.database, &channel)?);
     let change = Change::new(&statements::RENAME_CHANNEL, "renamed channel", subject);
     change.respond(request, &admin, [text(channel), text(title)], "changed").await
 }
@@ -283,7 +276,7 @@ async fn join_channel(channel: String, request: &mut Request) -> HandlerResult {
     let admin = request.admin()?;
     let MemberBody { username } = request.json(JSON_MAX_BYTES).await?;
     let channel = decoded(channel);
-    let subject = format!("{}, {username}", titled(request, &channel)?);
+    let subject = format!("{}, {username}", subjects::channel(&request.app.database, &channel)?);
     let change = Change::new(&statements::JOIN_CHANNEL, "added member", subject);
     change.respond(request, &admin, [text(channel), text(username)], "joined").await
 }
@@ -292,7 +285,7 @@ async fn leave_channel(channel: String, request: &mut Request) -> HandlerResult 
     let admin = request.admin()?;
     let MemberBody { username } = request.json(JSON_MAX_BYTES).await?;
     let channel = decoded(channel);
-    let subject = format!("{}, {username}", titled(request, &channel)?);
+    let subject = format!("{}, {username}", subjects::channel(&request.app.database, &channel)?);
     let change = Change::new(&statements::LEAVE_CHANNEL, "removed member", subject);
     change.respond(request, &admin, [text(channel), text(username)], "left").await
 }
@@ -314,11 +307,7 @@ fn call(id: String, request: &mut Request) -> HandlerResult<impl Reply> {
 async fn end_call(id: String, request: &mut Request) -> HandlerResult {
     let admin = request.admin()?;
     let id = decoded(id);
-    let channel = request
-        .app
-        .database
-        .read(|snapshot| snapshot.row(&statements::CALL_CHANNEL, [&id], |row| row.get::<_, String>(0)))?;
-    let subject = format!("{id} in {}", channel.unwrap_or_default());
+    let subject = subjects::call(&request.app.database, &id)?;
     let change = Change::new(&statements::END_CALL_AS_ADMIN, "ended call", subject);
     change.respond(request, &admin, [text(id)], "ended").await
 }
@@ -328,7 +317,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let limit = request.limit()?;
     let [channel, username, outcome, before] =
         ["channel", "username", "outcome", "before"].map(|name| request.query(name).map(str::to_owned));
-    let select = move |snapshot: &crate::database::Snapshot, _: &_| {
+    let select = move |snapshot: &Snapshot, _: &_| {
         let ended_ts = |before: &str| snapshot.row(&statements::CALL_ENDED_TS, [&before], |row| row.get(0));
         let (before_ts, before_id) = before_cursor(before.as_deref(), ended_ts)?;
         let parameters: [&dyn ToSql; 6] = [&channel, &username, &before_ts, &before_id, &limit, &outcome];
