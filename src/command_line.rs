@@ -188,7 +188,7 @@ pub enum Setting {
     Set {
         /// The setting
         name: String,
-        /// The new value
+        /// The new value; - reads it from standard input, where no list of processes shows it
         #[arg(allow_hyphen_values = true)]
         value: String,
     },

@@ -97,8 +97,9 @@ SELECT 1 FROM allowed_origins WHERE origin = ?1;
 SELECT group_concat(origin, ' ') FROM allowed_origins;
 
 -- name: ICE_SERVERS
--- The ICE servers for clients, as JSON.
-SELECT value FROM settings WHERE name = 'ice_servers';
+-- The ICE servers for clients as JSON; the URLs of the TURN server with a secret as JSON, the secret, and the end of a
+-- credential for it.
+SELECT ice_servers, turn_urls, turn_secret, expires_ts FROM ice_for_clients;
 
 
 -- ==== users and sessions

@@ -168,10 +168,11 @@ CREATE VIEW finished_call_json (call_id, channel, ended_ts, json) AS
   WHERE NOT is_live;
 
 CREATE VIEW setting_json (name, json) AS
--- A setting as GET /admin/settings gives it.
+-- A setting as GET /admin/settings gives it. A secret is no answer: only whether there is one.
   SELECT name,
-         json_object('name', name, 'value', value, 'default', default_value, 'kind', kind, 'unit', unit,
-                     'lowest', lowest, 'highest', highest, 'meaning', meaning)
+         json_object('name', name, 'value', CASE WHEN kind = 'secret' AND value <> '' THEN '(hidden)' ELSE value END,
+                     'default', default_value, 'kind', kind, 'unit', unit, 'lowest', lowest,
+                      'highest', highest, 'meaning', meaning)
   FROM settings;
 
 CREATE VIEW service_token_json (name, json) AS

@@ -21,4 +21,5 @@ mod pictures;
 mod presence;
 mod relay;
 mod screens;
+mod turn;
 mod views;

@@ -18,6 +18,7 @@ mod cookies;
 mod docs;
 mod heads;
 mod http2;
+mod ice;
 mod imported;
 mod limits;
 mod login;

@@ -144,6 +144,8 @@ impl AllStates {
             ("channel_not_found", delete("/admin/channels/private:7")),
             ("history_max_age_too_short", set("history_max_age", json!(10))),
             ("ice_server_malformed", set("ice_servers", json!([1]))),
+            ("turn_url_malformed", set("turn_urls", json!(["stun:stun.example.org"]))),
+            ("setting_is_text", set("turn_secret", json!("\u{0}"))),
             ("origin_malformed", set("allowed_origins", json!(["*"]))),
             ("setting_is_a_json_list", set("ice_servers", json!("none"))),
             ("member_not_found", member("leave", "bob")),
