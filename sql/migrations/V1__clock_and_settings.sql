@@ -104,6 +104,8 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
      'lifetime of a session'),
     ('session_cookie', 'session', 'text', 'characters', 1, 64,
      'name of the cookie that holds the token of a browser''s session'),
+    ('trusted_header', '', 'text', 'characters', 0, 64,
+     'header in which the proxy of `--behind-proxy` names the person; empty is off'),
     ('login_window', 3600, 'number', 'seconds', 1, 86400,
      'failed logins for a name from an address are forgotten this long after the last one'),
     ('login_attempts_per_name', 10, 'number', 'count', 1, 1000000,

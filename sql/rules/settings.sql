@@ -160,6 +160,16 @@ BEGIN
   WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^!#$%&''*+.0-9A-Z^_`a-z|~-]*' OR instr(NEW.value, char(0));
 END;
 
+CREATE TRIGGER trusted_header_is_a_field_name
+-- Another name would never be sent (RFC 9110, section 5.1). These are what clients send themselves.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'trusted_header'
+BEGIN
+  SELECT RAISE(ABORT, 'trusted_header_malformed')
+  WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^0-9A-Za-z_-]*' OR instr(NEW.value, char(0))
+     OR lower(NEW.value) IN ('accept', 'authorization', 'cookie', 'content-type', 'host', 'origin', 'user-agent');
+END;
+
 CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_bytes_per_person) AS
 -- The limits of what is no row: the server counts it, and reads the limits here at each use. 0 is no limit.
   SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'connections_per_address'),
