@@ -24,8 +24,11 @@ CREATE TABLE users (
                 CONSTRAINT users_role_known CHECK (role IN ('admin', 'member')),
   events_after  INTEGER,                                   -- id of the newest event when the person was added; they
                                                            -- see later ones only
+  quiet_until   REAL,                                      -- do not disturb: no call rings for them before this time;
+                                                           -- NULL without. A time of the calendar: it does not move
+                                                           -- when the clock is set
   -- JSON has no infinite numbers, and date functions end with the year 9999: clients could not read such a time.
-  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799)
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(quiet_until) <= 253402300799)
 ) STRICT;
 
 -- Names that differ in case alone would be mistaken for each other. A login ignores case.

@@ -143,6 +143,8 @@ impl AllStates {
             ("already_a_member", member("join", "alice")),
             ("channel_not_found", delete("/admin/channels/private:7")),
             ("history_max_age_too_short", set("history_max_age", json!(10))),
+            ("busy_policy_unknown", set("busy_policy", json!("maybe"))),
+            ("quiet_seconds_out_of_range", alice.posting_json("/quiet", json!({ "seconds": -1 }))),
             ("ice_server_malformed", set("ice_servers", json!([1]))),
             ("ice_servers_are_a_json_list", set("ice_servers", json!("none"))),
             ("member_not_found", member("leave", "bob")),
