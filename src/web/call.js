@@ -11,7 +11,7 @@ import { Mesh } from "./mesh.js";
 import { shown } from "./names.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
-import { acceptedNames, endSentence, isLive, participantOf, stateOf } from "./store.js";
+import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateOf } from "./store.js";
 
 /** @import { Entrance } from "./entering.js" */
 /** @import { Media } from "./media.js" */
@@ -51,6 +51,8 @@ export class Call extends Emitter {
   #meters = new Map();
   #speaking;
   #isJoined = false;
+  /** People for whom my call does not ring, while it rings for others. @type {string[]} */
+  busy = [];
   /** The visit that the server has answered; a state that arrives later can have a newer one. */
   #joinedTs = 0;
 
@@ -116,9 +118,10 @@ export class Call extends Emitter {
   /**
    * Begins, once the server has accepted this person.
    * @param {RTCIceServer[]} iceServers
-   * @param {Pick<Entrance, "others" | "cursor" | "joinedTs">} entrance
+   * @param {Pick<Entrance, "others" | "cursor" | "joinedTs" | "busy">} entrance
    */
-  async connect(iceServers, { others, cursor, joinedTs }) {
+  async connect(iceServers, { others, cursor, joinedTs, busy = [] }) {
+    this.busy = busy;
     const mesh = new Mesh({
       me: this.me,
       path: `/calls/${this.id}/signal`,
@@ -353,8 +356,11 @@ export class Call extends Emitter {
   }
 
   /** @param {string} username */
-  invite(username) {
-    return post(`/calls/${this.id}/invite`, { username });
+  async invite(username) {
+    const { busy } = await post(`/calls/${this.id}/invite`, { username });
+    if (busy.length > 0) {
+      this.emit("notice", busySentence(busy));
+    }
   }
 
   /** @param {string} username */

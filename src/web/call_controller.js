@@ -8,7 +8,7 @@ import { notify } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { joinCall, startCall } from "./joining.js";
 import { audioContext, failureTone, joinedTone, leftTone } from "./sound.js";
-import { stateOf } from "./store.js";
+import { busySentence, stateOf } from "./store.js";
 import { CallView } from "./views/call.js";
 import { chooseDevices, openMedia } from "./views/devices.js";
 import { showPeople } from "./views/people.js";
@@ -195,6 +195,9 @@ export class CallController extends Emitter {
     call.on("missedEvents", () => this.emit("missedEvents"));
     call.on("change", () => this.#onCallChange(call));
     view.attach(call);
+    if (call.busy.length > 0) {
+      notify(busySentence(call.busy));
+    }
   }
 
   /** @param {Call} call */

@@ -7,6 +7,7 @@ import { LOST, clock, refusal, reset, server } from "./fakes.js";
 import { ServerGone } from "../../src/web/api.js";
 import { depart } from "../../src/web/departure.js";
 import { accept, initiate, liveCallOf } from "../../src/web/entering.js";
+import { endSentence } from "../../src/web/store.js";
 
 const STEP = { me: "alice", channel: "dm:alice:bob", isWanted: () => true };
 const LEAVE = "POST /calls/c1/leave";
@@ -22,9 +23,25 @@ beforeEach(() => {
 });
 
 test("a call that rings is entered without an accept", async () => {
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100.5 });
-  assert.deepEqual(await initiate(STEP), { id: "c1", others: [], cursor: 0, joinedTs: 100.5 });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100.5 });
+  assert.deepEqual(await initiate(STEP), { id: "c1", others: [], cursor: 0, joinedTs: 100.5, busy: [] });
   assert.deepEqual(server.requests, ["POST /calls/initiate"]);
+});
+
+test("who is busy is named while the call rings for others", async () => {
+  const answer = { call_id: "c1", participants: ["alice", "bob", "carol"], joined_ts: 100 };
+  server.on("POST", "/calls/initiate", { ...answer, busy: ["bob"] });
+  assert.deepEqual((await initiate(STEP)).busy, ["bob"]);
+  // The end of the call says it.
+  server.on("POST", "/calls/initiate", { ...answer, busy: ["bob", "carol"] });
+  assert.deepEqual((await initiate(STEP)).busy, []);
+});
+
+test("the end of a call says who is busy", () => {
+  const people = (...names) => names.map((username) => ({ username, role: "participant" }));
+  const sentence = (...names) => endSentence({ ended_reason: "busy", participants: people(...names) });
+  assert.equal(sentence("bob"), "bob is busy.");
+  assert.equal(sentence("bob", "carol"), "Everybody is busy.");
 });
 
 test("the live call of a channel is named by the refusal", async () => {

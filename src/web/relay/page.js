@@ -8,7 +8,7 @@ import { isDismissal } from "../devices.js";
 import { byId, h, notify, setText } from "../dom.js";
 import { accept, initiate, liveCallOf } from "../entering.js";
 import { Events } from "../events.js";
-import { Store } from "../store.js";
+import { Store, busySentence } from "../store.js";
 import { signInForm } from "../views/signin.js";
 import { CallScreen } from "./call_screen.js";
 import { Places } from "./places.js";
@@ -166,8 +166,11 @@ export class RelayPage {
   }
 
   /** @param {Entrance} entrance */
-  #showCall({ id, joinedTs }) {
+  #showCall({ id, joinedTs, busy = [] }) {
     const me = this.#store.me ?? "";
+    if (busy.length > 0) {
+      notify(busySentence(busy));
+    }
     const screen = new CallScreen(this.#store, id);
     screen.on("end", (reason) => this.#leaveScreen(reason));
     screen.on("leave", () => {
