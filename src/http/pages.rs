@@ -1,6 +1,7 @@
 //! The web client: the pages `/`, `/relay` and `/admin`, and their files, from the binary.
 //!
-//! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else.
+//! The files are those of `src/web/`. The client library, which is `src/web/client/`, is also there for pages of other
+//! origins. The Content-Security-Policy allows a page to load these files and nothing else.
 //! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
 
 use std::borrow::Cow;
@@ -15,12 +16,15 @@ use flate2::write::GzEncoder;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::Embed;
 use warp::Filter;
+use warp::filters::BoxedFilter;
 use warp::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName,
+    HeaderValue, VARY,
 };
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
+use super::monitoring::API_VERSION;
 use super::{Routes, any_of, methods, path_end};
 
 #[derive(Embed)]
@@ -57,7 +61,7 @@ impl Page {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        Self::new(content_type(path), plain, &file.metadata.sha256_hash())
+        Self::new(content_type(path)?, plain, &file.metadata.sha256_hash())
     }
 
     /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never
@@ -80,14 +84,15 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("webmanifest") => "application/manifest+json",
-        _ => "application/octet-stream",
+/// `None` for a file that no browser needs, such as those that make a package of the library.
+fn content_type(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')?.1 {
+        "html" => Some("text/html; charset=utf-8"),
+        "css" => Some("text/css; charset=utf-8"),
+        "js" => Some("text/javascript; charset=utf-8"),
+        "svg" => Some("image/svg+xml"),
+        "webmanifest" => Some("application/manifest+json"),
+        _ => None,
     }
 }
 
@@ -111,15 +116,34 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// `/`, `/relay`, `/admin` and `/web/…`. None of them needs a session: the routes below `/admin/` check the caller.
+/// The headers of the library, which pages of every origin may load. It has nothing secret.
+const SHARED_HEADERS: [(HeaderName, &str); 2] =
+    [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin")];
+
+/// `/`, `/relay`, `/admin`, `/web/…` and `/client/v1/…`. None of them needs a session: the routes below `/admin/` check
+/// the caller.
 pub(super) fn routes() -> Routes {
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
     let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(path_end()).and(page("relay.html"));
     let admin = warp::path("admin").and(path_end()).and(page("admin.html"));
-    any_of![index.boxed(), relay.boxed(), admin.boxed(), web.boxed()]
-        .and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
+    let files = serve(any_of![index.boxed(), relay.boxed(), admin.boxed(), web.boxed()]);
+    // The version in the path lets a page load the library that it was written for.
+    let client = warp::path("client").and(warp::path(format!("v{API_VERSION}"))).and(warp::path::tail());
+    let client = serve(client.map(|tail: Tail| Cow::Owned(format!("client/{}", tail.as_str()))).boxed());
+    let client = client.map(|mut response: warp::reply::Response| {
+        for (name, value) in SHARED_HEADERS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    });
+    any_of![files, client.boxed()]
+}
+
+/// Responds with the file of a path.
+fn serve(path: BoxedFilter<(Cow<'static, str>,)>) -> Routes {
+    path.and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
         .and(methods::get())
         .and(warp::header::headers_cloned())
         .map(|page: &Page, headers: HeaderMap| page.response(&headers))

@@ -9,6 +9,7 @@ mod accessibility;
 mod account;
 mod admin;
 mod axe;
+mod below_a_path;
 mod browser;
 mod calls;
 mod devices;

@@ -3,12 +3,15 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
-import { LOST, clock, refusal, reset, server } from "./fakes.js";
-import { ServerGone } from "../../src/web/api.js";
-import { depart } from "../../src/web/departure.js";
-import { accept, initiate, liveCallOf } from "../../src/web/entering.js";
+import { LOST, SERVER, clock, refusal, reset, server } from "./fakes.js";
+import { ServerGone } from "../../src/web/client/api.js";
+import { Calls } from "../../src/web/client/calls.js";
+import { depart } from "../../src/web/client/departure.js";
+import { accept, initiate, liveCallOf } from "../../src/web/client/entering.js";
 
-const STEP = { me: "alice", channel: "dm:alice:bob", isWanted: () => true };
+const client = new Calls({ server: SERVER });
+
+const STEP = { client, me: "alice", channel: "dm:alice:bob", isWanted: () => true };
 const LEAVE = "POST /calls/c1/leave";
 
 const live = (joinedTs) => ({
@@ -63,7 +66,7 @@ test("a leave is retried for its own visit alone", async () => {
     reset();
     server.on("POST", "/calls/c1/leave", LOST);
     server.on("GET", "/me", { calls: [live(joinedTs)] });
-    const left = depart({ id: "c1", me: "alice", joinedTs: 100 }, "leave");
+    const left = depart({ client, id: "c1", me: "alice", joinedTs: 100 }, "leave");
     await clock.advance(100);
     server.on("POST", "/calls/c1/leave", { status: "left" });
     await clock.advance(10_000);

@@ -5,10 +5,10 @@ import test, { beforeEach } from "node:test";
 import { LOST, clock, refusal, reset, server } from "./fakes.js";
 import { Refused, ServerGone, get, post, retryWhileOffline, within } from "../../src/web/api.js";
 import { entryFailure } from "../../src/web/call_controller.js";
-import { Emitter } from "../../src/web/emitter.js";
+import { Emitter } from "../../src/web/client/emitter.js";
 import { selectionOf } from "../../src/web/page.js";
 import { append } from "../../src/web/relay/player.js";
-import { Store } from "../../src/web/store.js";
+import { Store } from "../../src/web/client/store.js";
 
 beforeEach(reset);
 

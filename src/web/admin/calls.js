@@ -1,14 +1,14 @@
 // @ts-check
 // Live calls: who is on them, since when, and the end of one for everyone.
 
-import { messageOf, onServerClock, post } from "../api.js";
+import { calls, messageOf, post } from "../api.js";
 import { formatDuration, formatTime, h, notify, setText } from "../dom.js";
 import { ItemList } from "./item_list.js";
 import { isConfirmed, rowWithAction, sectionElement } from "./parts.js";
 import { channelTitle, liveCallText } from "./texts.js";
 
-/** @import { AdminCall } from "../types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { AdminCall } from "./types.js" */
 
 /** Milliseconds between two requests for the list. */
 const INTERVAL = 5_000;
@@ -48,7 +48,7 @@ function callRow(call, end) {
   const render = (call) => {
     setText(people, liveCallText(call));
     const began = call.answered_ts ?? call.started_ts;
-    setText(since, `Since ${formatTime(began)}, ${formatDuration(onServerClock(Date.now()) - began)}`);
+    setText(since, `Since ${formatTime(began)}, ${formatDuration(calls.api.onServerClock(Date.now()) - began)}`);
   };
   const action = { text: "End", label: `End the call of ${title}`, "data-end": call.call_id, onclick: () => end(call) };
   return { element: rowWithAction([h("strong", {}, title), people, since], action), render };

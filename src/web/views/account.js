@@ -5,8 +5,8 @@ import { get, remove } from "../api.js";
 import { actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, showDialog } from "../dom.js";
 import { shown } from "../names.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { Session } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { Session } from "../client/types.js" */
 
 const WARNING = "All your other sessions end, on every device, and you leave the call that you are on.";
 

@@ -2,7 +2,7 @@
 // Client state: me, channels, people, live calls and shares, exactly as the server last sent them.
 
 import { Emitter } from "./emitter.js";
-import { listed, setDisplayNames, shown } from "./names.js";
+import { Names } from "./names.js";
 
 /** @import { CallState, Channel, IncomingCall, Me, MissedCall, ServerEvent, ShareState } from "./types.js" */
 
@@ -60,6 +60,7 @@ export class Store extends Emitter {
   /** @type {string | null} */
   me = null;
   isAdmin = false;
+  names = new Names();
   /** @type {Map<string, Channel>} */
   channels = new Map();
   /** @type {string[]} */
@@ -85,7 +86,7 @@ export class Store extends Emitter {
   /** @param {Pick<Me, "role" | "display_names" | "channels" | "people">} directory */
   setDirectory({ role, display_names: displayNames, channels, people }) {
     this.isAdmin = role === "admin";
-    setDisplayNames(displayNames);
+    this.names.set(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
     this.people = people;
     this.changed();
@@ -150,11 +151,11 @@ export class Store extends Emitter {
     }
     const others = this.members(channel).filter((name) => name !== this.me);
     if (others.length > 0) {
-      return listed(others);
+      return this.names.listed(others);
     }
     // A guest does not know the channel's title or members.
     const initiator = (this.callIn(channel) ?? this.incomingIn(channel))?.initiator;
-    return initiator ? `${shown(initiator)}’s call` : "Another channel";
+    return initiator ? `${this.names.shown(initiator)}’s call` : "Another channel";
   }
 
   /**
