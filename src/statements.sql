@@ -88,6 +88,14 @@ SELECT streams_per_person FROM server_limits;
 -- The bytes that the server may hold for a person. 0 is no limit.
 SELECT unread_bytes_per_person FROM server_limits;
 
+-- name: ORIGIN_IS_ALLOWED
+-- A row if pages of origin ?1 may use the API.
+SELECT 1 FROM allowed_origins WHERE origin = ?1;
+
+-- name: ALLOWED_ORIGINS
+-- All of them, with blanks between them. NULL if there is none.
+SELECT group_concat(origin, ' ') FROM allowed_origins;
+
 -- name: ICE_SERVERS
 -- The ICE servers for clients, as JSON.
 SELECT value FROM settings WHERE name = 'ice_servers';

@@ -116,6 +116,8 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
      'pause after too many failed logins; it doubles with each further one; 0 is no pause'),
     ('login_pause_max', 900, 'number', 'seconds', 0, 86400,
      'longest pause after failed logins'),
+    ('allowed_origins', '[]', 'JSON', 'characters', 2, 16384,
+     'other sites whose pages may use the API with a token and show the page in a frame, as a list of origins'),
     ('ice_servers', '[]', 'JSON', 'characters', 2, 16384,
      'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`'));
 

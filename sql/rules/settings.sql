@@ -87,16 +87,22 @@ BEGIN
          FROM (SELECT name, CASE name WHEN NEW.name THEN NEW.value ELSE value END AS value FROM settings));
 END;
 
+CREATE TRIGGER json_setting_is_a_list
+-- All of them are lists. The rules about single settings read the items of a list, and leave other values to this one.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.kind = 'JSON'
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_a_json_list')
+  WHERE NOT CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value)
+                 THEN json_type(NEW.value) = 'array' ELSE 0 END;
+END;
+
 CREATE TRIGGER ice_servers_suit_browsers
 -- One malformed RTCIceServer makes a browser refuse to connect at all (WebRTC 1.0, section 4.2.4). Each server has one
 -- URL or several, and a TURN server a user name and a credential.
 BEFORE UPDATE OF value ON settings
-WHEN NEW.name = 'ice_servers'
+WHEN NEW.name = 'ice_servers' AND CASE WHEN json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
 BEGIN
-  SELECT RAISE(ABORT, 'ice_servers_are_a_json_list')
-  WHERE NOT CASE WHEN typeof(NEW.value) = 'text' AND json_valid(NEW.value)
-                 THEN json_type(NEW.value) = 'array' ELSE 0 END;
-
   SELECT RAISE(ABORT, 'ice_server_malformed')
   WHERE EXISTS (SELECT 1 FROM json_each(NEW.value) WHERE type <> 'object');
 
@@ -110,6 +116,20 @@ BEGIN
                                          OR ((url.value GLOB 'turn:?*' OR url.value GLOB 'turns:?*')
                                              AND json_type(server.value, '$.username') IS 'text'
                                              AND json_type(server.value, '$.credential') IS 'text'))));
+END;
+
+CREATE TRIGGER allowed_origins_are_origins
+-- Browsers write an origin in one way (RFC 6454, section 6.2), and the server compares the text. The list also becomes a
+-- part of a Content-Security-Policy, in which other characters have a meaning.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'allowed_origins' AND CASE WHEN json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
+BEGIN
+  SELECT RAISE(ABORT, 'origin_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value)
+                WHERE type <> 'text'
+                   OR value NOT GLOB '[a-z]*://[a-z0-9[]*' OR value GLOB '*[^]a-z0-9.:/[_-]*'
+                   OR value GLOB '*://*/*' OR value GLOB '*[^]a-z0-9]'
+                   OR value GLOB 'http://*:80' OR value GLOB 'https://*:443');
 END;
 
 CREATE TRIGGER session_cookie_is_a_token
@@ -126,3 +146,7 @@ CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_b
   SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'connections_per_address'),
          (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'streams_per_person'),
          (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'unread_bytes_per_person');
+
+CREATE VIEW allowed_origins (origin) AS
+-- The other sites whose pages may use the API, and show the page in a frame.
+  SELECT origin.value FROM settings JOIN json_each(settings.value) AS origin WHERE settings.name = 'allowed_origins';

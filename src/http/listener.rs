@@ -20,6 +20,7 @@ use warp::{Filter, Reply};
 
 use super::addresses::{Addresses, Place};
 use super::connection::{self, Protocol};
+use super::cors::PageRequest;
 use super::origin::check_target;
 use super::patterns::pattern;
 use super::request::CallerName;
@@ -111,11 +112,12 @@ pub async fn serve<F>(
             accepted = accept(&listener, &places) => accepted,
         };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
-        let requests = app.requests.clone();
+        let app = app.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let begun = Instant::now();
             let (method, route) = (request.method().clone(), pattern(request.uri().path()));
-            let requests = requests.clone();
+            let requests = app.requests.clone();
+            let page_request = PageRequest::new(&app, &method, request.headers());
             request.extensions_mut().insert(PeerAddress(peer));
             request.extensions_mut().insert(PathMethods::default());
             let response = check_target(&mut request).map(|()| hyper::service::Service::call(&service, request));
@@ -125,6 +127,9 @@ pub async fn serve<F>(
                     Err(error) => refuse_connection(error),
                 };
                 note_request(&requests, &method, route, begun.elapsed(), &mut response);
+                if let Some(page_request) = page_request {
+                    page_request.share(&mut response);
+                }
                 if hsts {
                     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }

@@ -7,6 +7,7 @@ mod body;
 mod bounds;
 mod calls;
 mod connection;
+mod cors;
 mod docs;
 mod endless;
 mod error;
@@ -69,7 +70,7 @@ pub fn routes(
         ice::routes(app),
         admin::routes(app),
         monitoring::routes(app),
-        pages::routes(),
+        pages::routes(app),
         docs::routes(),
         unmatched(),
     ]

@@ -18,14 +18,16 @@ use rust_embed::Embed;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName,
-    HeaderValue, VARY,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
 use super::monitoring::API_VERSION;
-use super::{Routes, any_of, methods, path_end};
+use super::{App, Routes, any_of, methods, path_end};
+use crate::database::Database;
+use crate::statements;
 
 #[derive(Embed)]
 #[folder = "src/web"]
@@ -96,16 +98,16 @@ fn content_type(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The headers of every file. `media-src blob:` is for MediaSource.
+/// The Content-Security-Policy. `media-src blob:` is for MediaSource. The sites that may show the page in a frame are last.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors 'none'";
+
+/// The headers of every file.
 const HEADERS: [(HeaderName, &str); 7] = [
-    (
-        HeaderName::from_static("content-security-policy"),
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-         require-trusted-types-for 'script'; trusted-types 'none'",
-    ),
-    (HeaderName::from_static("x-content-type-options"), "nosniff"),
-    (HeaderName::from_static("x-frame-options"), "DENY"),
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_FRAME_OPTIONS, "DENY"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (HeaderName::from_static("referrer-policy"), "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -121,14 +123,16 @@ const SHARED_HEADERS: [(HeaderName, &str); 2] =
     [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin")];
 
 /// `/`, `/relay`, `/admin`, `/web/…` and `/client/v1/…`. None of them needs a session: the routes below `/admin/` check
-/// the caller.
-pub(super) fn routes() -> Routes {
+/// the caller. Pages of the setting `allowed_origins` may show `/` and `/relay` in a frame.
+pub(super) fn routes(app: &App) -> Routes {
+    let database = app.database.clone();
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
     let web = warp::path("web").and(warp::path::tail()).map(|tail: Tail| Cow::Owned(tail.as_str().to_owned()));
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(path_end()).and(page("relay.html"));
     let admin = warp::path("admin").and(path_end()).and(page("admin.html"));
-    let files = serve(any_of![index.boxed(), relay.boxed(), admin.boxed(), web.boxed()]);
+    let framed = serve(any_of![index.boxed(), relay.boxed()]).map(move |page| allow_frames(&database, page));
+    let others = serve(any_of![admin.boxed(), web.boxed()]);
     // The version in the path lets a page load the library that it was written for.
     let client = warp::path("client").and(warp::path(format!("v{API_VERSION}"))).and(warp::path::tail());
     let client = serve(client.map(|tail: Tail| Cow::Owned(format!("client/{}", tail.as_str()))).boxed());
@@ -138,7 +142,7 @@ pub(super) fn routes() -> Routes {
         }
         response
     });
-    any_of![files, client.boxed()]
+    any_of![framed.boxed(), others, client.boxed()]
 }
 
 /// Responds with the file of a path.
@@ -148,6 +152,19 @@ fn serve(path: BoxedFilter<(Cow<'static, str>,)>) -> Routes {
         .and(warp::header::headers_cloned())
         .map(|page: &Page, headers: HeaderMap| page.response(&headers))
         .boxed()
+}
+
+/// Adds the allowed origins to the policy of a page. `X-Frame-Options` can name no other origin.
+fn allow_frames(database: &Database, mut response: warp::reply::Response) -> warp::reply::Response {
+    let origins = database.read(|snapshot| snapshot.row(&statements::ALLOWED_ORIGINS, [], |row| row.get(0)));
+    // Without a database the page stays out of frames.
+    let origins: Option<String> = origins.ok().flatten().flatten();
+    let policy = origins.zip(POLICY.strip_suffix("'none'")).map(|(origins, start)| format!("{start}{origins}"));
+    if let Some(policy) = policy.and_then(|policy| HeaderValue::try_from(policy).ok()) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        response.headers_mut().remove(X_FRAME_OPTIONS);
+    }
+    response
 }
 
 impl Page {

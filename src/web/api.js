@@ -11,6 +11,12 @@ export { Refused, ServerGone, messageOf, pause, retryWhileOffline, within } from
 export const calls = new Calls({ server: new URL(".", document.baseURI) });
 
 /**
+ * A moment of this device's clock in seconds of the server's.
+ * @param {number} time in milliseconds
+ */
+export const onServerClock = (time) => calls.api.onServerClock(time);
+
+/**
  * @param {string} path
  * @param {RequestOptions} [options]
  */

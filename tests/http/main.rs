@@ -23,6 +23,7 @@ mod limits;
 mod login;
 mod methods;
 mod monitoring;
+mod origins;
 mod own_account;
 mod pages;
 mod proxies;

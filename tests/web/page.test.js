@@ -98,6 +98,16 @@ test("an emitter calls its listeners until they are removed", () => {
   assert.deepEqual(seen, [1]);
 });
 
+test("a channel has one name", () => {
+  const store = new Store();
+  const hosted = { channel: "private:7", title: "General", external_id: "C:1", members: ["alice"] };
+  store.load({ username: "alice", display_names: {}, channels: [hosted], people: [], calls: [] });
+  assert.equal(store.canonical("dm:bob:alice"), "dm:alice:bob");
+  assert.equal(store.canonical("ext:C:1"), "private:7");
+  assert.equal(store.canonical("ext:C:2"), "ext:C:2");
+  assert.equal(store.canonical("private:7"), "private:7");
+});
+
 test("the store follows events", () => {
   const store = new Store();
   store.load({ username: "alice", display_names: {}, channels: [], people: ["bob"], calls: [] });

@@ -1,7 +1,7 @@
 // @ts-check
 // Live calls: who is on them, since when, and the end of one for everyone.
 
-import { calls, messageOf, post } from "../api.js";
+import { messageOf, onServerClock, post } from "../api.js";
 import { formatDuration, formatTime, h, notify, setText } from "../dom.js";
 import { ItemList } from "./item_list.js";
 import { isConfirmed, rowWithAction, sectionElement } from "./parts.js";
@@ -48,7 +48,7 @@ function callRow(call, end) {
   const render = (call) => {
     setText(people, liveCallText(call));
     const began = call.answered_ts ?? call.started_ts;
-    setText(since, `Since ${formatTime(began)}, ${formatDuration(calls.api.onServerClock(Date.now()) - began)}`);
+    setText(since, `Since ${formatTime(began)}, ${formatDuration(onServerClock(Date.now()) - began)}`);
   };
   const action = { text: "End", label: `End the call of ${title}`, "data-end": call.call_id, onclick: () => end(call) };
   return { element: rowWithAction([h("strong", {}, title), people, since], action), render };

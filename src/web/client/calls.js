@@ -293,12 +293,13 @@ export class Calls extends Emitter {
   /**
    * Calls a channel. Answers the call that rings from it, or joins its live call, if there is one. Leaves the call that
    * this client is on.
-   * @param {string} channel `dm:NAME:NAME` or `private:ID`
+   * @param {string} channel `dm:NAME:NAME`, `private:ID`, or `ext:ID` of a host application
    * @param {CallOptions} [options]
    * @returns {Promise<Call>}
    */
   call(channel, options = {}) {
-    return this.#enter({ channel, id: this.store.incomingIn(channel)?.call_id ?? null }, options);
+    const name = this.store.canonical(channel);
+    return this.#enter({ channel: name, id: this.store.incomingIn(name)?.call_id ?? null }, options);
   }
 
   /**

@@ -12,7 +12,6 @@ import { isDismissal } from "./devices.js";
 import { button, face, h, keyedList, setButtonText, setIcon, setProperties, setText } from "./dom.js";
 import { elementStyle } from "./element_style.js";
 import { audioContext, callWaitingTone, ringbackTone, ringtone } from "./sound.js";
-import { directChannel } from "./store.js";
 import { Tiles, muteText, statusOf } from "./tiles.js";
 
 /** @import { Call } from "./call.js" */
@@ -34,6 +33,8 @@ export class MinimostCall extends Base {
   #given = null;
   /** @type {Calls | null} */
   #calls = null;
+  /** The client that this element has made. @type {Calls | null} */
+  #own = null;
   /** What the client was made of. @type {unknown[]} */
   #source = [];
   /** The call that is shown. @type {Call | null} */
@@ -164,7 +165,8 @@ export class MinimostCall extends Base {
       this.#disconnect();
       this.#source = source;
       try {
-        this.#follow(this.#given ?? (this.server ? connect({ server: this.server, token: this.token }) : null));
+        this.#own = !this.#given && this.server ? connect({ server: this.server, token: this.token }) : null;
+        this.#follow(this.#given ?? this.#own);
       } catch {
         setText(this.#alert, "The address of the server is malformed.");
       }
@@ -191,9 +193,8 @@ export class MinimostCall extends Base {
     this.#source = [];
     this.#entering?.abort();
     [...this.#clientListeners, ...this.#callListeners].forEach((remove) => remove());
-    if (this.#calls !== this.#given) {
-      this.#calls?.close();
-    }
+    this.#own?.close();
+    this.#own = null;
     this.#calls = null;
     this.#call = null;
     this.#tiles.stop();
@@ -230,8 +231,7 @@ export class MinimostCall extends Base {
    * @param {{ channel: string }} call
    */
   #concerns({ channel }) {
-    const own = this.channel.startsWith("dm:") ? directChannel(...this.channel.slice(3).split(":")) : this.channel;
-    return own === "" || own === channel;
+    return this.channel === "" || this.#calls?.store.canonical(this.channel) === channel;
   }
 
   /**
@@ -306,7 +306,7 @@ export class MinimostCall extends Base {
     const ringing = isOpen && !this.#entering ? incoming.filter(isRinging) : [];
     setText(this.#status, this.#statusText(ringing));
     keyedList(this.#ringing, ringing, ({ call_id: id }) => id, (one) => this.#ringCard(one));
-    const hasLiveCall = this.#calls?.store.callIn(this.channel) !== undefined;
+    const hasLiveCall = this.#calls?.store.callIn(this.#calls.store.canonical(this.channel)) !== undefined;
     setButtonText(this.#voice, hasLiveCall ? "Join" : "Call");
     setButtonText(this.#video, hasLiveCall ? "Join with video" : "Video call");
     this.#start.hidden = this.channel === "" || !isIdle || ringing.length > 0;

@@ -171,6 +171,20 @@ export class Store extends Emitter {
   }
 
   /**
+   * The name that calls have for a channel, however a page spells it: `dm:` with names in any order, or `ext:` with the
+   * id of a host application.
+   * @param {string} channel
+   */
+  canonical(channel) {
+    const [, kind, name] = /^(dm|ext):(.*)$/s.exec(channel) ?? [];
+    if (kind === "dm") {
+      return directChannel(...name.split(":"));
+    }
+    const hosted = [...this.channels.values()].find(({ external_id: id }) => kind === "ext" && id === name);
+    return hosted?.channel ?? channel;
+  }
+
+  /**
    * Whether a channel is a direct message between me and one other person.
    * @param {string} channel
    */

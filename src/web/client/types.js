@@ -106,7 +106,13 @@
  *   | { name: "share", data: ShareState }} ServerEvent
  */
 
-/** @typedef {{ channel: string, title: string | null, members: string[] }} Channel */
+/**
+ * @typedef {object} Channel
+ * @property {string} channel
+ * @property {string | null} title
+ * @property {string | null} [external_id] what a host application calls it: `ext:ID` names it
+ * @property {string[]} members
+ */
 
 /**
  * What GET /me answers.
