@@ -32,7 +32,7 @@ const KEEP_CONNECTIONS: &str = "
     const send = window.fetch;
     window.fetch = async (url, options) => {
         const response = await send(url, options);
-        if (new URL(url).pathname.endsWith('/events')) {
+        if (new URL(url, location).pathname.endsWith('/events')) {
             const stream = { url, isOpen: true };
             window.streams.push(stream);
             options.signal.addEventListener('abort', () => (stream.isOpen = false));

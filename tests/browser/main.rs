@@ -14,6 +14,7 @@ mod browser;
 mod calls;
 mod devices;
 mod driver;
+mod embedding;
 mod faults;
 mod history;
 mod network;
