@@ -1,7 +1,8 @@
 //! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`.
 //!
 //! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md`
-//! works on a forge, where the files lie beside each other, and is rewritten to `/docs/NAME` here.
+//! works on a forge, where the files lie beside each other, and loses its `.md` here. All links are relative, so that the
+//! pages also work below a path of a proxy.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -11,12 +12,13 @@ use bytes::Bytes;
 use pulldown_cmark::{Alignment, CowStr, Event, Options, Parser, Tag, TagEnd, html};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
-use warp::Filter;
-use warp::http::HeaderMap;
+use warp::http::header::{HeaderValue, LOCATION};
+use warp::http::{HeaderMap, StatusCode};
 use warp::path::Tail;
+use warp::{Filter, Reply};
 
 use super::pages::Page;
-use super::{Routes, methods};
+use super::{Routes, any_of, methods, path_end};
 
 #[derive(Embed)]
 #[folder = "src/docs"]
@@ -34,19 +36,24 @@ static DOCS: LazyLock<HashMap<String, Page>> = LazyLock::new(|| {
     pages.collect()
 });
 
-/// `/docs/` and `/docs/NAME`. No page needs a session.
+/// `/docs/` and `/docs/NAME`, and `/docs`, which leads to `/docs/`. No page needs a session.
 pub(super) fn routes() -> Routes {
     let docs = warp::path("docs");
+    let without_slash = docs.and(path_end()).and(methods::get()).map(|| {
+        let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static("docs/"));
+        response
+    });
     let index = docs.and(warp::path::end()).map(|| "index".to_owned());
     let page = docs.and(warp::path::tail()).map(|tail: Tail| tail.as_str().to_owned());
-    index
+    let pages = index
         .or(page)
         .unify()
         .and_then(|name: String| ready(DOCS.get(&name).ok_or_else(warp::reject::not_found)))
         .and(methods::get())
         .and(warp::header::headers_cloned())
-        .map(|page: &Page, headers: HeaderMap| page.response(&headers))
-        .boxed()
+        .map(|page: &Page, headers: HeaderMap| page.response(&headers));
+    any_of![without_slash.boxed(), pages.boxed()]
 }
 
 /// A whole HTML page for a Markdown source. Its title is the first heading's text.
@@ -74,9 +81,9 @@ fn render(source: &str) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - minimost-calls</title>\n\
-         <link rel=\"icon\" href=\"/web/icon.svg\" type=\"image/svg+xml\">\n\
-         <link rel=\"stylesheet\" href=\"/web/docs.css\">\n</head>\n<body>\n\
-         <nav><a href=\"/docs/\">Documentation</a> <a href=\"/\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n\
+         <link rel=\"icon\" href=\"../web/icon.svg\" type=\"image/svg+xml\">\n\
+         <link rel=\"stylesheet\" href=\"../web/docs.css\">\n</head>\n<body>\n\
+         <nav><a href=\"./\">Documentation</a> <a href=\"../\">Calls</a></nav>\n<main>\n{body}</main>\n</body>\n\
          </html>\n"
     )
 }
@@ -97,11 +104,11 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The target of a link: `/docs/NAME` for `NAME.md`, with its fragment.
+/// The target of a link: `NAME` for `NAME.md`, with its fragment.
 fn link<'a>(target: &CowStr<'a>) -> CowStr<'a> {
     let (file, part) = target.split_at(target.find('#').unwrap_or(target.len()));
     match file.strip_suffix(".md") {
-        Some(name) if !name.contains('/') => format!("/docs/{name}{part}").into(),
+        Some(name) if !name.contains('/') => format!("{name}{part}").into(),
         _ => target.clone(),
     }
 }

@@ -9,8 +9,8 @@ use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, don
 use crate::database::Snapshot;
 use crate::statements;
 
-/// The version of the API, which a breaking change increases.
-const API_VERSION: u32 = 1;
+/// The version of the API and of the client library, which a breaking change increases.
+pub(super) const API_VERSION: u32 = 1;
 
 pub(super) fn routes(app: &App) -> Routes {
     any_of![

@@ -1,6 +1,7 @@
 //! The web client: the pages `/`, `/relay` and `/admin`, and their files, from the binary.
 //!
-//! The files are those of `src/web/`. The Content-Security-Policy allows a page to load these files and nothing else.
+//! The files are those of `src/web/`. The client library, which is `src/web/client/`, is also there for pages of other
+//! origins. The Content-Security-Policy allows a page to load these files and nothing else.
 //! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
 
 use std::borrow::Cow;
@@ -15,13 +16,15 @@ use flate2::write::GzEncoder;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::Embed;
 use warp::Filter;
+use warp::filters::BoxedFilter;
 use warp::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use warp::http::{HeaderMap, Response, StatusCode};
-use warp::path::{FullPath, Tail};
+use warp::path::Tail;
 
+use super::monitoring::API_VERSION;
 use super::{App, Routes, any_of, methods, path_end};
 use crate::database::Database;
 use crate::statements;
@@ -60,7 +63,7 @@ impl Page {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        Self::new(content_type(path), plain, &file.metadata.sha256_hash())
+        Self::new(content_type(path)?, plain, &file.metadata.sha256_hash())
     }
 
     /// A page with these bytes, whose SHA-256 hash is `hash`. `None` if an entity tag cannot be a header, which never
@@ -83,14 +86,15 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("webmanifest") => "application/manifest+json",
-        _ => "application/octet-stream",
+/// `None` for a file that no browser needs, such as those that make a package of the library.
+fn content_type(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')?.1 {
+        "html" => Some("text/html; charset=utf-8"),
+        "css" => Some("text/css; charset=utf-8"),
+        "js" => Some("text/javascript; charset=utf-8"),
+        "svg" => Some("image/svg+xml"),
+        "webmanifest" => Some("application/manifest+json"),
+        _ => None,
     }
 }
 
@@ -114,8 +118,12 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// `/`, `/relay`, `/admin` and `/web/…`. None of them needs a session: the routes below `/admin/` check the caller. Pages
-/// of the setting `allowed_origins` may show `/` and `/relay` in a frame.
+/// The headers of the library, which pages of every origin may load. It has nothing secret.
+const SHARED_HEADERS: [(HeaderName, &str); 2] =
+    [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin")];
+
+/// `/`, `/relay`, `/admin`, `/web/…` and `/client/v1/…`. None of them needs a session: the routes below `/admin/` check
+/// the caller. Pages of the setting `allowed_origins` may show `/` and `/relay` in a frame.
 pub(super) fn routes(app: &App) -> Routes {
     let database = app.database.clone();
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
@@ -123,15 +131,26 @@ pub(super) fn routes(app: &App) -> Routes {
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(path_end()).and(page("relay.html"));
     let admin = warp::path("admin").and(path_end()).and(page("admin.html"));
-    any_of![index.boxed(), relay.boxed(), admin.boxed(), web.boxed()]
-        .and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
+    let framed = serve(any_of![index.boxed(), relay.boxed()]).map(move |page| allow_frames(&database, page));
+    let others = serve(any_of![admin.boxed(), web.boxed()]);
+    // The version in the path lets a page load the library that it was written for.
+    let client = warp::path("client").and(warp::path(format!("v{API_VERSION}"))).and(warp::path::tail());
+    let client = serve(client.map(|tail: Tail| Cow::Owned(format!("client/{}", tail.as_str()))).boxed());
+    let client = client.map(|mut response: warp::reply::Response| {
+        for (name, value) in SHARED_HEADERS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    });
+    any_of![framed.boxed(), others, client.boxed()]
+}
+
+/// Responds with the file of a path.
+fn serve(path: BoxedFilter<(Cow<'static, str>,)>) -> Routes {
+    path.and_then(|path: Cow<'static, str>| ready(PAGES.get(&path).ok_or_else(warp::reject::not_found)))
         .and(methods::get())
         .and(warp::header::headers_cloned())
-        .and(warp::path::full())
-        .map(move |page: &Page, headers: HeaderMap, path: FullPath| {
-            let response = page.response(&headers);
-            if matches!(path.as_str(), "/" | "/relay") { allow_frames(&database, response) } else { response }
-        })
+        .map(|page: &Page, headers: HeaderMap| page.response(&headers))
         .boxed()
 }
 

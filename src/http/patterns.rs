@@ -72,6 +72,7 @@ const PATTERNS: &[&str] = &[
     "/docs/",
     "/docs/PAGE",
     "/web/FILE",
+    "/client/v1/FILE",
 ];
 
 /// The pattern of `path`, `other` if no route has it.

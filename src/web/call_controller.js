@@ -1,22 +1,20 @@
 // @ts-check
-// The call of this page and its view: calling, answering, hanging up, and what the buttons of the call do.
+// The view of the page's call: calling, answering, hanging up, and what the buttons of the call do.
 
-import { ServerGone, messageOf } from "./api.js";
-import { Call } from "./call.js";
-import { isDismissal } from "./devices.js";
+import { ServerGone, calls, messageOf } from "./api.js";
+import { isDismissal } from "./client/devices.js";
+import { Emitter } from "./client/emitter.js";
+import { audioContext, failureTone, joinedTone, leftTone } from "./client/sound.js";
+import { busySentence, stateOf } from "./client/store.js";
 import { notify } from "./dom.js";
-import { Emitter } from "./emitter.js";
-import { joinCall, startCall } from "./joining.js";
-import { audioContext, failureTone, joinedTone, leftTone } from "./sound.js";
-import { busySentence, stateOf } from "./store.js";
 import { CallView } from "./views/call.js";
 import { chooseDevices, openMedia } from "./views/devices.js";
 import { showPeople } from "./views/people.js";
 
-/** @import { Media } from "./media.js" */
+/** @import { Call } from "./client/call.js" */
+/** @import { Store } from "./client/store.js" */
+/** @import { DeviceKind } from "./client/types.js" */
 /** @import { Overlay } from "./overlay.js" */
-/** @import { Store } from "./store.js" */
-/** @import { CallState, DeviceKind, SignalEvent } from "./types.js" */
 
 /**
  * @typedef {object} Entry a call being made or joined
@@ -24,18 +22,16 @@ import { showPeople } from "./views/people.js";
  * @property {string | null} id of the call to join; null to call the channel
  * @property {boolean} video
  * @property {boolean} muted
- * @property {boolean} cancelled
+ * @property {AbortController} cancelling
  */
 
 /** Where a reload finds the call to return to. */
 const REMEMBERED = "call";
 
-/** @extends {Emitter<{ change: void, missedEvents: void }>} */
+/** @extends {Emitter<{ change: void }>} */
 export class CallController extends Emitter {
   #store;
   #overlay;
-  /** The call that this page is on. @type {Call | null} */
-  #call = null;
   /** @type {Entry | null} */
   #entry = null;
   /** The view of the call, of the entry, or of a call that has ended. @type {CallView | null} */
@@ -52,17 +48,17 @@ export class CallController extends Emitter {
     this.#overlay = overlay;
   }
 
+  /** The call that this page is on. */
+  get #call() {
+    return calls.current;
+  }
+
   get isOnCall() {
     return this.#call !== null;
   }
 
   get isBusy() {
     return this.#call !== null || this.#entry !== null;
-  }
-
-  /** The id of the call that this window is on or enters. A reloaded window names it before it is back. */
-  get callId() {
-    return this.#call?.id ?? this.#entry?.id ?? null;
   }
 
   /** @param {string} id */
@@ -87,7 +83,7 @@ export class CallController extends Emitter {
    */
   start(channel, video) {
     const id = this.#store.incomingIn(channel)?.call_id ?? null;
-    return this.#enter({ channel, id, video, muted: false, cancelled: false });
+    return this.#enter({ channel, id, video, muted: false, cancelling: new AbortController() });
   }
 
   /**
@@ -98,7 +94,7 @@ export class CallController extends Emitter {
   async join(id, video, muted = false) {
     const known = this.#store.calls.get(id) ?? this.#store.incoming.get(id);
     if (known) {
-      await this.#enter({ channel: known.channel, id, video, muted, cancelled: false });
+      await this.#enter({ channel: known.channel, id, video, muted, cancelling: new AbortController() });
     }
   }
 
@@ -111,30 +107,14 @@ export class CallController extends Emitter {
       return;
     }
     this.#entry = entry;
-    const left = this.#call?.leave();
+    const { channel, id, cancelling } = entry;
     const view = this.#openView(entry);
     audioContext();
-    /** @type {Media | null} */
-    let media = null;
+    const options = { openMedia: () => this.#openMedia(entry, view), signal: cancelling.signal };
     try {
-      view.showProgress("Allow the microphone if the browser asks…");
-      media = await openMedia(entry.video, entry.muted);
-      if (!media || entry.cancelled) {
-        media?.close();
-        this.#closeView(view);
-        return;
-      }
-      view.showProgress("Connecting…");
-      await left;
-      const call = await this.#connect(entry, media);
-      if (entry.cancelled) {
-        await call.leave();
-      } else {
-        this.#attach(call, view);
-      }
+      this.#attach(await (id === null ? calls.call(channel, options) : calls.answer(id, options)), view);
     } catch (error) {
-      media?.close();
-      if (!entry.cancelled) {
+      if (!cancelling.signal.aborted) {
         failureTone();
         view.showEnd(entryFailure(error, entry), true);
       }
@@ -146,17 +126,18 @@ export class CallController extends Emitter {
 
   /**
    * @param {Entry} entry
-   * @param {Media} media
+   * @param {CallView} view
    */
-  #connect(entry, media) {
-    const { channel, id } = entry;
-    const me = this.#store.me ?? "";
-    const visit = { me, channel, media, isWanted: () => !entry.cancelled };
-    if (id === null) {
-      return startCall(visit);
+  async #openMedia({ video, muted, cancelling }, view) {
+    view.showProgress("Allow the microphone if the browser asks…");
+    const media = await openMedia(video, muted);
+    if (!media) {
+      this.#closeView(view);
+      cancelling.abort();
+      throw cancelling.signal.reason;
     }
-    const known = this.#store.calls.get(id);
-    return joinCall({ ...visit, id, wasAccepted: known !== undefined && stateOf(known, me) === "accepted" });
+    view.showProgress("Connecting…");
+    return media;
   }
 
   /** @param {Entry} entry */
@@ -188,15 +169,13 @@ export class CallController extends Emitter {
       view.showEnd(call.reason);
       return;
     }
-    this.#call = call;
     this.#peerCount = call.peers.size;
     this.#remember(call);
     call.on("end", () => this.#onEnd(call, view));
-    call.on("missedEvents", () => this.emit("missedEvents"));
     call.on("change", () => this.#onCallChange(call));
     view.attach(call);
     if (call.busy.length > 0) {
-      notify(busySentence(call.busy));
+      notify(busySentence(call.busy, this.#store.names));
     }
   }
 
@@ -217,9 +196,6 @@ export class CallController extends Emitter {
     leftTone();
     sessionStorage.removeItem(REMEMBERED);
     view.showEnd(call.reason);
-    if (this.#call === call) {
-      this.#call = null;
-    }
     this.emit("change");
   }
 
@@ -229,7 +205,7 @@ export class CallController extends Emitter {
     if (this.#call) {
       this.#hangUp(this.#call);
     } else if (this.#entry) {
-      this.#entry.cancelled = true;
+      this.#entry.cancelling.abort();
       this.close();
     }
   }
@@ -237,17 +213,13 @@ export class CallController extends Emitter {
   /** @param {Call} call */
   #hangUp(call) {
     const isMyRingingCall = call.state?.state === "ringing" && call.state.initiator === this.#store.me;
-    return isMyRingingCall ? call.endForAll() : call.leave();
+    return isMyRingingCall ? call.end() : call.leave();
   }
 
-  /** Leaves the call, if there is one, and closes the view. */
-  async leave() {
-    const left = this.#call?.leave();
-    if (this.#entry) {
-      this.#entry.cancelled = true;
-    }
+  /** Gives up entering a call, and closes the view. The call itself ends with the client's connection. */
+  stop() {
+    this.#entry?.cancelling.abort();
     this.close();
-    await left;
   }
 
   /** Closes the view of an entry or of a call that has ended. */
@@ -268,49 +240,20 @@ export class CallController extends Emitter {
     this.emit("change");
   }
 
-  // ---- what the server sends
-
-  /** @param {CallState} state */
-  onState(state) {
-    Call.byId(state.call_id)?.update(state);
-  }
-
-  /** @param {SignalEvent} signal */
-  onSignal(signal) {
-    Call.byId(signal.call_id)?.onSignal(signal);
-  }
-
-  refresh() {
-    return this.#call?.refresh();
-  }
-
-  /** @param {boolean} online */
-  setOnline(online) {
-    this.#call?.setOnline(online);
-  }
-
   // ---- what the buttons do
 
   #toggleMute() {
-    const media = this.#call?.media;
-    media?.mute(!media.muted);
+    this.#call?.mute(!this.#call.media.muted);
   }
 
   async #toggleCamera() {
-    const media = this.#call?.media;
-    if (media?.tracks.camera) {
-      media.closeCamera();
-    } else if (media) {
-      await media.openCamera().catch(reportError);
-    }
+    const call = this.#call;
+    await call?.camera(!call.media.tracks.camera).catch(reportError);
   }
 
   async #toggleScreen() {
-    if (this.#call?.media.tracks.screen) {
-      await this.#call.stopScreen();
-    } else {
-      await this.#call?.shareScreen().catch(reportError);
-    }
+    const call = this.#call;
+    await call?.share(!call.media.tracks.screen).catch(reportError);
   }
 
   /** @param {DeviceKind} kind a device of this kind was chosen */

@@ -1,23 +1,19 @@
 // @ts-check
-// The page `/`: signing in and out, routing, and wiring of server events, controllers and views.
+// The page `/`: signing in and out, routing, and wiring of the client library, controllers and views.
 
-import { Refused, get, messageOf, post, whenSignedOut } from "./api.js";
+import { calls, messageOf, post } from "./api.js";
 import { CallController } from "./call_controller.js";
+import { isLive } from "./client/store.js";
 import { byId, notify, setText } from "./dom.js";
-import { Events } from "./events.js";
 import { Overlay } from "./overlay.js";
 import { ShareController } from "./share_controller.js";
-import { Store, isLive } from "./store.js";
 import { showAccount } from "./views/account.js";
 import { chooseDevices } from "./views/devices.js";
 import { Lobby } from "./views/lobby.js";
 import { Ringing } from "./views/ringing.js";
 import { signInForm } from "./views/signin.js";
 
-/** @import { CallState, Me, ServerEvent } from "./types.js" */
-
-/** Milliseconds between attempts to load the page's first data. */
-const RETRY_INTERVAL = 1_500;
+/** @import { ConnectionState } from "./client/calls.js" */
 
 /**
  * What the address's fragment names.
@@ -41,16 +37,18 @@ const reportFailure = (action) => action.catch((error) => notify(messageOf(error
 export class Page {
   #app = byId("app");
   #banner = byId("banner");
-  #store = new Store();
+  #store = calls.store;
   #overlay;
   #calls;
   #shares;
-  #events = new Events((event) => this.#onEvent(event), (connected) => this.#onConnection(connected));
   /** @type {Lobby} */
   #lobby;
   #ringing;
   /** @type {ReturnType<typeof setTimeout> | null} */
   #renderTimer = null;
+  /** Whether the sign-in form follows a session. */
+  #hasSignedIn = false;
+  #isSigningOut = false;
 
   constructor() {
     this.#overlay = new Overlay(this.#app, () => this.#lobby.pane);
@@ -73,161 +71,70 @@ export class Page {
     });
     this.#ringing = new Ringing(this.#store, {
       answer: (id, video) => this.#calls.join(id, video),
-      decline: (id) => this.#decline(id),
+      decline: (id) => reportFailure(calls.decline(id)),
     });
   }
 
   start() {
-    this.#store.on("change", () => this.#scheduleRender());
-    this.#calls.on("change", () => this.#onPresence());
-    this.#calls.on("missedEvents", () => this.#events.reconnect());
-    this.#shares.on("change", () => this.#onPresence());
+    calls.on("change", () => this.#scheduleRender());
+    calls.on("state", (state) => this.#onState(state));
+    calls.on("signed-in", () => this.#showLobby());
+    calls.on("call", (call) => isLive(call) || this.#lobby.reloadHistory());
+    calls.on("missed", () => this.#markMissedSeen());
+    this.#calls.on("change", () => this.#scheduleRender());
+    this.#shares.on("change", () => this.#scheduleRender());
     setInterval(() => this.#store.calls.size > 0 && this.#scheduleRender(), 1000);
-    whenSignedOut(() => this.#onSessionEnd());
     addEventListener("hashchange", () => this.#onNavigation());
-    document.addEventListener("visibilitychange", () => this.#onVisibility());
-    return this.#load();
+    calls.open();
   }
 
   // ---- signing in and out
 
-  async #load() {
-    try {
-      this.#store.load(await get("/me"));
-    } catch (error) {
-      if (error instanceof Refused && error.status === 401) {
-        this.#showSignIn();
-      } else {
-        this.#showBanner("Cannot reach the server. Retrying…");
-        setTimeout(() => this.#load(), RETRY_INTERVAL);
-      }
-      return;
+  /** @param {ConnectionState} state */
+  #onState(state) {
+    if (state === "signed-out") {
+      this.#calls.stop();
+      this.#showSignIn();
     }
-    this.#showBanner("");
-    this.#app.replaceChildren(this.#lobby.element);
-    this.#route();
-    this.#refreshMissed();
-    this.#calls.rejoin();
-    this.#events.open();
+    const retrying = calls.me === null ? "Cannot reach the server. Retrying…" : "Reconnecting…";
+    this.#showBanner(state === "reconnecting" ? retrying : "");
   }
 
-  #showSignIn(reason = "") {
-    this.#events.close();
+  #showLobby() {
     this.#showBanner("");
-    this.#app.replaceChildren(signInForm(() => this.#load(), reason));
+    this.#app.replaceChildren(this.#lobby.element);
+    this.#hasSignedIn = true;
+    this.#route();
+    this.#calls.rejoin();
+  }
+
+  #showSignIn() {
+    const isOver = this.#hasSignedIn && !this.#isSigningOut;
+    const reason = isOver ? "You have been signed out. Please sign in again." : "";
+    this.#app.replaceChildren(signInForm(() => calls.open(), reason));
     byId("username").focus();
   }
 
-  /** The server answered that the session is over. */
-  #onSessionEnd() {
-    if (this.#store.me !== null) {
-      this.#calls.leave();
-      this.#store.clear();
-      this.#showSignIn("You have been signed out. Please sign in again.");
-    }
-  }
-
   async #signOut() {
-    await this.#calls.leave();
-    await this.#shares.stopOwn();
-    this.#events.close();
-    await reportFailure(post("/logout"));
-    this.#store.clear();
+    this.#isSigningOut = true;
+    this.#calls.stop();
     location.hash = "";
-    this.#showSignIn();
+    await reportFailure(calls.signOut());
+    this.#isSigningOut = false;
   }
 
   /**
-   * All sessions end, and the answer begins another. The stream of the one before closes first: without the new cookie,
-   * its next attempt would show the sign-in form.
+   * All sessions end, and the answer begins another.
    * @param {{ old: string, new: string }} passwords
    */
   async #changePassword(passwords) {
-    this.#events.close();
-    try {
-      await post("/password", passwords);
-    } finally {
-      if (this.#store.me !== null) {
-        this.#onPresence();
-        this.#events.open();
-      }
-    }
+    await calls.renewSession(() => post("/password", passwords));
   }
 
-  // ---- what the server sends
-
-  /** @param {ServerEvent} event */
-  #onEvent(event) {
-    if (event.name === "signal") {
-      this.#calls.onSignal(event.data);
-      this.#shares.onSignal(event.data);
-      return;
+  #markMissedSeen() {
+    if (this.#lobby.showsHistory) {
+      calls.markMissedSeen().catch(() => {});
     }
-    const { calls, channels } = this.#store;
-    // The server lists a direct-message channel once a call in it is answered.
-    const mayBeListed =
-      event.name === "call" &&
-      !channels.has(event.data.channel) &&
-      calls.get(event.data.call_id)?.state !== event.data.state;
-    this.#store.applyEvent(event);
-    if (event.name === "snapshot") {
-      this.#calls.refresh();
-      this.#shares.refresh();
-      this.#shares.keepOnly(this.#store.shares);
-    } else if (event.name === "call") {
-      this.#onCall(event.data);
-    } else if (event.name === "share") {
-      this.#shares.onState(event.data);
-    }
-    if (mayBeListed) {
-      this.#refreshDirectory();
-    }
-  }
-
-  /** The window has entered or left a call, or its screen share has started or ended. */
-  #onPresence() {
-    this.#events.name({ call: this.#calls.callId, share: this.#shares.ownId });
-    this.#scheduleRender();
-  }
-
-  /** @param {CallState} call */
-  #onCall(call) {
-    this.#calls.onState(call);
-    if (!isLive(call)) {
-      this.#lobby.reloadHistory();
-      this.#refreshMissed();
-    }
-  }
-
-  /** @param {boolean} connected */
-  #onConnection(connected) {
-    this.#store.online = connected;
-    this.#calls.setOnline(connected);
-    this.#showBanner(connected ? "" : "Reconnecting…");
-    if (connected) {
-      this.#refreshDirectory();
-      this.#refreshMissed();
-      this.#shares.refresh();
-    }
-    this.#store.changed();
-  }
-
-  /** Channels and people have no events. */
-  async #refreshDirectory() {
-    /** @type {Me | null} */
-    const me = await get("/me").catch(() => null);
-    if (me && this.#store.me !== null) {
-      this.#store.setDirectory(me);
-    }
-  }
-
-  async #refreshMissed() {
-    this.#store.missed = await get("/calls/missed").catch(() => this.#store.missed);
-    if (this.#lobby.showsHistory && this.#store.missed.some(({ seen }) => !seen)) {
-      await post("/calls/missed/seen", { up_to: this.#store.missed[0].missed_ts }).catch(() => {});
-      this.#store.missed = this.#store.missed.map((call) => ({ ...call, seen: true }));
-    }
-    this.#store.changed();
   }
 
   // ---- rendering and routing
@@ -257,9 +164,7 @@ export class Page {
 
   #route() {
     this.#lobby.select(selectionOf(location.hash));
-    if (this.#lobby.showsHistory) {
-      this.#refreshMissed();
-    }
+    this.#markMissedSeen();
   }
 
   #onNavigation() {
@@ -269,21 +174,6 @@ export class Page {
         this.#lobby.pane.focus();
       }
     }
-  }
-
-  #onVisibility() {
-    if (document.visibilityState === "visible" && this.#store.online) {
-      this.#refreshDirectory();
-    }
-  }
-
-  // ---- actions
-
-  /** @param {string} id */
-  async #decline(id) {
-    this.#store.incoming.delete(id);
-    this.#scheduleRender();
-    await reportFailure(post(`/calls/${id}/reject`));
   }
 
   async #askForNotifications() {

@@ -1,18 +1,15 @@
 // @ts-check
 // Screens shared outside a call, on this page: mine, and the one that I watch.
 
-import { messageOf, post } from "./api.js";
-import { isDismissal } from "./devices.js";
+import { calls, messageOf, post } from "./api.js";
+import { isDismissal } from "./client/devices.js";
+import { Emitter } from "./client/emitter.js";
 import { notify } from "./dom.js";
-import { Emitter } from "./emitter.js";
-import { OwnShare, ViewedShare } from "./screen_share.js";
 import { ScreenShareView } from "./views/screen_share.js";
 
+/** @import { OwnShare, ViewedShare } from "./client/screen_share.js" */
+/** @import { Store } from "./client/store.js" */
 /** @import { Overlay } from "./overlay.js" */
-/** @import { Store } from "./store.js" */
-/** @import { ShareState, SignalEvent } from "./types.js" */
-
-const ENDED = "The screen share has ended.";
 
 /** @extends {Emitter<{ change: void }>} */
 export class ShareController extends Emitter {
@@ -33,15 +30,6 @@ export class ShareController extends Emitter {
     this.#overlay = overlay;
   }
 
-  get #shares() {
-    return [this.#own, this.#viewed].filter((share) => share !== null);
-  }
-
-  /** The id of the screen that this window shares. */
-  get ownId() {
-    return this.#own?.id ?? null;
-  }
-
   /**
    * How many people watch a share of mine; null if another device shares it.
    * @param {string} id
@@ -50,43 +38,13 @@ export class ShareController extends Emitter {
     return this.#own?.id === id ? this.#own.viewerCount : null;
   }
 
-  // ---- what the server sends
-
-  /** @param {SignalEvent} signal */
-  onSignal(signal) {
-    this.#shares.find(({ id }) => id === signal.call_id)?.onSignal(signal);
-  }
-
-  refresh() {
-    this.#shares.forEach((share) => share.refresh());
-  }
-
-  /** @param {ShareState} state */
-  onState({ share_id: id, state }) {
-    if (state === "ended") {
-      this.#shares.find((share) => share.id === id)?.end(ENDED);
-    }
-  }
-
-  /**
-   * Ends what is no longer shared, after a snapshot.
-   * @param {Map<string, ShareState>} active
-   */
-  keepOnly(active) {
-    for (const share of this.#shares) {
-      if (!active.has(share.id)) {
-        share.end(ENDED);
-      }
-    }
-  }
-
   // ---- my screen
 
   /** @param {string} channel */
   async share(channel) {
     try {
       await this.#own?.stop();
-      const share = await OwnShare.start(this.#store.me ?? "", channel);
+      const share = await calls.shareScreen(channel);
       this.#own = share;
       share.on("change", () => this.emit("change"));
       share.on("end", () => this.#onOwnEnd(share));
@@ -107,11 +65,6 @@ export class ShareController extends Emitter {
       notify(share.reason);
     }
     this.emit("change");
-  }
-
-  /** Stops the share of this page, if there is one. */
-  async stopOwn() {
-    await this.#own?.stop();
   }
 
   /**
@@ -135,7 +88,7 @@ export class ShareController extends Emitter {
       return;
     }
     try {
-      const viewed = await ViewedShare.start(this.#store.me ?? "", share);
+      const viewed = await calls.watch(id);
       this.#viewed?.end();
       this.#viewed = viewed;
       this.#showViewed(viewed, this.#store.title(share.channel));

@@ -29,8 +29,15 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 const KEEP_CONNECTIONS: &str = "
     window.connections = [];
     window.streams = [];
-    window.EventSource = class extends EventSource {
-        constructor(...given) { super(...given); window.streams.push(this); }
+    const send = window.fetch;
+    window.fetch = async (url, options) => {
+        const response = await send(url, options);
+        if (new URL(url, location).pathname.endsWith('/events')) {
+            const stream = { url, isOpen: true };
+            window.streams.push(stream);
+            options.signal.addEventListener('abort', () => (stream.isOpen = false));
+        }
+        return response;
     };
     window.RTCPeerConnection = class extends RTCPeerConnection {
         constructor(...given) { super(...given); window.connections.push(this); }

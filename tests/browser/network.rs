@@ -142,17 +142,19 @@ async fn network_change_restarts_ice_and_the_call_continues() {
 const CANDIDATES_FIRST: &str = r#"
     const done = arguments[0];
     (async () => {
-        const { Mesh } = await import("/web/mesh.js");
+        const { Mesh } = await import("/web/client/mesh.js");
+        const { Api } = await import("/web/client/api.js");
+        const api = new Api({ server: location.origin });
         const camera = await navigator.mediaDevices.getUserMedia({ video: true });
         let sent = [];
         const meshes = {};
-        window.fetch = async (path, { body }) => {
-            sent.push({ from: path.slice(1), ...JSON.parse(body) });
+        window.fetch = async (url, { body }) => {
+            sent.push({ from: new URL(url).pathname.slice(1), ...JSON.parse(body) });
             return new Response("{}");
         };
         for (const me of ["alice", "bob"]) {
             meshes[me] = new Mesh({
-                me, path: `/${me}`, iceServers: [], streams: { camera: camera.id },
+                api, me, path: `/${me}`, iceServers: [], streams: { camera: camera.id },
                 addMedia: (peer) => me === "alice" && peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
             });
         }
@@ -207,7 +209,9 @@ async fn early_candidates_wait_for_their_description() {
 const CROSSING_OFFERS: &str = r#"
     const done = arguments[0];
     (async () => {
-        const { Mesh } = await import("/web/mesh.js");
+        const { Mesh } = await import("/web/client/mesh.js");
+        const { Api } = await import("/web/client/api.js");
+        const api = new Api({ server: location.origin });
         const camera = await navigator.mediaDevices.getUserMedia({ video: true });
         const other = new RTCPeerConnection();
         let isMakingOffer = false;
@@ -240,7 +244,7 @@ const CROSSING_OFFERS: &str = r#"
             return new Response("{}");
         };
         const mesh = new Mesh({
-            me: "alice", path: "/alice", iceServers: [], streams: { camera: camera.id },
+            api, me: "alice", path: "/alice", iceServers: [], streams: { camera: camera.id },
             addMedia: (peer) => peer.sendTrack("camera", camera.getVideoTracks()[0], camera),
         });
         const until = async (condition) => {

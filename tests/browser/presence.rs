@@ -29,7 +29,7 @@ async fn on_a_call(driver: &Driver, server: &Server) -> [Browser; 2] {
 }
 
 /// The open event streams of a page.
-const OPEN_STREAMS: &str = "window.streams.filter(({ readyState }) => readyState === EventSource.OPEN)";
+const OPEN_STREAMS: &str = "window.streams.filter(({ isOpen }) => isOpen)";
 
 /// Waits until the page's one stream names its call.
 async fn wait_named(browser: &Browser) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, Response, Url};
 
 use crate::support::{Server, answer, assert_refused};
 
@@ -25,9 +25,12 @@ fn names() -> BTreeSet<String> {
     paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
-/// Where the links of a page lead.
-fn links(html: &str) -> Vec<&str> {
-    html.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+/// Where the links of a page lead, below the path of a proxy.
+fn links(html: &str) -> Vec<String> {
+    let page = Url::parse("http://proxy.test/talk/docs/page").unwrap();
+    let links = html.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let resolved = links.filter(|link| !link.starts_with('#')).map(|link| page.join(link).unwrap().to_string());
+    resolved.map(|link| link.replace("http://proxy.test/talk/", "/")).collect()
 }
 
 #[tokio::test]
@@ -45,7 +48,7 @@ async fn every_page_is_html_without_scripts() {
         let etag = header("etag");
         let html = response.text().await.unwrap();
         assert!(html.starts_with("<!doctype html>") && html.contains("<h1 id="), "{name}: {html}");
-        assert!(html.contains("<link rel=\"stylesheet\" href=\"/web/docs.css\">"), "{name}");
+        assert!(html.contains("<link rel=\"stylesheet\" href=\"../web/docs.css\">"), "{name}");
         for inline in ["<script", "<style", " style=", "javascript:"] {
             assert!(!html.contains(inline), "{name}: {inline}");
         }
@@ -62,13 +65,16 @@ async fn the_index_lists_every_page_and_every_link_leads_somewhere() {
     let index = page(&server, "/docs/").await;
     assert_eq!(page(&server, "/docs").await, index);
     for name in names().iter().filter(|name| *name != "index") {
-        assert!(links(&index).contains(&format!("/docs/{name}").as_str()), "the index does not list {name}");
+        assert!(links(&index).contains(&format!("/docs/{name}")), "the index does not list {name}");
     }
     for name in names() {
         let html = page(&server, &format!("/docs/{name}")).await;
+        for part in html.split("<a href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(html.contains(&format!(" id=\"{part}\"")), "{name} links to #{part}");
+        }
         for link in links(&html).into_iter().filter(|link| !link.starts_with("https://")) {
-            let (path, part) = link.split_once('#').unwrap_or((link, ""));
-            let linked = if path.is_empty() { html.clone() } else { page(&server, path).await };
+            let (path, part) = link.split_once('#').unwrap_or((&link, ""));
+            let linked = page(&server, path).await;
             assert!(part.is_empty() || linked.contains(&format!(" id=\"{part}\"")), "{name} links to {link}");
         }
     }
@@ -81,7 +87,7 @@ async fn markdown_becomes_headings_tables_and_links() {
     assert!(html.contains("<title>API - minimost-calls</title>"), "{html}");
     assert!(html.contains("<h2 id=\"who-is-calling\">Who is calling</h2>"), "{html}");
     assert!(html.contains("<td><code>GET /healthz</code></td>"), "{html}");
-    assert!(html.contains("<a href=\"/docs/protocol\">"), "{html}");
+    assert!(html.contains("<a href=\"protocol\">"), "{html}");
     assert!(!html.contains(".md\""), "a link leads to a Markdown file: {html}");
 }
 

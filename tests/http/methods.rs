@@ -98,14 +98,22 @@ async fn options_and_405_list_the_methods_of_every_path() {
             assert_api_headers(&refused);
         }
     }
-    for file in ["/web/main.js", "/docs/api"] {
+    for file in ["/web/main.js", "/client/v1/api.js", "/docs/api"] {
         let refused = send(&scene, "POST", file).response().unwrap();
         assert_eq!((refused.status, refused.header("allow")), (405, Some("get, head, options")), "{file}");
     }
     let all = send(&scene, "OPTIONS", "*").response().unwrap();
     assert_eq!((all.status, all.header("allow")), (204, Some("get, head, post, delete, options")));
     for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE"] {
-        for path in ["/nowhere", "/calls", "/calls/x", "/calls/x/nothing", "/web/nothing.js", "/docs/nothing"] {
+        for path in [
+            "/nowhere",
+            "/calls",
+            "/calls/x",
+            "/calls/x/nothing",
+            "/web/nothing.js",
+            "/client/v2/api.js",
+            "/docs/nothing",
+        ] {
             let mut raw = send(&scene, method, path);
             let unknown = if method == "HEAD" { raw.response_to_head() } else { raw.response() }.unwrap();
             assert_eq!((unknown.status, unknown.header("allow")), (404, None), "{method} {path}");
@@ -169,7 +177,7 @@ async fn every_response_of_the_api_forbids_storing_and_sniffing() {
         stranger.send(format!("{method} {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"));
         assert_api_headers(&stranger.response_to_head().unwrap());
     }
-    for file in ["/", "/web/main.js", "/docs/api"] {
+    for file in ["/", "/web/main.js", "/client/v1/api.js", "/docs/api"] {
         let page = send(&scene, "GET", file).response_to_head().unwrap();
         assert_eq!(page.header("cache-control"), Some("no-cache"), "{file}");
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{file}");

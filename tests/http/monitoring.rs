@@ -113,8 +113,8 @@ async fn metrics_are_documented() {
 #[tokio::test]
 async fn each_documented_path_has_its_own_label() {
     let scene = Scene::active().await;
-    let mut expected = BTreeSet::from(["other".to_owned(), "/web/FILE".to_owned(), "/docs/PAGE".to_owned()]);
-    for url in ["/web/main.js", "/docs/api", &format!("/nowhere/{}", scene.call)] {
+    let mut expected = BTreeSet::from(["other", "/web/FILE", "/client/v1/FILE", "/docs/PAGE"].map(str::to_owned));
+    for url in ["/web/main.js", "/client/v1/api.js", "/docs/api", &format!("/nowhere/{}", scene.call)] {
         scene.alice.getting(url).send().await.unwrap();
     }
     for path in paths().into_keys() {

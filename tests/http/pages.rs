@@ -15,6 +15,9 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web")
 }
 
+/// The files that make a package of the client library. Browsers do not need them.
+const PACKAGE_FILES: [&str; 4] = ["client/LICENSE", "client/README.md", "client/package.json", "client/tsconfig.json"];
+
 /// Every file below a folder of the client.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -23,8 +26,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 /// The URL path and the content of each file of the client.
 fn files() -> Vec<(String, Vec<u8>)> {
-    let path = |file: &Path| format!("/web/{}", file.strip_prefix(folder()).unwrap().display());
-    files_below(&folder()).iter().map(|file| (path(file), fs::read(file).unwrap())).collect()
+    let path = |file: &Path| file.strip_prefix(folder()).unwrap().to_str().unwrap().to_owned();
+    let files = files_below(&folder()).into_iter().filter(|file| !PACKAGE_FILES.contains(&path(file).as_str()));
+    files.map(|file| (format!("/web/{}", path(&file)), fs::read(&file).unwrap())).collect()
 }
 
 async fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -74,7 +78,7 @@ fn nothing_is_inline_and_nothing_is_loaded_from_other_sites() {
         let Ok(text) = String::from_utf8(content) else { continue };
         if Path::new(&path).extension().is_some_and(|extension| extension == "html") {
             for tag in text.split('<').filter(|tag| tag.starts_with("script") || tag.starts_with("style")) {
-                assert!(tag.contains(" src=\"/web/"), "{path}: <{tag}");
+                assert!(tag.contains(" src=\"web/"), "{path}: <{tag}");
             }
             assert!(!text.contains(" style=") && !text.contains("javascript:"), "{path}");
             for rest in text.split(" on").skip(1) {
@@ -83,7 +87,7 @@ fn nothing_is_inline_and_nothing_is_loaded_from_other_sites() {
             }
             for reference in ["src=\"", "href=\""] {
                 for address in text.split(reference).skip(1) {
-                    assert!(address.starts_with("/web/"), "{path}: {reference}{}", &address[..20]);
+                    assert!(address.starts_with("web/"), "{path}: {reference}{}", &address[..20]);
                 }
             }
         }
@@ -116,15 +120,24 @@ fn needed_by(path: &str, text: &str) -> Vec<String> {
         parts.join("/")
     });
     let absolute = ["src=\"", "href=\"", "src: \"", "icon: \""].iter().flat_map(|before| quoted(before));
-    relative.chain(absolute.filter(|name| name.starts_with("/web/"))).collect()
+    let absolute = absolute.filter(|name| name.starts_with("web/")).map(|name| format!("/{name}"));
+    relative.chain(absolute).collect()
 }
 
 #[tokio::test]
 async fn every_file_is_served_with_its_type_and_needed_by_a_page() {
     let server = Server::start();
-    // The documentation's pages need the last one.
-    let mut wanted =
-        ["/web/index.html", "/web/relay.html", "/web/admin.html", "/web/docs.css"].map(str::to_owned).to_vec();
+    // The documentation's pages need the style sheet, and pages of other origins the last two.
+    let mut wanted = [
+        "/web/index.html",
+        "/web/relay.html",
+        "/web/admin.html",
+        "/web/docs.css",
+        "/web/client/minimost-calls.js",
+        "/web/client/element.js",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let mut served = BTreeSet::new();
     while let Some(path) = wanted.pop() {
         if !served.insert(path.clone()) {
@@ -149,6 +162,42 @@ async fn every_file_is_served_with_its_type_and_needed_by_a_page() {
 }
 
 #[tokio::test]
+async fn pages_of_every_origin_may_load_the_library_and_nothing_else() {
+    let server = Server::start();
+    let version = answer(Client::new().get(format!("{}/version", server.url))).await.1;
+    let number = version["api"].as_u64().unwrap();
+    let modules = files().into_iter().filter_map(|(path, content)| {
+        let name = path.strip_prefix("/web/client/")?.to_owned();
+        Some((name, content))
+    });
+    let modules: Vec<_> = modules.collect();
+    assert!(modules.iter().any(|(name, _)| name == "minimost-calls.js"), "{modules:?}");
+    for (name, content) in modules {
+        // It is one file at two paths.
+        let own = get(&server, &format!("/web/client/{name}"), &[]).await;
+        let path = format!("/client/v{number}/{name}");
+        let shared = get(&server, &path, &[("origin", "https://chat.example.org")]).await;
+        assert_eq!(shared.status(), 200, "{path}");
+        for same in ["content-type", "etag", "cache-control", "vary", "x-content-type-options"] {
+            assert_eq!(header(shared.headers(), same), header(own.headers(), same), "{path}: {same}");
+        }
+        assert_eq!(header(shared.headers(), "access-control-allow-origin"), "*", "{path}");
+        assert!(!shared.headers().contains_key("access-control-allow-credentials"), "{path}");
+        assert_eq!(header(shared.headers(), "cross-origin-resource-policy"), "cross-origin", "{path}");
+        let known = header(shared.headers(), "etag").to_owned();
+        assert_eq!(shared.bytes().await.unwrap(), content, "{path}");
+        let again = get(&server, &path, &[("if-none-match", &known)]).await;
+        assert_eq!(again.status(), 304, "{path}");
+        assert_eq!(header(again.headers(), "access-control-allow-origin"), "*", "{path}");
+    }
+    for path in ["/", "/web/main.js", "/web/client/minimost-calls.js", "/docs/"] {
+        let page = get(&server, path, &[("origin", "https://chat.example.org")]).await;
+        assert_eq!(header(page.headers(), "access-control-allow-origin"), "", "{path}");
+        assert_eq!(header(page.headers(), "cross-origin-resource-policy"), "same-origin", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_known_etag_gets_304_without_a_body() {
     let server = Server::start();
     let first = get(&server, "/web/main.js", &[]).await;
@@ -167,7 +216,7 @@ async fn a_known_etag_gets_304_without_a_body() {
     for known in ["\"other\"", "", &etag[1..]] {
         assert_eq!(get(&server, "/web/main.js", &[("if-none-match", known)]).await.status(), 200, "{known}");
     }
-    assert_ne!(header(get(&server, "/web/call.js", &[]).await.headers(), "etag"), etag);
+    assert_ne!(header(get(&server, "/web/page.js", &[]).await.headers(), "etag"), etag);
 }
 
 #[tokio::test]
@@ -211,6 +260,16 @@ async fn only_the_files_of_the_client_are_served_and_read_only() {
         "/web/",
         "/web/nothing.js",
         "/web/views",
+        "/web/client/package.json",
+        "/client",
+        "/client/v1",
+        "/client/v1/",
+        "/client/v1/nothing.js",
+        "/client/v1/package.json",
+        "/client/v1/../main.js",
+        "/client/v1/..%2fmain.js",
+        "/client/v2/minimost-calls.js",
+        "/client/minimost-calls.js",
         "/web/%2e%2e/main.rs",
         "/web/..%2fmain.rs",
         "/relay/x",
@@ -222,7 +281,7 @@ async fn only_the_files_of_the_client_are_served_and_read_only() {
         let refused = answer(Client::new().get(format!("{}{path}", server.url))).await;
         assert_refused(&refused, 404, "not_found");
     }
-    for path in ["/", "/relay", "/admin", "/web/main.js"] {
+    for path in ["/", "/relay", "/admin", "/web/main.js", "/client/v1/minimost-calls.js"] {
         let refused = answer(Client::new().post(format!("{}{path}", server.url)).body("x")).await;
         assert_refused(&refused, 405, "method_not_allowed");
         let head = Client::new().request(Method::HEAD, format!("{}{path}", server.url)).send().await.unwrap();

@@ -5,15 +5,15 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { reset, server } from "./fakes.js";
+import { calls } from "../../src/web/api.js";
 import { fetchAll } from "../../src/web/admin/item_list.js";
 import {
   channelTitle, counted, liveCallText, namesIn, pastCallText, rangeText, settingValue,
 } from "../../src/web/admin/texts.js";
-import { setDisplayNames } from "../../src/web/names.js";
 
 beforeEach(() => {
   reset();
-  setDisplayNames({ alice: "Alice Liddell" });
+  calls.names.set({ alice: "Alice Liddell" });
 });
 
 test("a call's channel has its title, its people or its name", () => {

@@ -3,13 +3,17 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
-import { LOST, clock, refusal, reset, server } from "./fakes.js";
-import { ServerGone } from "../../src/web/api.js";
-import { depart } from "../../src/web/departure.js";
-import { accept, initiate, liveCallOf } from "../../src/web/entering.js";
-import { endSentence } from "../../src/web/store.js";
+import { LOST, SERVER, clock, refusal, reset, server } from "./fakes.js";
+import { ServerGone } from "../../src/web/client/api.js";
+import { Calls } from "../../src/web/client/calls.js";
+import { depart } from "../../src/web/client/departure.js";
+import { accept, initiate, liveCallOf } from "../../src/web/client/entering.js";
+import { Names } from "../../src/web/client/names.js";
+import { endSentence } from "../../src/web/client/store.js";
 
-const STEP = { me: "alice", channel: "dm:alice:bob", isWanted: () => true };
+const client = new Calls({ server: SERVER });
+
+const STEP = { client, me: "alice", channel: "dm:alice:bob", isWanted: () => true };
 const LEAVE = "POST /calls/c1/leave";
 
 const live = (joinedTs) => ({
@@ -39,7 +43,7 @@ test("who is busy is named while the call rings for others", async () => {
 
 test("the end of a call says who is busy", () => {
   const people = (...names) => names.map((username) => ({ username, role: "participant" }));
-  const sentence = (...names) => endSentence({ ended_reason: "busy", participants: people(...names) });
+  const sentence = (...names) => endSentence({ ended_reason: "busy", participants: people(...names) }, new Names());
   assert.equal(sentence("bob"), "bob is busy.");
   assert.equal(sentence("bob", "carol"), "Everybody is busy.");
 });
@@ -80,7 +84,7 @@ test("a leave is retried for its own visit alone", async () => {
     reset();
     server.on("POST", "/calls/c1/leave", LOST);
     server.on("GET", "/me", { calls: [live(joinedTs)] });
-    const left = depart({ id: "c1", me: "alice", joinedTs: 100 }, "leave");
+    const left = depart({ client, id: "c1", me: "alice", joinedTs: 100 }, "leave");
     await clock.advance(100);
     server.on("POST", "/calls/c1/leave", { status: "left" });
     await clock.advance(10_000);

@@ -74,12 +74,21 @@ export const clock = new Clock();
 /** What a handler returns instead of an answer. */
 export const LOST = Symbol("the request or its answer is lost");
 
+/** What a handler returns instead of an answer to open an event stream. */
+export const STREAM = Symbol("an event stream");
+
+/** The address that the server's paths are below. */
+export const SERVER = "https://calls.test/talk/";
+
 export const refusal = (status, code, more = {}) => ({ status, body: { error: code, code, ...more } });
 
 class Server {
   /** Requests as "METHOD path". */
   requests = [];
   bodies = [];
+  /** The token of each request, or null. */
+  tokens = [];
+  credentials = [];
   /** Milliseconds that the server's clock is ahead. */
   clockLead = 0;
   #handlers = [];
@@ -97,22 +106,37 @@ class Server {
   reset() {
     this.requests = [];
     this.bodies = [];
+    this.tokens = [];
+    this.credentials = [];
     this.clockLead = 0;
     this.#handlers = [];
     this.on("GET", "/calls/ice", { ice_servers: [] });
+    this.on("GET", /^\/events/, STREAM);
   }
 
-  async fetch(path, { method, body }) {
+  async fetch(url, { method = "GET", headers: sent, body, signal, credentials }) {
+    if (!url.startsWith(SERVER)) {
+      throw new Error(`${url} is not at the fake server.`);
+    }
+    signal?.throwIfAborted();
+    const path = url.slice(SERVER.length - 1);
     this.requests.push(`${method} ${path}`);
+    this.credentials.push(credentials);
+    this.tokens.push(sent.authorization?.slice("Bearer ".length) ?? null);
     this.bodies.push(body ? JSON.parse(body) : null);
     const matches = (pattern) => (pattern instanceof RegExp ? pattern.test(path) : pattern === path);
     const handler = this.#handlers.find((one) => one.method === method && matches(one.path));
     if (!handler) {
       throw new Error(`The fake server has no ${method} ${path}.`);
     }
-    const result = await handler.handler(body ? JSON.parse(body) : null);
+    const aborted = new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    aborted.catch(() => {});
+    const result = await Promise.race([handler.handler(body ? JSON.parse(body) : null), aborted]);
     if (result === LOST) {
       throw new TypeError("Failed to fetch");
+    }
+    if (result === STREAM) {
+      return { ok: true, status: 200, headers: new Headers(), body: new FakeEventStream(path, signal).body };
     }
     const { status = 200, body: answer = result } = result?.body && result.status ? result : {};
     const headers = new Headers({ date: new Date(clock.now + this.clockLead).toUTCString() });
@@ -124,26 +148,49 @@ export const server = new Server();
 
 // ---- event streams
 
-export class FakeEventSource extends EventTarget {
+export class FakeEventStream {
   static all = [];
   isClosed = false;
+  #controller;
 
-  constructor(url) {
-    super();
+  constructor(url, signal) {
     this.url = url;
-    FakeEventSource.all.push(this);
+    this.body = new ReadableStream({ start: (controller) => (this.#controller = controller) });
+    signal.addEventListener("abort", () => {
+      if (!this.isClosed) {
+        this.fail();
+      }
+    });
+    FakeEventStream.all.push(this);
   }
 
   static get open() {
-    return FakeEventSource.all.filter((source) => !source.isClosed);
+    return FakeEventStream.all.filter((stream) => !stream.isClosed);
+  }
+
+  write(text) {
+    if (!this.isClosed) {
+      this.#controller.enqueue(new TextEncoder().encode(text));
+    }
+    return settle();
   }
 
   deliver(name, id, data) {
-    this.dispatchEvent(Object.assign(new Event(name), { lastEventId: String(id), data: JSON.stringify(data) }));
+    return this.write(`event:${name}\ndata:${JSON.stringify(data)}\nid:${id}\n\n`);
   }
 
-  close() {
+  /** The server ends it. */
+  end() {
     this.isClosed = true;
+    this.#controller.close();
+    return settle();
+  }
+
+  /** The connection breaks. */
+  fail() {
+    this.isClosed = true;
+    this.#controller.error(new TypeError("network error"));
+    return settle();
   }
 }
 
@@ -352,9 +399,8 @@ export const dispatch = (name) => page.dispatchEvent(new Event(name));
 Object.assign(globalThis, {
   addEventListener: page.addEventListener.bind(page),
   removeEventListener: page.removeEventListener.bind(page),
-  document: Object.assign(new EventTarget(), { title: "", visibilityState: "visible" }),
+  document: Object.assign(new EventTarget(), { title: "", visibilityState: "visible", baseURI: `${SERVER}relay#x` }),
   fetch: (path, options) => server.fetch(path, options),
-  EventSource: FakeEventSource,
   MediaStream: FakeStream,
   RTCPeerConnection: FakeConnection,
   AudioContext: FakeAudioContext,
@@ -369,7 +415,7 @@ clock.install();
 export function reset() {
   clock.clear();
   server.reset();
-  FakeEventSource.all = [];
+  FakeEventStream.all = [];
   FakeConnection.all = [];
   audioSources.clear();
 }

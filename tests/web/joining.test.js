@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
-import { FakeConnection, FakeStream, FakeTrack, LOST, audioSources, clock, refusal, reset, server, settle }
-  from "./fakes.js";
-import { ServerGone } from "../../src/web/api.js";
-import { joinCall, startCall } from "../../src/web/joining.js";
-import { Media } from "../../src/web/media.js";
-import { OwnShare } from "../../src/web/screen_share.js";
+import {
+  FakeConnection, FakeStream, FakeTrack, LOST, SERVER, audioSources, clock, refusal, reset, server, settle,
+} from "./fakes.js";
+import { ServerGone } from "../../src/web/client/api.js";
+import { Calls } from "../../src/web/client/calls.js";
+import { joinCall, startCall } from "../../src/web/client/joining.js";
+import { Media } from "../../src/web/client/media.js";
+import { OwnShare } from "../../src/web/client/screen_share.js";
 
 const CHANNEL = "dm:alice:bob";
 const ACCEPTED = { status: "ok", participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 };
@@ -22,7 +24,10 @@ const callState = (version = 1, joinedTs = 100) => ({
   participants: [participant("alice", "accepted", joinedTs), participant("bob", "accepted", 100)],
 });
 
-const visit = (more = {}) => ({ me: "alice", channel: CHANNEL, media: new Media(), isWanted: () => true, ...more });
+/** Its undoing of a step reaches from one call to the next. */
+const client = new Calls({ server: SERVER });
+
+const visit = (more = {}) => ({ client, me: "alice", channel: CHANNEL, media: new Media(), isWanted: () => true, ...more });
 
 /** Everything that this person could be taken off the call with. */
 const departures = () => server.requests.filter((request) => /(leave|end)$/.test(request));
@@ -239,7 +244,7 @@ test("a screen share whose answer is lost is started again", async () => {
     attempts += 1;
     return attempts === 1 ? LOST : { share_id: "s2" };
   });
-  const starting = OwnShare.start("alice", CHANNEL);
+  const starting = OwnShare.start(client, "alice", CHANNEL);
   await clock.advance(1_000);
   const share = await starting;
   assert.equal(share.id, "s2");

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
-import { FakeConnection, FakeStream, FakeTrack, LOST, clock, refusal, reset, server, settle } from "./fakes.js";
-import { Mesh } from "../../src/web/mesh.js";
+import { FakeConnection, FakeStream, FakeTrack, LOST, SERVER, clock, refusal, reset, server, settle } from "./fakes.js";
+import { Api } from "../../src/web/client/api.js";
+import { Mesh } from "../../src/web/client/mesh.js";
 
 const PATH = "/calls/c1/signal";
 
 function createMesh(me = "alice") {
   const stream = new FakeStream();
   return new Mesh({
+    api: new Api({ server: SERVER }),
     me,
     path: PATH,
     iceServers: [],

@@ -5,10 +5,10 @@ import test, { beforeEach } from "node:test";
 import { LOST, clock, refusal, reset, server } from "./fakes.js";
 import { Refused, ServerGone, get, post, retryWhileOffline, within } from "../../src/web/api.js";
 import { entryFailure } from "../../src/web/call_controller.js";
-import { Emitter } from "../../src/web/emitter.js";
+import { Emitter } from "../../src/web/client/emitter.js";
 import { selectionOf } from "../../src/web/page.js";
 import { append } from "../../src/web/relay/player.js";
-import { Store } from "../../src/web/store.js";
+import { Store } from "../../src/web/client/store.js";
 
 beforeEach(reset);
 
@@ -96,6 +96,16 @@ test("an emitter calls its listeners until they are removed", () => {
   remove();
   emitter.emit("x", 3);
   assert.deepEqual(seen, [1]);
+});
+
+test("a channel has one name", () => {
+  const store = new Store();
+  const hosted = { channel: "private:7", title: "General", external_id: "C:1", members: ["alice"] };
+  store.load({ username: "alice", display_names: {}, channels: [hosted], people: [], calls: [] });
+  assert.equal(store.canonical("dm:bob:alice"), "dm:alice:bob");
+  assert.equal(store.canonical("ext:C:1"), "private:7");
+  assert.equal(store.canonical("ext:C:2"), "ext:C:2");
+  assert.equal(store.canonical("private:7"), "private:7");
 });
 
 test("the store follows events", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
 import { FakeConnection, FakeStream, FakeTrack, clock, reset, settle } from "./fakes.js";
-import { Peer } from "../../src/web/peer.js";
+import { Peer } from "../../src/web/client/peer.js";
 
 let sent;
 let yielded;

@@ -7,8 +7,8 @@ import { ItemList } from "./item_list.js";
 import { isConfirmed, rowWithAction, sectionElement } from "./parts.js";
 import { channelTitle, liveCallText } from "./texts.js";
 
-/** @import { AdminCall } from "../types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { AdminCall } from "./types.js" */
 
 /** Milliseconds between two requests for the list. */
 const INTERVAL = 5_000;

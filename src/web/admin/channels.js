@@ -8,8 +8,8 @@ import { ItemList } from "./item_list.js";
 import { isConfirmed, rowWithAction, sectionElement } from "./parts.js";
 import { counted, namesIn } from "./texts.js";
 
-/** @import { PrivateChannel } from "../types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { PrivateChannel } from "./types.js" */
 
 /** @returns {Section} */
 export function channelsSection() {
@@ -46,7 +46,7 @@ function channelRow({ channel }, edit) {
 
 /**
  * @param {string} id
- * @param {import("../dom.js").Properties} [properties]
+ * @param {import("../client/dom.js").Properties} [properties]
  */
 const textField = (id, properties) => h("input", { id, autocomplete: "off", required: true, ...properties });
 

@@ -6,8 +6,8 @@ import { button, formatTime, h, labelled, setText } from "../dom.js";
 import { sectionElement } from "./parts.js";
 import { channelTitle, pastCallText } from "./texts.js";
 
-/** @import { AdminPastCall } from "../types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { AdminPastCall } from "./types.js" */
 
 const PAGE_SIZE = 50;
 

@@ -50,7 +50,7 @@ export class ItemList {
    * @param {string} options.label
    * @param {string} options.path
    * @param {keyof Item & string} options.cursor the member that names an item
-   * @param {(item: Item) => import("../dom.js").Row<Item>} options.create
+   * @param {(item: Item) => import("../client/dom.js").Row<Item>} options.create
    * @param {string} options.empty a sentence for a list without items
    * @param {(item: Item) => string} [options.searched] the text of an item; with it, the list has a search field
    */

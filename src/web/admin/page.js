@@ -1,9 +1,8 @@
 // @ts-check
 // The page `/admin`: one section at a time, which the address's fragment names.
 
-import { Refused, get, whenSignedOut } from "../api.js";
+import { Refused, calls, get } from "../api.js";
 import { byId, h, setProperties, setText } from "../dom.js";
-import { setDisplayNames } from "../names.js";
 import { signInForm } from "../views/signin.js";
 import { callsSection } from "./calls.js";
 import { channelsSection } from "./channels.js";
@@ -12,7 +11,7 @@ import { peopleSection } from "./people.js";
 import { settingsSection } from "./settings.js";
 import { violationsSection } from "./violations.js";
 
-/** @import { Me } from "../types.js" */
+/** @import { Me } from "../client/types.js" */
 /** @import { Section } from "./parts.js" */
 
 /** Milliseconds between attempts to load the page's first data. */
@@ -39,7 +38,7 @@ export class AdminPage {
   #isAdmin = false;
 
   start() {
-    whenSignedOut(() => this.#showSignIn());
+    calls.api.on("signedOut", () => this.#showSignIn());
     addEventListener("hashchange", () => this.#isAdmin && this.#showSection());
     return this.#load();
   }
@@ -57,7 +56,7 @@ export class AdminPage {
       return; // a 401 has shown the sign-in form
     }
     this.#showBanner("");
-    setDisplayNames(me.display_names);
+    calls.names.set(me.display_names);
     this.#isAdmin = me.role === "admin";
     const refusal = h("p", { id: "admin-only" }, "This page is for admins only.");
     const nav = h("nav", { class: "row tabs", "aria-label": "Sections" }, this.#links);
@@ -69,7 +68,7 @@ export class AdminPage {
 
   /** @param {...HTMLElement} content */
   #show(...content) {
-    const link = h("a", { href: "/", class: "button plain" }, "Back to calls");
+    const link = h("a", { href: "./", class: "button plain" }, "Back to calls");
     const header = h("header", {}, h("h1", { class: "grow" }, "Administration"), link);
     this.#app.replaceChildren(h("main", { class: "admin", "data-view": "admin" }, header, ...content));
   }

@@ -34,7 +34,7 @@ export async function isConfirmed(title, text, action) {
 /**
  * A row with a button.
  * @param {HTMLElement[]} text
- * @param {{ text: string, label: string, onclick: () => void } & import("../dom.js").Properties} action
+ * @param {{ text: string, label: string, onclick: () => void } & import("../client/dom.js").Properties} action
  */
 export const rowWithAction = (text, { label, ...action }) =>
   h("li", {}, h("div", { class: "grow" }, text), button({ class: "small", "aria-label": label, ...action }));

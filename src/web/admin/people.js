@@ -1,17 +1,17 @@
 // @ts-check
 // People: adding and removing them, their names, roles, passwords and sessions.
 
-import { post, remove } from "../api.js";
+import { calls, post, remove } from "../api.js";
 import {
   actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, setText, showDialog,
 } from "../dom.js";
-import { setDisplayNames } from "../names.js";
 import { ItemList, fetchAll } from "./item_list.js";
 import { isConfirmed, rowWithAction, sectionElement } from "./parts.js";
 import { counted } from "./texts.js";
 
-/** @import { Person, Session } from "../types.js" */
+/** @import { Session } from "../client/types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { Person } from "./types.js" */
 
 /** @param {string} name */
 const pathOf = (name) => `/admin/people/${encodeURIComponent(name)}`;
@@ -20,7 +20,7 @@ const pathOf = (name) => `/admin/people/${encodeURIComponent(name)}`;
 export function peopleSection() {
   const changed = async () => {
     await list.load();
-    setDisplayNames(Object.fromEntries(list.items.map((person) => [person.username, person.display_name])));
+    calls.names.set(Object.fromEntries(list.items.map((person) => [person.username, person.display_name])));
   };
   /** @type {ItemList<Person>} */
   const list = new ItemList({
@@ -62,7 +62,7 @@ const roleSelect = (id, chosen) =>
 
 /**
  * @param {string} id
- * @param {import("../dom.js").Properties} [properties]
+ * @param {import("../client/dom.js").Properties} [properties]
  */
 const nameField = (id, properties) =>
   h("input", { id, autocomplete: "off", autocapitalize: "none", spellcheck: "false", ...properties });

@@ -7,8 +7,8 @@ import { ItemList } from "./item_list.js";
 import { sectionElement } from "./parts.js";
 import { rangeText, settingValue } from "./texts.js";
 
-/** @import { Setting } from "../types.js" */
 /** @import { Section } from "./parts.js" */
+/** @import { Setting } from "./types.js" */
 
 /** @returns {Section} */
 export function settingsSection() {

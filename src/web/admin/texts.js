@@ -4,7 +4,7 @@
 import { formatDuration } from "../dom.js";
 import { listed } from "../names.js";
 
-/** @import { AdminCall, AdminPastCall, Setting } from "../types.js" */
+/** @import { AdminCall, AdminPastCall, Setting } from "./types.js" */
 
 /**
  * The title of a private channel, or the people of a direct-message channel. A removed channel has its name.

@@ -2,15 +2,15 @@
 // A call on the relay. It follows the call's state by long polling (`?wait=`), which also proves presence on the call.
 
 import { ServerGone, get, messageOf, pause } from "../api.js";
-import { openCamera, openMicrophone } from "../devices.js";
+import { openCamera, openMicrophone } from "../client/devices.js";
+import { Emitter } from "../client/emitter.js";
+import { acceptedNames, endSentence, isLive, stateOf } from "../client/store.js";
 import { button, h, keyedList, setText } from "../dom.js";
-import { Emitter } from "../emitter.js";
 import { listed } from "../names.js";
-import { acceptedNames, endSentence, isLive, stateOf } from "../store.js";
 import { PlayerFigure, SendControl } from "./controls.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { CallState } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { CallState } from "../client/types.js" */
 
 /** Seconds that the server waits for a change before it answers. */
 const WAIT = 25;
@@ -83,7 +83,7 @@ export class CallScreen extends Emitter {
   #update(state) {
     const { me } = this.#store;
     if (!isLive(state)) {
-      this.#end(endSentence(state));
+      this.#end(endSentence(state, this.#store.names));
     } else if (stateOf(state, me) !== "accepted") {
       this.#end("You are no longer on this call.");
     } else if (!this.#isStopped) {

@@ -2,11 +2,11 @@
 // What the relay's screens consist of: sending a stream, and playing one.
 
 import { messageOf } from "../api.js";
-import { isDismissal } from "../devices.js";
+import { isDismissal } from "../client/devices.js";
 import { button, h, notify, setButtonText, setText } from "../dom.js";
+import { shown } from "../names.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
-import { shown } from "../names.js";
 
 /** @param {number} bytes */
 const kibibytes = (bytes) => `${Math.round(bytes / 1024)} KiB`;

@@ -2,23 +2,20 @@
 // The page `/relay`: calls and screen shares without WebRTC. Media is recorded here, uploaded to the server, and played
 // by the others a second or two later.
 
-import { Refused, get, messageOf, post, retryWhileOffline, whenSignedOut, within } from "../api.js";
-import { depart } from "../departure.js";
-import { isDismissal } from "../devices.js";
+import { calls, messageOf, post, retryWhileOffline, within } from "../api.js";
+import { depart } from "../client/departure.js";
+import { isDismissal } from "../client/devices.js";
+import { accept, initiate, liveCallOf } from "../client/entering.js";
+import { busySentence } from "../client/store.js";
 import { byId, h, notify, setText } from "../dom.js";
-import { accept, initiate, liveCallOf } from "../entering.js";
-import { Events } from "../events.js";
-import { Store, busySentence } from "../store.js";
 import { signInForm } from "../views/signin.js";
 import { CallScreen } from "./call_screen.js";
 import { Places } from "./places.js";
 import { OwnShareScreen, ViewedShareScreen, openScreenStream } from "./share_screens.js";
 
-/** @import { Entrance } from "../entering.js" */
-/** @import { CallState, ShareState } from "../types.js" */
-
-/** Milliseconds between attempts to load the page's first data. */
-const RETRY_INTERVAL = 1_500;
+/** @import { ConnectionState } from "../client/calls.js" */
+/** @import { Entrance } from "../client/entering.js" */
+/** @import { CallState, ShareState } from "../client/types.js" */
 
 /** How long, in milliseconds, starting and stopping a share are retried while the server is gone. */
 const START_MAX = 10_000;
@@ -35,50 +32,28 @@ const STOP_MAX = 60_000;
 export class RelayPage {
   #app = byId("app");
   #banner = byId("banner");
-  #store = new Store();
-  #events = new Events((event) => this.#store.applyEvent(event), (connected) => this.#onConnection(connected));
+  #store = calls.store;
   /** @type {Screen | null} */
   #screen = null;
 
   start() {
-    whenSignedOut(() => this.#showSignIn());
-    return this.#load();
+    calls.on("signed-in", () => this.#showPlaces());
+    calls.on("state", (state) => this.#onState(state));
+    calls.open();
   }
 
-  async #load() {
-    try {
-      this.#store.load(await get("/me"));
-    } catch (error) {
-      if (!(error instanceof Refused)) {
-        this.#showBanner("Cannot reach the server. Retrying…");
-        setTimeout(() => this.#load(), RETRY_INTERVAL);
-      }
-      return; // a 401 has shown the sign-in form
-    }
-    this.#showBanner("");
-    this.#events.open();
-    this.#showPlaces();
-  }
-
-  #showSignIn() {
-    this.#screen?.stop();
-    this.#screen = null;
-    this.#events.close();
-    this.#store.clear();
-    this.#app.replaceChildren(signInForm(() => this.#load()));
-  }
-
-  /** @param {boolean} connected */
-  async #onConnection(connected) {
-    this.#store.online = connected;
-    this.#showBanner(connected ? "" : "Reconnecting…");
-    if (connected) {
+  /** @param {ConnectionState} state */
+  #onState(state) {
+    if (state === "signed-out") {
+      this.#screen?.stop();
+      this.#screen = null;
+      calls.provePresence({});
+      this.#app.replaceChildren(signInForm(() => calls.open()));
+    } else if (state === "open") {
       this.#screen?.reconnected?.();
     }
-    const me = connected ? await get("/me").catch(() => null) : null;
-    if (me && this.#store.me !== null) {
-      this.#store.setDirectory(me);
-    }
+    const retrying = calls.me === null ? "Cannot reach the server. Retrying…" : "Reconnecting…";
+    this.#showBanner(state === "reconnecting" ? retrying : "");
   }
 
   /** @param {string} sentence */
@@ -92,11 +67,11 @@ export class RelayPage {
    * @param {{ call?: string, share?: string }} [names] the call that it is on, or the share that it sends
    */
   #show(screen, names = {}) {
-    this.#events.name(names);
+    calls.provePresence(names);
     this.#screen?.stop();
     this.#screen = screen;
     const title = h("h1", { class: "grow" }, "Calls by relay");
-    const link = h("a", { href: "/", class: "button plain" }, "Back to calls");
+    const link = h("a", { href: "./", class: "button plain" }, "Back to calls");
     const header = h("header", {}, title, link);
     this.#app.replaceChildren(h("main", { class: "relay", "data-view": "relay" }, header, screen.element));
   }
@@ -162,20 +137,20 @@ export class RelayPage {
 
   /** @param {string} channel */
   #step(channel) {
-    return { me: this.#store.me ?? "", channel, isWanted: () => true };
+    return { client: calls, me: this.#store.me ?? "", channel, isWanted: () => true };
   }
 
   /** @param {Entrance} entrance */
   #showCall({ id, joinedTs, busy = [] }) {
     const me = this.#store.me ?? "";
     if (busy.length > 0) {
-      notify(busySentence(busy));
+      notify(busySentence(busy, this.#store.names));
     }
     const screen = new CallScreen(this.#store, id);
     screen.on("end", (reason) => this.#leaveScreen(reason));
     screen.on("leave", () => {
       this.#showPlaces();
-      depart({ id, me, joinedTs }, "leave");
+      depart({ client: calls, id, me, joinedTs }, "leave");
     });
     this.#show(screen, { call: id });
   }

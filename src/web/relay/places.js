@@ -1,12 +1,12 @@
 // @ts-check
 // The relay's first screen: channels and people, with the calls and shares in progress. Events keep it up to date.
 
+import { acceptedNames, directChannel, stateOf } from "../client/store.js";
 import { avatar, button, h, keyedList, setButtonText, setText } from "../dom.js";
 import { listed, shown } from "../names.js";
-import { acceptedNames, directChannel, stateOf } from "../store.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { CallState, ShareState } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { CallState, ShareState } from "../client/types.js" */
 
 /**
  * @typedef {object} PlaceActions

@@ -2,9 +2,9 @@
 // Plays relayed media: feeds a MediaSource with the init segment and the clusters after it.
 
 import { Refused, ServerGone, get, pause } from "../api.js";
-import { Emitter } from "../emitter.js";
+import { Emitter } from "../client/emitter.js";
 
-/** @import { MediaAnswer } from "../types.js" */
+/** @import { MediaAnswer } from "../client/types.js" */
 
 /** Milliseconds between reads. */
 const POLL_INTERVAL = 400;

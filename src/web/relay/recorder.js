@@ -2,7 +2,7 @@
 // Uploads a stream: MediaRecorder records it, and each cluster of the recording is posted.
 
 import { ServerGone, postBytes, retryWhileOffline } from "../api.js";
-import { Emitter } from "../emitter.js";
+import { Emitter } from "../client/emitter.js";
 import { Splitter } from "./webm.js";
 
 /** Milliseconds between the recorder's pieces, and between key frames, each of which begins a cluster. */

@@ -1,13 +1,13 @@
 // @ts-check
 // Screen shares on the relay: mine, and somebody else's.
 
-import { openScreen } from "../devices.js";
+import { openScreen } from "../client/devices.js";
+import { Emitter } from "../client/emitter.js";
 import { button, h } from "../dom.js";
-import { Emitter } from "../emitter.js";
-import { PlayerFigure, SendControl } from "./controls.js";
 import { shown } from "../names.js";
+import { PlayerFigure, SendControl } from "./controls.js";
 
-/** @import { ShareState } from "../types.js" */
+/** @import { ShareState } from "../client/types.js" */
 
 /** Lets the person choose a screen. */
 export async function openScreenStream() {

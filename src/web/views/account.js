@@ -6,8 +6,8 @@ import { actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, sh
 import { shown } from "../names.js";
 import { quietSection } from "./quiet.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { Session } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { Session } from "../client/types.js" */
 
 const WARNING = "All your other sessions end, on every device, and you leave the call that you are on.";
 

@@ -1,16 +1,14 @@
 // @ts-check
 // The view of a call: tiles, status, and the buttons.
 
+import { ringbackTone } from "../client/sound.js";
+import { Tiles, muteText, statusOf } from "../client/tiles.js";
 import { avatar, button, formatDuration, h, keyedList, notify, setButtonText, setIcon, setProperties, setText }
   from "../dom.js";
-import { listed, shown } from "../names.js";
-import { ringbackTone } from "../sound.js";
-import { acceptedNames, pendingNames } from "../store.js";
-import { Tile } from "./tile.js";
+import { shown } from "../names.js";
 
-/** @import { Call } from "../call.js" */
-/** @import { CallState } from "../types.js" */
-/** @import { TileItem } from "./tile.js" */
+/** @import { Call } from "../client/call.js" */
+/** @import { CallState } from "../client/types.js" */
 
 /**
  * @typedef {object} CallActions what the buttons do
@@ -32,15 +30,14 @@ export class CallView {
   #timer;
   /** @type {(() => void) | null} */
   #stopRingback = null;
-  /** @type {Map<Element, Tile>} */
-  #tiles = new Map();
 
   #status = h("p", { class: "quiet", role: "status", "data-call-status": true });
   #duration = h("span", { class: "duration", "data-duration": true, role: "timer", "aria-live": "off" });
   #offline = h("p", { class: "notice", role: "status", hidden: true, "data-call-offline": true },
     "Connection to the server lost. Reconnecting… The call continues meanwhile.");
   #sharing = h("p", { class: "notice", role: "status", hidden: true, "data-sharing": true });
-  #grid = h("div", { class: "tiles", id: "tiles" });
+  #tiles = new Tiles(() => (this.#soundOn.hidden = false));
+  #grid = this.#tiles.element;
   #mute;
   #camera;
   #screen;
@@ -112,12 +109,12 @@ export class CallView {
     const isMyRingingCall = state.state === "ringing" && state.initiator === me;
     this.element.dataset.phase = state.state;
     this.#playRingback(isMyRingingCall);
-    setText(this.#status, statusOf(state));
+    setText(this.#status, statusOf(state, call.client.names));
     setText(this.#duration, state.answered_ts ? formatDuration(Date.now() / 1000 - state.answered_ts) : "");
     this.#offline.hidden = call.online;
     this.#sharing.hidden = !state.screenshare_user;
     setText(this.#sharing, sharingNotice(state.screenshare_user, me));
-    this.#renderTiles(call, state);
+    this.#tiles.render(call, state);
     this.#renderControls(call, state);
     setButtonText(this.#leave, isMyRingingCall ? "Cancel" : "Leave");
   }
@@ -161,37 +158,13 @@ export class CallView {
     }
   }
 
-  /**
-   * @param {Call} call
-   * @param {CallState} state
-   */
-  #renderTiles(call, state) {
-    const sharer = state.screenshare_user;
-    const items = tilesOf(call, state);
-    this.#grid.dataset.count = String(items.length);
-    this.#grid.style.setProperty("--people", String(items.length - 1));
-    this.#grid.classList.toggle("with-screen", Boolean(sharer));
-    this.#grid.classList.toggle("pair", !sharer && items.length === 2);
-    keyedList(this.#grid, items, ({ key }) => key, (item) => {
-      const tile = new Tile(item, call.me, () => (this.#soundOn.hidden = false));
-      this.#tiles.set(tile.element, tile);
-      return { element: tile.element, render: () => tile.render(call) };
-    });
-    for (const [element, tile] of this.#tiles) {
-      if (!element.isConnected) {
-        tile.stop();
-        this.#tiles.delete(element);
-      }
-    }
-  }
-
   #playAll() {
     this.#soundOn.hidden = true;
-    this.#tiles.forEach((tile) => tile.play());
+    this.#tiles.play();
   }
 
   useChosenSpeaker() {
-    this.#tiles.forEach((tile) => tile.useChosenSpeaker());
+    this.#tiles.useChosenSpeaker();
   }
 
   // ---- the end
@@ -224,7 +197,7 @@ export class CallView {
   stop() {
     this.#playRingback(false);
     clearInterval(this.#timer);
-    this.#tiles.forEach((tile) => tile.stop());
+    this.#tiles.stop();
   }
 }
 
@@ -237,37 +210,6 @@ export class CallView {
 const control = (id, icon, text, onclick, classes = "control") => button({ icon, text, id, class: classes, onclick });
 
 /**
- * @param {Call} call
- * @param {CallState} state
- * @returns {TileItem[]}
- */
-function tilesOf({ me, peers }, state) {
-  const others = new Set([...acceptedNames(state), ...peers.keys()]);
-  others.delete(me);
-  /** @type {TileItem[]} */
-  const tiles = [...others].map((name) => ({ key: name, name, kind: "peer" }));
-  for (const name of pendingNames(state)) {
-    tiles.push({ key: `invited ${name}`, name, kind: "invited" });
-  }
-  tiles.push({ key: me, name: me, kind: "self" });
-  const sharer = state.screenshare_user;
-  if (sharer) {
-    tiles.unshift({ key: `screen ${sharer}`, name: sharer, kind: "screen" });
-  }
-  return tiles;
-}
-
-/** @param {CallState} state */
-function statusOf(state) {
-  const count = acceptedNames(state).length;
-  const ringing = listed(pendingNames(state));
-  if (state.state === "ringing" || count < 2) {
-    return ringing ? `Ringing ${ringing}…` : "Waiting for others…";
-  }
-  return ringing ? `${count} people, ringing ${ringing}` : `${count} people`;
-}
-
-/**
  * @param {string | null} sharer
  * @param {string} me
  */
@@ -278,12 +220,4 @@ function sharingNotice(sharer, me) {
   return sharer === me
     ? "You are sharing your screen."
     : `${shown(sharer)} is sharing their screen. If you share yours, it replaces theirs.`;
-}
-
-/** @param {import("../media.js").Media} media */
-function muteText({ muted, tracks }) {
-  if (!tracks.microphone) {
-    return "No microphone";
-  }
-  return muted ? "Unmute" : "Mute";
 }

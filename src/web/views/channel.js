@@ -1,14 +1,14 @@
 // @ts-check
 // One conversation: its buttons, the call and the screen shares in progress, the members, and its past calls.
 
+import { icon } from "../client/icons.js";
+import { acceptedNames, stateOf } from "../client/store.js";
 import { avatar, button, formatDuration, h, keyedList, setButtonText, setText } from "../dom.js";
-import { icon } from "../icons.js";
 import { listed, shown } from "../names.js";
-import { acceptedNames, stateOf } from "../store.js";
 import { HistoryList } from "./history.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { CallState, ShareState } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { CallState, ShareState } from "../client/types.js" */
 
 /**
  * @typedef {object} ChannelActions

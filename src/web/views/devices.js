@@ -2,12 +2,12 @@
 // Opening the microphone and the camera for a call, and the dialog to choose devices.
 
 import { messageOf } from "../api.js";
-import { DeviceError, canChooseSpeaker, chooseDevice, chosenDevice, listDevices } from "../devices.js";
+import { DeviceError, canChooseSpeaker, chooseDevice, chosenDevice, listDevices } from "../client/devices.js";
+import { Media } from "../client/media.js";
+import { audioContext, joinedTone } from "../client/sound.js";
 import { askInDialog, button, capitalised, h, notify, rememberFocus, setText } from "../dom.js";
-import { Media } from "../media.js";
-import { audioContext, joinedTone } from "../sound.js";
 
-/** @import { DeviceKind } from "../types.js" */
+/** @import { DeviceKind } from "../client/types.js" */
 
 /**
  * Opens what I send. Without a microphone, asks whether to join only to listen.

@@ -2,11 +2,11 @@
 // Finished calls, newest first, from my side.
 
 import { get, messageOf } from "../api.js";
+import { icon } from "../client/icons.js";
 import { button, formatDuration, formatTime, h, setText } from "../dom.js";
-import { icon } from "../icons.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { PastCall } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { PastCall } from "../client/types.js" */
 
 const PAGE_SIZE = 20;
 

@@ -1,15 +1,15 @@
 // @ts-check
 // The first screen: a sidebar of channels and people, and beside it a conversation or the history.
 
+import { icon } from "../client/icons.js";
+import { acceptedNames, directChannel } from "../client/store.js";
 import { avatar, button, capitalised, h, keyedList, setProperties, setText } from "../dom.js";
-import { icon } from "../icons.js";
 import { listed, shown } from "../names.js";
-import { acceptedNames, directChannel } from "../store.js";
 import { ChannelPane } from "./channel.js";
 import { HistoryList } from "./history.js";
 import { quietText } from "./quiet.js";
 
-/** @import { Store } from "../store.js" */
+/** @import { Store } from "../client/store.js" */
 /** @import { ChannelActions } from "./channel.js" */
 
 /**
@@ -60,7 +60,7 @@ export class Lobby {
   #meAvatar = h("span");
   #quiet = h("span", { class: "entry-sub", id: "quiet-now", hidden: true });
   #account;
-  #adminLink = h("a", { href: "/admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
+  #adminLink = h("a", { href: "admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
   #bell;
 
   /**
@@ -92,7 +92,7 @@ export class Lobby {
 
   #sidebar() {
     const { chooseDevices, signOut } = this.#actions;
-    const logo = h("img", { src: "/web/icon.svg", alt: "", width: "28", height: "28" });
+    const logo = h("img", { src: "web/icon.svg", alt: "", width: "28", height: "28" });
     return h(
       "nav",
       { class: "sidebar", "aria-label": "Channels and people" },
@@ -178,7 +178,7 @@ export class Lobby {
   }
 
   /**
-   * @param {Pick<import("../types.js").Channel, "channel" | "members">} channel
+   * @param {Pick<import("../client/types.js").Channel, "channel" | "members">} channel
    * @returns {Entry}
    */
   #channelEntry({ channel, members }) {

@@ -2,13 +2,13 @@
 // The dialog of a call: its participants, with invitations, and removal by the initiator.
 
 import { messageOf } from "../api.js";
+import { stateOf } from "../client/store.js";
 import { avatar, button, h, keyedList, notify, rememberFocus, setText } from "../dom.js";
 import { shown } from "../names.js";
-import { stateOf } from "../store.js";
 
-/** @import { Call } from "../call.js" */
-/** @import { Store } from "../store.js" */
-/** @import { CallState } from "../types.js" */
+/** @import { Call } from "../client/call.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { CallState } from "../client/types.js" */
 
 /** @type {Record<string, string>} */
 const STATE_WORDS = { accepted: "on the call", pending: "ringing", rejected: "declined or no answer", left: "left" };
@@ -37,7 +37,7 @@ export function showPeople(store, call) {
     h(
       "div",
       { class: "row end" },
-      button({ ...endForAll, onclick: () => call.endForAll() }),
+      button({ ...endForAll, onclick: () => call.end() }),
       button({ text: "Done", class: "primary", "data-answer": "done", onclick: () => dialog.close() }),
     ),
   );

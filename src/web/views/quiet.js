@@ -4,7 +4,7 @@
 import { onServerClock, post } from "../api.js";
 import { button, formatTime, h, outcomeLine, setText } from "../dom.js";
 
-/** @import { Store } from "../store.js" */
+/** @import { Store } from "../client/store.js" */
 
 const HOUR = 3600;
 

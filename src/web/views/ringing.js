@@ -1,12 +1,12 @@
 // @ts-check
 // Incoming calls: a card for each, with the ways to answer it.
 
+import { callWaitingTone, ringtone } from "../client/sound.js";
 import { avatar, button, byId, h, keyedList, setButtonText } from "../dom.js";
 import { listed, shown } from "../names.js";
-import { callWaitingTone, ringtone } from "../sound.js";
 
-/** @import { Store } from "../store.js" */
-/** @import { IncomingCall } from "../types.js" */
+/** @import { Store } from "../client/store.js" */
+/** @import { IncomingCall } from "../client/types.js" */
 
 /**
  * @typedef {object} RingingActions
@@ -171,7 +171,7 @@ export class Ringing {
   /** @param {IncomingCall} call */
   #notification({ call_id: id, initiator, channel }) {
     try {
-      const options = { tag: id, body: this.#store.title(channel), icon: "/web/icon.svg", requireInteraction: true };
+      const options = { tag: id, body: this.#store.title(channel), icon: "web/icon.svg", requireInteraction: true };
       const notification = new Notification(`${shown(initiator)} is calling`, options);
       notification.onclick = () => {
         window.focus();

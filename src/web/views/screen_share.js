@@ -1,11 +1,11 @@
 // @ts-check
 // The view of somebody else's screen.
 
-import { useSpeaker } from "../devices.js";
+import { useSpeaker } from "../client/devices.js";
 import { button, h, setText } from "../dom.js";
 import { shown } from "../names.js";
 
-/** @import { ViewedShare } from "../screen_share.js" */
+/** @import { ViewedShare } from "../client/screen_share.js" */
 
 /** @type {Partial<Record<RTCPeerConnectionState, string>>} */
 const STATUS = { connected: "", failed: "Cannot connect to the sharer.", disconnected: "Reconnecting…" };

@@ -50,7 +50,7 @@ export function signInForm(onSignedIn, reason = "") {
     h(
       "form",
       { class: "card", onsubmit },
-      h("img", { src: "/web/icon.svg", alt: "", width: "56", height: "56" }),
+      h("img", { src: "web/icon.svg", alt: "", width: "56", height: "56" }),
       h("h1", {}, "Calls"),
       h("p", { class: "quiet" }, "Calls and screen sharing on your own network."),
       h("label", { for: "username" }, "Username"),

@@ -1,6 +1,20 @@
 // @ts-check
 // The JSON of the API and of the signals as types, for the type check. Nothing here runs.
 
+/** @import { Api } from "./api.js" */
+/** @import { Call } from "./call.js" */
+/** @import { Names } from "./names.js" */
+/** @import { Undo } from "./undo.js" */
+
+/**
+ * What the parts of a client share.
+ * @typedef {object} Client
+ * @property {Api} api
+ * @property {Undo} undo departures by call id, and calls made without learning their id by channel
+ * @property {Names} names
+ * @property {Map<string, Call>} calls by id, including those being joined
+ */
+
 /** @typedef {"ringing" | "active" | "ended" | "rejected"} LifecycleState */
 
 /** @typedef {"pending" | "accepted" | "rejected" | "left"} ParticipantState */
@@ -55,7 +69,7 @@
 /** @typedef {"offer" | "answer" | "ice_candidate"} SignalType */
 
 /**
- * What the page adds to a payload. Another client may leave all of it out.
+ * What this client adds to a payload. Another client may leave all of it out.
  * @typedef {object} PayloadMembers
  * @property {string} [session] the sender's connection
  * @property {string} [for] the recipient's connection, as far as the sender knows it
@@ -92,7 +106,13 @@
  *   | { name: "share", data: ShareState }} ServerEvent
  */
 
-/** @typedef {{ channel: string, title: string | null, members: string[] }} Channel */
+/**
+ * @typedef {object} Channel
+ * @property {string} channel
+ * @property {string | null} title
+ * @property {string | null} [external_id] what a host application calls it: `ext:ID` names it
+ * @property {string[]} members
+ */
 
 /**
  * What GET /me answers.
@@ -141,59 +161,6 @@
  * @property {number | null} answered_ts
  * @property {number | null} ended_ts
  * @property {string[]} participants
- */
-
-/**
- * A person, as GET /admin/people answers them.
- * @typedef {object} Person
- * @property {string} username
- * @property {string} display_name
- * @property {"admin" | "member"} role
- * @property {number} created_ts
- * @property {number} sessions how many
- */
-
-/** @typedef {{ channel: string, title: string, members: string[] }} PrivateChannel as GET /admin/channels answers it */
-
-/**
- * A live call, as GET /admin/calls answers it.
- * @typedef {object} AdminCall
- * @property {string} call_id
- * @property {string} channel
- * @property {string | null} title of a private channel
- * @property {LifecycleState} state
- * @property {number} started_ts
- * @property {number | null} answered_ts
- * @property {string | null} screenshare_user
- * @property {string[]} on_the_call
- * @property {string[]} still_ringing
- */
-
-/**
- * A finished call, as GET /admin/history answers it.
- * @typedef {object} AdminPastCall
- * @property {string} call_id
- * @property {string} channel
- * @property {string | null} title of a private channel
- * @property {string} initiator
- * @property {string} outcome
- * @property {string | null} reason
- * @property {number | null} duration
- * @property {number} started_ts
- * @property {string[]} took_part
- */
-
-/**
- * A setting, as GET /admin/settings answers it.
- * @typedef {object} Setting
- * @property {string} name
- * @property {number | string} value
- * @property {number | string} default
- * @property {"number" | "text" | "secret" | "JSON"} kind
- * @property {string} unit
- * @property {number} lowest
- * @property {number} highest
- * @property {string} meaning
  */
 
 /**

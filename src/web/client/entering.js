@@ -2,8 +2,10 @@
 // The requests that make and join a call. A step that was half done is undone: nothing rings, and nobody is on a call,
 // without a page.
 
-import { Refused, SHORT_TIMEOUT, ServerGone, get, onServerClock, post, retryWhileOffline, within } from "./api.js";
-import { departIfOn, postDeparture, undo } from "./departure.js";
+import { Refused, SHORT_TIMEOUT, ServerGone, retryWhileOffline, within } from "./api.js";
+import { departIfOn, postDeparture } from "./departure.js";
+
+/** @import { Client } from "./types.js" */
 
 /** How long, in milliseconds, each step is retried while the server is gone. */
 const STEP_MAX = 10_000;
@@ -13,6 +15,7 @@ const DATE_RESOLUTION = 1;
 
 /**
  * @typedef {object} Step
+ * @property {Client} client
  * @property {string} me
  * @property {string} channel
  * @property {() => boolean} isWanted false once the person has cancelled
@@ -35,17 +38,17 @@ const DATE_RESOLUTION = 1;
  *   later
  */
 export async function initiate(step) {
-  const { me, channel } = step;
-  await undo.withdraw(channel);
+  const { client, me, channel } = step;
+  await client.undo.withdraw(channel);
   try {
-    const request = () => post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
+    const request = () => client.api.post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
     const answer = await retryWhileOffline(request, isStepWanted(step));
     const { call_id: id, joined_ts: joinedTs, participants, busy } = answer;
     return { id, others: [], cursor: 0, joinedTs, busy: busy.length < participants.length - 1 ? busy : [] };
   } catch (error) {
     if (error instanceof ServerGone && error.mayHaveArrived) {
-      const isOurs = beganBefore(Date.now());
-      undo.run(channel, () => takeBackInitiate(me, channel, isOurs));
+      const isOurs = beganBefore(client, Date.now());
+      client.undo.run(channel, () => takeBackInitiate(client, me, channel, isOurs));
     }
     throw error;
   }
@@ -66,18 +69,18 @@ export const liveCallOf = (error) =>
  * @returns {Promise<Entrance>}
  */
 export async function accept(step) {
-  const { me, channel, id, wasAccepted = false } = step;
+  const { client, me, channel, id, wasAccepted = false } = step;
   // A retried `leave` would take this person off the call again. The call may also be one that was made half.
-  await Promise.all([undo.withdraw(id), undo.withdraw(channel)]);
+  await Promise.all([client.undo.withdraw(id), client.undo.withdraw(channel)]);
   try {
-    const request = () => post(`/calls/${id}/accept`, {}, { timeout: SHORT_TIMEOUT });
+    const request = () => client.api.post(`/calls/${id}/accept`, {}, { timeout: SHORT_TIMEOUT });
     const answer = await retryWhileOffline(request, isStepWanted(step));
     const others = answer.participants.filter((/** @type {string} */ name) => name !== me);
     return { id, others, cursor: answer.last_signal_id, joinedTs: answer.joined_ts };
   } catch (error) {
     if (error instanceof ServerGone && error.mayHaveArrived && !wasAccepted) {
-      const isOurs = beganBefore(Date.now());
-      undo.run(id, () => departIfOn(id, me, isOurs, "leave"));
+      const isOurs = beganBefore(client, Date.now());
+      client.undo.run(id, () => departIfOn(client, id, me, isOurs, "leave"));
     }
     throw error;
   }
@@ -92,21 +95,23 @@ function isStepWanted({ isWanted }) {
 /**
  * For a visit whose `joined_ts` is unknown, because the answer is lost. What begins after this device has given up is
  * a visit of another device.
+ * @param {Client} client
  * @param {number} time in milliseconds, of this device's clock
  */
-const beganBefore = (time) => (/** @type {number | null} */ ts) =>
-  ts !== null && ts <= onServerClock(time) + DATE_RESOLUTION;
+const beganBefore = ({ api }, time) => (/** @type {number | null} */ ts) =>
+  ts !== null && ts <= api.onServerClock(time) + DATE_RESOLUTION;
 
 /**
  * Leaves a call that this person has made in a channel.
+ * @param {Client} client
  * @param {string} me
  * @param {string} channel
  * @param {(startedTs: number) => boolean} isOurs
  */
-async function takeBackInitiate(me, channel, isOurs) {
+async function takeBackInitiate(client, me, channel, isOurs) {
   const path = `/calls/active?channel=${encodeURIComponent(channel)}`;
-  const { call } = await get(path, { timeout: SHORT_TIMEOUT });
+  const { call } = await client.api.get(path, { timeout: SHORT_TIMEOUT });
   if (call?.initiator === me && call.joined && isOurs(call.started_ts)) {
-    await postDeparture(call.call_id, "leave");
+    await postDeparture(client, call.call_id, "leave");
   }
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // What I send in a call: the microphone, the camera if it is on, and the screen if I share it.
 
-import { openCamera, openMicrophone, openScreen } from "./devices.js";
+import { openCamera, openMicrophone, openScreen, tracksOf } from "./devices.js";
 import { Emitter } from "./emitter.js";
 
 /** @import { Role } from "./types.js" */
@@ -51,8 +51,12 @@ export class Media extends Emitter {
     this.emit("change");
   }
 
-  async openScreen() {
-    const { videoTrack, audioTrack } = await openScreen();
+  /**
+   * Shares a screen.
+   * @param {MediaStream} [stream] without it, the person chooses one
+   */
+  async openScreen(stream) {
+    const { videoTrack, audioTrack } = stream ? tracksOf(stream) : await openScreen();
     this.#set("screen", videoTrack);
     this.#set("screenSound", audioTrack);
   }
@@ -95,4 +99,34 @@ export class Media extends Emitter {
     this.emit("track", role);
     this.emit("change");
   }
+}
+
+/**
+ * What to open for a call.
+ * @typedef {object} MediaOptions
+ * @property {boolean} [microphone] true without it
+ * @property {boolean} [camera] false without it
+ * @property {boolean} [muted]
+ */
+
+/**
+ * Opens what I send.
+ * @param {MediaOptions} options
+ * @returns {Promise<Media>} rejects with a DeviceError if a device cannot be used
+ */
+export async function openMedia({ microphone = true, camera = false, muted = false }) {
+  const media = new Media();
+  media.muted = muted;
+  try {
+    if (microphone) {
+      await media.openMicrophone();
+    }
+    if (camera) {
+      await media.openCamera();
+    }
+  } catch (error) {
+    media.close();
+    throw error;
+  }
+  return media;
 }

@@ -5,10 +5,11 @@
 // and each connection of a visit a number: together they are the session that signals carry. An offer of an unknown
 // session replaces the connection to the session before.
 
-import { post, retryWhileOffline } from "./api.js";
+import { retryWhileOffline } from "./api.js";
 import { Emitter } from "./emitter.js";
 import { Peer } from "./peer.js";
 
+/** @import { Api } from "./api.js" */
 /** @import { Payload, PeerMessage, Signal, SignalType, StreamIds } from "./types.js" */
 
 /** Signals kept per session until its offer arrives. */
@@ -22,6 +23,7 @@ const visitOf = (session) => session.split("/")[0];
 
 /**
  * @typedef {object} MeshOptions
+ * @property {Api} api
  * @property {string} me
  * @property {string} path where signals are posted
  * @property {RTCIceServer[]} iceServers
@@ -185,7 +187,7 @@ export class Mesh extends Emitter {
     const postSignal = () => {
       const recipient = peer.theirSession ? { for: peer.theirSession } : {};
       const body = { to: peer.name, type, payload: { ...payload, session: peer.session, ...recipient } };
-      return post(this.#options.path, body);
+      return this.#options.api.post(this.#options.path, body);
     };
     const previous = this.#sending.get(peer.name) ?? Promise.resolve();
     const sent = previous.then(async () => {

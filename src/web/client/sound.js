@@ -7,15 +7,19 @@ let context = null;
 
 /** The page's only audio context. The next click or key resumes it if the browser suspended it. */
 export function audioContext() {
-  context ??= new AudioContext();
+  context ??= newContext();
   if (context.state === "suspended") {
     context.resume().catch(() => {});
   }
   return context;
 }
 
-for (const gesture of ["pointerdown", "keydown"]) {
-  addEventListener(gesture, () => context?.state === "suspended" && context.resume(), { capture: true });
+function newContext() {
+  const context = new AudioContext();
+  for (const gesture of ["pointerdown", "keydown"]) {
+    addEventListener(gesture, () => context.state === "suspended" && context.resume(), { capture: true });
+  }
+  return context;
 }
 
 /**

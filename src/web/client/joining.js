@@ -1,7 +1,7 @@
 // @ts-check
 // Making and joining calls. A call that cannot begin here is left.
 
-import { Refused, fetchIceServers } from "./api.js";
+import { Refused } from "./api.js";
 import { Call } from "./call.js";
 import { depart } from "./departure.js";
 import { accept, initiate, liveCallOf } from "./entering.js";
@@ -25,7 +25,7 @@ const ATTEMPTS_MAX = 4;
  */
 export async function startCall(visit) {
   // First, so that nothing has to be taken back if the server is gone.
-  const iceServers = await fetchIceServers();
+  const iceServers = await visit.client.api.fetchIceServers();
   for (let attempt = 1; ; attempt += 1) {
     try {
       const entrance = await initiate(visit);
@@ -56,7 +56,7 @@ export async function startCall(visit) {
  * @returns {Promise<Call>}
  */
 export async function joinCall(visit) {
-  const iceServers = visit.iceServers ?? (await fetchIceServers());
+  const iceServers = visit.iceServers ?? (await visit.client.api.fetchIceServers());
   const call = new Call(visit);
   try {
     const entrance = await accept(visit);
@@ -80,7 +80,7 @@ async function begin(call, iceServers, entrance, wasAccepted) {
   } catch (error) {
     call.release();
     if (!wasAccepted) {
-      depart({ id: call.id, me: call.me, joinedTs: entrance.joinedTs }, "leave");
+      depart({ client: call.client, id: call.id, me: call.me, joinedTs: entrance.joinedTs }, "leave");
     }
     throw error;
   }

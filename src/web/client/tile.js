@@ -1,14 +1,13 @@
 // @ts-check
 // One tile of a call: a person, a person who is ringing, or a shared screen.
 
-import { useSpeaker } from "../devices.js";
-import { avatar, h, setProperties, setText } from "../dom.js";
-import { icon } from "../icons.js";
-import { shown } from "../names.js";
+import { useSpeaker } from "./devices.js";
+import { face, h, setProperties, setText } from "./dom.js";
+import { icon } from "./icons.js";
 
-/** @import { Call } from "../call.js" */
-/** @import { Peer } from "../peer.js" */
-/** @import { Measurement } from "../quality.js" */
+/** @import { Call } from "./call.js" */
+/** @import { Peer } from "./peer.js" */
+/** @import { Measurement } from "./quality.js" */
 
 /** A connection attempt that takes longer, in milliseconds, is explained on the tile. */
 const SLOW_AFTER = 8_000;
@@ -35,6 +34,7 @@ export class Tile {
   #kind;
   #name;
   #me;
+  #shown;
   #onBlocked;
   #video = h("video", { autoplay: true, playsinline: true, hidden: true });
   /** Sound has an element of its own, so that it plays without video. @type {HTMLAudioElement | null} */
@@ -46,13 +46,14 @@ export class Tile {
 
   /**
    * @param {TileItem} item
-   * @param {string} me
+   * @param {Call} call
    * @param {() => void} onBlocked the browser wants a click before it plays sound
    */
-  constructor({ name, kind }, me, onBlocked) {
+  constructor({ name, kind }, { me, client }, onBlocked) {
     this.#name = name;
     this.#kind = kind;
     this.#me = me;
+    this.#shown = client.names.shown(name);
     this.#onBlocked = onBlocked;
     this.#video.muted = true;
     if (kind === "peer" || kind === "screen") {
@@ -63,7 +64,7 @@ export class Tile {
     this.element = h(
       "figure",
       { class: `tile ${kind}`, "data-tile": name, "data-kind": kind },
-      avatar(name, `huge${isInvited ? " pulse" : ""}`),
+      face(name, this.#shown, `huge${isInvited ? " pulse" : ""}`),
       this.#video,
       this.#audio,
       h("figcaption", {}, this.#muted, h("span", { class: "tile-name", title: name }, this.#label()), this.#bars),
@@ -73,9 +74,9 @@ export class Tile {
 
   #label() {
     if (this.#kind === "screen") {
-      return this.#name === this.#me ? "Your screen" : `${shown(this.#name)}’s screen`;
+      return this.#name === this.#me ? "Your screen" : `${this.#shown}’s screen`;
     }
-    return this.#kind === "self" ? `${shown(this.#name)} (you)` : shown(this.#name);
+    return this.#kind === "self" ? `${this.#shown} (you)` : this.#shown;
   }
 
   /** @param {Call} call */
@@ -118,7 +119,7 @@ export class Tile {
       return { ...NOTHING, videoTrack: arrivingVideo(stream), audioTrack, peer };
     }
     const videoTrack = peer.status.camera === false ? null : arrivingVideo(stream);
-    return { videoTrack, audioTrack, isMuted: Boolean(peer.status.muted), note: connectionNote(peer), peer };
+    return { videoTrack, audioTrack, isMuted: Boolean(peer.status.muted), note: connectionNote(peer, this.#shown), peer };
   }
 
   /**
@@ -191,14 +192,17 @@ const liveVideo = (stream) => stream.getVideoTracks().find((track) => track.read
 const arrivingVideo = (stream) =>
   stream?.getVideoTracks().find((track) => track.readyState === "live" && !track.muted) ?? null;
 
-/** @param {Peer} peer */
-function connectionNote(peer) {
+/**
+ * @param {Peer} peer
+ * @param {string} shown
+ */
+function connectionNote(peer, shown) {
   if (peer.downSince === 0) {
     return "";
   }
   const isSlow = peer.state !== "new" && performance.now() - peer.downSince > SLOW_AFTER;
   if (peer.state === "failed" || isSlow) {
-    return `Cannot connect to ${shown(peer.name)}. Retrying… A firewall may block the connection.`;
+    return `Cannot connect to ${shown}. Retrying… A firewall may block the connection.`;
   }
   return peer.state === "disconnected" ? "Reconnecting…" : "Connecting…";
 }

@@ -2,7 +2,7 @@
 // Client state: me, channels, people, live calls and shares, exactly as the server last sent them.
 
 import { Emitter } from "./emitter.js";
-import { listed, setDisplayNames, shown } from "./names.js";
+import { Names } from "./names.js";
 
 /** @import { CallState, Channel, IncomingCall, Me, MissedCall, ServerEvent, ShareState } from "./types.js" */
 
@@ -46,17 +46,23 @@ const END_SENTENCES = {
   max_duration: "The call reached the maximum duration.",
 };
 
-/** @param {CallState} call */
-export function endSentence(call) {
+/**
+ * @param {CallState} call
+ * @param {Names} names
+ */
+export function endSentence(call, names) {
   if (call.ended_reason === "busy") {
     const callees = call.participants.filter(({ role }) => role === "participant").map(({ username }) => username);
-    return callees.length === 1 ? busySentence(callees) : "Everybody is busy.";
+    return callees.length === 1 ? busySentence(callees, names) : "Everybody is busy.";
   }
   return END_SENTENCES[call.ended_reason ?? ""] ?? "The call has ended.";
 }
 
-/** @param {string[]} names of people for whom a call does not ring */
-export const busySentence = (names) => `${listed(names)} ${names.length === 1 ? "is" : "are"} busy.`;
+/**
+ * @param {string[]} people for whom a call does not ring
+ * @param {Names} names
+ */
+export const busySentence = (people, names) => `${names.listed(people)} ${people.length === 1 ? "is" : "are"} busy.`;
 
 /**
  * The canonical name of a direct-message channel.
@@ -71,6 +77,7 @@ export class Store extends Emitter {
   isAdmin = false;
   /** Until when no call rings for me, in seconds since the epoch. @type {number | null} */
   quietUntil = null;
+  names = new Names();
   /** @type {Map<string, Channel>} */
   channels = new Map();
   /** @type {string[]} */
@@ -97,7 +104,7 @@ export class Store extends Emitter {
   setDirectory({ role, quiet_until: quietUntil, display_names: displayNames, channels, people }) {
     this.isAdmin = role === "admin";
     this.quietUntil = quietUntil;
-    setDisplayNames(displayNames);
+    this.names.set(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
     this.people = people;
     this.changed();
@@ -163,11 +170,11 @@ export class Store extends Emitter {
     }
     const others = this.members(channel).filter((name) => name !== this.me);
     if (others.length > 0) {
-      return listed(others);
+      return this.names.listed(others);
     }
     // A guest does not know the channel's title or members.
     const initiator = (this.callIn(channel) ?? this.incomingIn(channel))?.initiator;
-    return initiator ? `${shown(initiator)}’s call` : "Another channel";
+    return initiator ? `${this.names.shown(initiator)}’s call` : "Another channel";
   }
 
   /**
@@ -180,6 +187,20 @@ export class Store extends Emitter {
       return known.members;
     }
     return channel.startsWith("dm:") ? channel.slice(3).split(":") : [];
+  }
+
+  /**
+   * The name that calls have for a channel, however a page spells it: `dm:` with names in any order, or `ext:` with the
+   * id of a host application.
+   * @param {string} channel
+   */
+  canonical(channel) {
+    const [, kind, name] = /^(dm|ext):(.*)$/s.exec(channel) ?? [];
+    if (kind === "dm") {
+      return directChannel(...name.split(":"));
+    }
+    const hosted = [...this.channels.values()].find(({ external_id: id }) => kind === "ext" && id === name);
+    return hosted?.channel ?? channel;
   }
 
   /**

@@ -4,13 +4,13 @@
 // A viewer offers to receive, and the sharer answers with the video. So the sharer needs no list of viewers, and late
 // viewers are no special case.
 
-import { fetchIceServers, get, post, retryWhileOffline, within } from "./api.js";
+import { retryWhileOffline, within } from "./api.js";
 import { openScreen } from "./devices.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
 
 /** @import { Peer } from "./peer.js" */
-/** @import { ShareState, Signal, StreamIds } from "./types.js" */
+/** @import { Client, ShareState, Signal, StreamIds } from "./types.js" */
 
 /** A message over the data channel needs this long, in milliseconds, to leave before the connections close. */
 const LAST_MESSAGE_TIME = 300;
@@ -21,6 +21,7 @@ const STOP_MAX = 60_000;
 
 /**
  * @typedef {object} ScreenShareOptions
+ * @property {Client} client
  * @property {string} me
  * @property {string} id
  * @property {RTCIceServer[]} iceServers
@@ -41,11 +42,12 @@ export class ScreenShare extends Emitter {
   reason = "";
 
   /** @param {ScreenShareOptions} options */
-  constructor({ me, id, iceServers, cursor, streams, addMedia }) {
+  constructor({ client, me, id, iceServers, cursor, streams, addMedia }) {
     super();
+    this.api = client.api;
     this.id = id;
     this.#cursor = cursor;
-    this.mesh = new Mesh({ me, path: `/screenshare/${id}/signal`, iceServers, streams, addMedia });
+    this.mesh = new Mesh({ api: client.api, me, path: `/screenshare/${id}/signal`, iceServers, streams, addMedia });
     this.mesh.on("change", () => this.emit("change"));
   }
 
@@ -60,8 +62,13 @@ export class ScreenShare extends Emitter {
   /** Reads the signals that the event stream may have missed. */
   async refresh() {
     /** @type {Signal[]} */
-    const signals = await get(`/screenshare/${this.id}/signals?after=${this.#cursor}`).catch(() => []);
+    const signals = await this.api.get(`/screenshare/${this.id}/signals?after=${this.#cursor}`).catch(() => []);
     signals.forEach((signal) => this.onSignal(signal));
+  }
+
+  /** Ends it, also on the server if it is mine. */
+  async stop() {
+    this.end();
   }
 
   end(reason = "") {
@@ -81,17 +88,18 @@ export class OwnShare extends ScreenShare {
 
   /**
    * Lets the person choose a screen, and shares it.
+   * @param {Client} client
    * @param {string} me
    * @param {string} channel
    */
-  static async start(me, channel) {
+  static async start(client, me, channel) {
     const { videoTrack, audioTrack } = await openScreen();
     try {
-      const iceServers = await fetchIceServers();
+      const iceServers = await client.api.fetchIceServers();
       // A share whose answer is lost ends with the retry: a person has one share a channel.
-      const start = () => post("/screenshare/start", { channel });
+      const start = () => client.api.post("/screenshare/start", { channel });
       const { share_id: id } = await retryWhileOffline(start, within(START_MAX));
-      return new OwnShare({ me, id, iceServers, videoTrack, audioTrack });
+      return new OwnShare({ client, me, id, iceServers, videoTrack, audioTrack });
     } catch (error) {
       videoTrack.stop();
       audioTrack?.stop();
@@ -100,10 +108,10 @@ export class OwnShare extends ScreenShare {
   }
 
   /**
-   * @param {Pick<ScreenShareOptions, "me" | "id" | "iceServers">
+   * @param {Pick<ScreenShareOptions, "client" | "me" | "id" | "iceServers">
    *   & { videoTrack: MediaStreamTrack, audioTrack: MediaStreamTrack | null }} options
    */
-  constructor({ me, id, iceServers, videoTrack, audioTrack }) {
+  constructor({ client, me, id, iceServers, videoTrack, audioTrack }) {
     const tracks = audioTrack ? [videoTrack, audioTrack] : [videoTrack];
     const stream = new MediaStream(tracks);
     /** @param {Peer} peer */
@@ -111,7 +119,7 @@ export class OwnShare extends ScreenShare {
       peer.sendTrack("screen", videoTrack, stream);
       peer.sendTrack("screenSound", audioTrack, stream);
     };
-    super({ me, id, iceServers, cursor: 0, streams: { screen: stream.id }, addMedia });
+    super({ client, me, id, iceServers, cursor: 0, streams: { screen: stream.id }, addMedia });
     this.#tracks = tracks;
     videoTrack.onended = () => this.stop();
     addEventListener("pagehide", this.#onPageHide);
@@ -123,9 +131,10 @@ export class OwnShare extends ScreenShare {
 
   #onPageHide = () => this.stop();
 
+  /** @override */
   async stop() {
     this.end();
-    const postStop = () => post(`/screenshare/${this.id}/stop`, {}, { keepalive: true });
+    const postStop = () => this.api.post(`/screenshare/${this.id}/stop`, {}, { keepalive: true });
     await retryWhileOffline(postStop, within(STOP_MAX)).catch(() => {});
   }
 
@@ -140,18 +149,19 @@ export class OwnShare extends ScreenShare {
 /** Somebody else's screen. */
 export class ViewedShare extends ScreenShare {
   /**
+   * @param {Client} client
    * @param {string} me
    * @param {ShareState} share
    */
-  static async start(me, { share_id: id, sharer }) {
-    const iceServers = await fetchIceServers();
+  static async start(client, me, { share_id: id, sharer }) {
+    const iceServers = await client.api.fetchIceServers();
     // The signals of an earlier visit are not for this one.
     /** @type {Signal[]} */
-    const earlier = await get(`/screenshare/${id}/signals?after=0`);
-    return new ViewedShare({ me, id, sharer, iceServers, cursor: earlier.at(-1)?.id ?? 0 });
+    const earlier = await client.api.get(`/screenshare/${id}/signals?after=0`);
+    return new ViewedShare({ client, me, id, sharer, iceServers, cursor: earlier.at(-1)?.id ?? 0 });
   }
 
-  /** @param {Pick<ScreenShareOptions, "me" | "id" | "iceServers" | "cursor"> & { sharer: string }} options */
+  /** @param {Pick<ScreenShareOptions, "client" | "me" | "id" | "iceServers" | "cursor"> & { sharer: string }} options */
   constructor({ sharer, ...options }) {
     /**
      * @param {Peer} peer

@@ -150,9 +150,17 @@ export function openScreen() {
       throw new DOMException("", "NotSupportedError");
     }
     const stream = await devices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } }, audio: true });
-    const [videoTrack] = stream.getVideoTracks();
+    const tracks = tracksOf(stream);
     // Text stays sharp rather than smooth.
-    videoTrack.contentHint = "detail";
-    return { videoTrack, audioTrack: stream.getAudioTracks()[0] ?? null };
+    tracks.videoTrack.contentHint = "detail";
+    return tracks;
   });
 }
+
+/**
+ * The tracks of a screen.
+ * @param {MediaStream} stream
+ * @returns {{ videoTrack: MediaStreamTrack, audioTrack: MediaStreamTrack | null }}
+ */
+export const tracksOf = (stream) =>
+  ({ videoTrack: stream.getVideoTracks()[0], audioTrack: stream.getAudioTracks()[0] ?? null });

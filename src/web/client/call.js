@@ -1,14 +1,13 @@
 // @ts-check
-// A call that this page is on: its state as the server sends it, what I send, and the connections to the others.
+// A call that this client is on: its state as the server sends it, what I send, and the connections to the others.
 //
 // Who joins a call offers to everybody who is on it, so of two people exactly one offers first. A reloaded page and
 // another device do the same.
 
-import { Refused, SHORT_TIMEOUT, ServerGone, get, post } from "./api.js";
+import { Refused, SHORT_TIMEOUT, ServerGone } from "./api.js";
 import { depart } from "./departure.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
-import { shown } from "./names.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
 import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateOf } from "./store.js";
@@ -17,7 +16,7 @@ import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateO
 /** @import { Media } from "./media.js" */
 /** @import { Peer } from "./peer.js" */
 /** @import { Measurement } from "./quality.js" */
-/** @import { CallState, PeerMessage, Role, SignalEvent } from "./types.js" */
+/** @import { CallState, Client, PeerMessage, Role, SignalEvent } from "./types.js" */
 
 /** Milliseconds to wait for a newcomer's offer before this side offers. */
 const OFFER_TIMEOUT = 3_000;
@@ -38,9 +37,6 @@ const REMOVED = "You were removed from the call.";
 
 /** @extends {Emitter<{ change: void, end: void, notice: string, missedEvents: void }>} */
 export class Call extends Emitter {
-  /** The calls of this page by id, including those being joined. @type {Map<string, Call>} */
-  static #byId = new Map();
-
   #cursor = 0;
   /** Signals that arrived before the cursor was known. @type {SignalEvent[]} */
   #early = [];
@@ -72,14 +68,16 @@ export class Call extends Emitter {
 
   /**
    * @param {object} options
+   * @param {Client} options.client
    * @param {string} options.me
    * @param {string} options.id
    * @param {string} options.channel
    * @param {Media} options.media
    */
-  constructor({ me, id, channel, media }) {
+  constructor({ client, me, id, channel, media }) {
     super();
-    Call.#byId.set(id, this);
+    client.calls.set(id, this);
+    this.client = client;
     this.me = me;
     this.id = id;
     this.channel = channel;
@@ -97,14 +95,21 @@ export class Call extends Emitter {
     });
   }
 
-  /** @param {string} id */
-  static byId(id) {
-    return Call.#byId.get(id);
-  }
-
-  /** @type {Map<string, Peer>} */
+  /** The connections to the others, by name. @type {Map<string, Peer>} */
   get peers() {
     return this.mesh?.peers ?? new Map();
+  }
+
+  /**
+   * What the others send, for the elements that play it. A `camera` also has the sound.
+   * @returns {{ name: string, kind: "camera" | "screen", stream: MediaStream }[]}
+   */
+  get streams() {
+    return [...this.peers.values()].flatMap((peer) =>
+      /** @type {const} */ (["camera", "screen"]).flatMap((kind) => {
+        const stream = peer.streamOf(kind);
+        return stream ? [{ name: peer.name, kind, stream }] : [];
+      }));
   }
 
   /** Names this visit to the call. */
@@ -123,6 +128,7 @@ export class Call extends Emitter {
   async connect(iceServers, { others, cursor, joinedTs, busy = [] }) {
     this.busy = busy;
     const mesh = new Mesh({
+      api: this.client.api,
       me: this.me,
       path: `/calls/${this.id}/signal`,
       iceServers,
@@ -132,7 +138,7 @@ export class Call extends Emitter {
     this.mesh = mesh;
     mesh.on("change", () => this.#onPeersChange());
     mesh.on("open", (peer) => peer.sendMessage(this.#mediaStatus()));
-    mesh.on("replaced", () => this.#end("You are on this call on another device or in another window now."));
+    mesh.on("replaced", () => this.#finish("You are on this call on another device or in another window now."));
     this.#cursor = cursor;
     this.#joinedTs = joinedTs;
     this.#isJoined = true;
@@ -147,18 +153,18 @@ export class Call extends Emitter {
 
   /** Leaves; the call continues while two people are on it. */
   async leave() {
-    this.#end("You have left the call.");
+    this.#finish("You have left the call.");
     await depart(this, "leave");
   }
 
   /** Ends the call for everybody. */
-  async endForAll() {
-    this.#end(this.state?.state === "ringing" ? "You have cancelled the call." : "You have ended the call.");
+  async end() {
+    this.#finish(this.state?.state === "ringing" ? "You have cancelled the call." : "You have ended the call.");
     await depart(this, "end");
   }
 
   /** @param {string} reason */
-  #end(reason) {
+  #finish(reason) {
     if (this.over) {
       return;
     }
@@ -171,8 +177,8 @@ export class Call extends Emitter {
 
   /** Frees what the call holds, except the media. */
   release() {
-    if (Call.#byId.get(this.id) === this) {
-      Call.#byId.delete(this.id);
+    if (this.client.calls.get(this.id) === this) {
+      this.client.calls.delete(this.id);
     }
     clearInterval(this.#timer);
     removeEventListener("online", this.#onNetworkChange);
@@ -191,15 +197,15 @@ export class Call extends Emitter {
     const before = this.state;
     this.state = state;
     if (!isLive(state)) {
-      this.#end(this.#endReason(state));
+      this.#finish(this.#endReason(state));
       return;
     }
     if (state.removed) {
-      this.#end(REMOVED);
+      this.#finish(REMOVED);
       return;
     }
     if (this.#isJoined && stateOf(state, this.me) !== "accepted") {
-      this.#end("You are no longer on this call: the connection to the server was lost, or somebody removed you.");
+      this.#finish("You are no longer on this call: the connection to the server was lost, or somebody removed you.");
       return;
     }
     this.#followParticipants(state);
@@ -211,9 +217,9 @@ export class Call extends Emitter {
   #endReason(state) {
     const unreachable = [...this.peers.values()].filter((peer) => peer.reportedAt > 0).map(({ name }) => name);
     if (state.ended_reason === "hangup" && unreachable.length > 0) {
-      return `The connection to ${unreachable.map(shown).join(" and ")} was lost, and the call has ended.`;
+      return `The connection to ${unreachable.map((name) => this.client.names.shown(name)).join(" and ")} was lost, and the call has ended.`;
     }
-    return endSentence(state);
+    return endSentence(state, this.client.names);
   }
 
   /**
@@ -223,16 +229,16 @@ export class Call extends Emitter {
     this.#refreshedAt = performance.now();
     const before = [this.state?.version, this.#cursor];
     try {
-      this.update(await get(`/calls/${this.id}/state`, { timeout: SHORT_TIMEOUT }));
+      this.update(await this.client.api.get(`/calls/${this.id}/state`, { timeout: SHORT_TIMEOUT }));
       if (!this.over) {
         const path = `/calls/${this.id}/signals?after=${this.#cursor}`;
         /** @type {SignalEvent[]} */
-        const signals = await get(path, { timeout: SHORT_TIMEOUT });
+        const signals = await this.client.api.get(path, { timeout: SHORT_TIMEOUT });
         signals.forEach((signal) => this.onSignal(signal));
       }
     } catch (error) {
       if (error instanceof Refused && [403, 404].includes(error.status)) {
-        this.#end(error.code === "removed_from_call" ? REMOVED : "The call has ended.");
+        this.#finish(error.code === "removed_from_call" ? REMOVED : "The call has ended.");
       } else if (error instanceof ServerGone) {
         this.emit("missedEvents");
       }
@@ -272,7 +278,7 @@ export class Call extends Emitter {
     if (before?.screenshare_user === this.me && sharer !== this.me) {
       this.media.closeScreen();
       if (sharer) {
-        this.emit("notice", `${shown(sharer)} is sharing their screen now. You are no longer sharing yours.`);
+        this.emit("notice", `${this.client.names.shown(sharer)} is sharing their screen now. You are no longer sharing yours.`);
       }
     }
   }
@@ -333,39 +339,59 @@ export class Call extends Emitter {
   /** @param {Role} role */
   #onDeviceLost(role) {
     if (role === "screen") {
-      this.stopScreen();
+      this.#stopScreen();
     } else if (role !== "screenSound") {
       this.emit("notice", `The ${role} was disconnected. Choose another one under Devices.`);
     }
   }
 
-  /** Shares my screen and takes over from anybody else: a call has one sharer. */
-  async shareScreen() {
-    await this.media.openScreen();
+  /**
+   * Shares a screen and takes over from anybody else: a call has one sharer.
+   * @param {MediaStream | boolean} [screen] true lets the person choose one; false stops
+   */
+  async share(screen = true) {
+    if (screen === false) {
+      await this.#stopScreen();
+      return;
+    }
+    await this.media.openScreen(screen === true ? undefined : screen);
     try {
-      await post(`/calls/${this.id}/screenshare`, { on: true });
+      await this.client.api.post(`/calls/${this.id}/screenshare`, { on: true });
     } catch (error) {
       this.media.closeScreen();
       throw error;
     }
   }
 
-  async stopScreen() {
+  async #stopScreen() {
     this.media.closeScreen();
-    await post(`/calls/${this.id}/screenshare`, { on: false }).catch(() => {});
+    await this.client.api.post(`/calls/${this.id}/screenshare`, { on: false }).catch(() => {});
+  }
+
+  mute(muted = true) {
+    this.media.mute(muted);
+  }
+
+  /** Turns the chosen camera on or off. */
+  async camera(on = true) {
+    if (on) {
+      await this.media.openCamera();
+    } else {
+      this.media.closeCamera();
+    }
   }
 
   /** @param {string} username */
   async invite(username) {
-    const { busy } = await post(`/calls/${this.id}/invite`, { username });
+    const { busy } = await this.client.api.post(`/calls/${this.id}/invite`, { username });
     if (busy.length > 0) {
-      this.emit("notice", busySentence(busy));
+      this.emit("notice", busySentence(busy, this.client.names));
     }
   }
 
   /** @param {string} username */
   remove(username) {
-    return post(`/calls/${this.id}/remove`, { username });
+    return this.client.api.post(`/calls/${this.id}/remove`, { username });
   }
 
   // ---- checking the connections
@@ -416,7 +442,7 @@ export class Call extends Emitter {
     }
     if (now - Math.max(peer.downSince, peer.reportedAt) >= GONE_AFTER && this.#isOn(peer.name)) {
       peer.reportedAt = now;
-      post(`/calls/${this.id}/gone`, { username: peer.name }).catch(() => {});
+      this.client.api.post(`/calls/${this.id}/gone`, { username: peer.name }).catch(() => {});
     }
   }
 

@@ -1,0 +1,37 @@
+// @ts-check
+// What people see of each other: display names, by user name.
+
+export class Names {
+  /** @type {Map<string, string>} */
+  #shown = new Map();
+
+  /**
+   * People of one display name are told apart by their user names.
+   * @param {Record<string, string>} displayNames by user name, as GET /me has them
+   */
+  set(displayNames) {
+    const all = Object.entries(displayNames);
+    /** @type {Map<string, number>} */
+    const uses = new Map();
+    for (const [, shown] of all) {
+      uses.set(shown, (uses.get(shown) ?? 0) + 1);
+    }
+    this.#shown.clear();
+    for (const [name, shown] of all) {
+      this.#shown.set(name, shown !== name && (uses.get(shown) ?? 0) > 1 ? `${shown} (${name})` : shown);
+    }
+  }
+
+  /**
+   * What people see of a user. A removed user has no display name.
+   * @param {string} name
+   */
+  shown(name) {
+    return this.#shown.get(name) ?? name;
+  }
+
+  /** @param {string[]} names */
+  listed(names) {
+    return names.map((name) => this.shown(name)).join(", ");
+  }
+}
