@@ -53,7 +53,7 @@ beforeEach(async () => {
   server.on("GET", "/calls/c1/state", () => callState("active", "accepted", 2));
   server.on("GET", /^\/calls\/c1\/signals/, []);
   server.on("POST", "/calls/c1/accept", { participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 });
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100 });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100 });
   server.on("POST", /^\/calls\/c1\/(leave|end|reject|signal|screenshare|invite)$/, { status: "ok" });
   globalThis.isSecureContext = true;
   navigator.mediaDevices = {
@@ -147,7 +147,7 @@ test("calling a channel whose call rings answers it, and another call is left fi
   await client.call(CHANNEL);
   assert.equal(server.count("POST /calls/initiate"), 0);
   assert.equal(server.count("POST /calls/c1/accept"), 1);
-  server.on("POST", "/calls/initiate", { call_id: "c2", participants: ["alice", "carol"], joined_ts: 100 });
+  server.on("POST", "/calls/initiate", { call_id: "c2", participants: ["alice", "carol"], busy: [], joined_ts: 100 });
   server.on("GET", "/calls/c2/state", { ...callState("ringing", "accepted", 1), call_id: "c2" });
   server.on("GET", /^\/calls\/c2\/signals/, []);
   server.on("POST", "/calls/c2/leave", { status: "ok" });
