@@ -92,7 +92,7 @@
  *   | { name: "share", data: ShareState }} ServerEvent
  */
 
-/** @typedef {{ channel: string, title: string | null, members: string[] }} Channel */
+/** @typedef {{ channel: string, title: string | null, external_id?: string | null, members: string[] }} Channel */
 
 /**
  * What GET /me answers.
