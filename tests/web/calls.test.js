@@ -203,6 +203,7 @@ test("a call mutes, films and shares", async () => {
   assert.equal(own.tracks[0].readyState, "ended");
   const shares = server.bodies.filter((body, index) => server.requests[index].endsWith("/screenshare"));
   assert.deepEqual(shares, [{ on: true }, { on: true }, { on: false }]);
+  server.on("POST", "/calls/c1/invite", { status: "ok", busy: [] });
   await call.invite("carol");
   assert.deepEqual(server.bodies.at(-1), { username: "carol" });
   await call.end();
