@@ -130,19 +130,19 @@ SELECT quiet_until FROM quiet_people WHERE username = ?1;
 
 -- name: USER_ROLE
 -- The role of user ?1.
-SELECT role FROM users WHERE username = ?1;
+SELECT CASE WHEN guest_of IS NULL THEN role ELSE 'guest' END FROM users WHERE username = ?1;
 
 -- name: IS_USER
 -- Whether there is a user ?1.
 SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1);
 
 -- name: OTHER_USERS
--- All users except ?1.
-SELECT username FROM users WHERE username <> ?1 ORDER BY username;
+-- All people whom ?1 sees, except ?1.
+SELECT username FROM visible_people WHERE viewer = ?1 AND username <> ?1 ORDER BY username;
 
 -- name: DISPLAY_NAMES
--- The name and display name of every user.
-SELECT username, display_name FROM users ORDER BY username;
+-- The name and display name of everybody whom ?1 sees.
+SELECT username, display_name FROM visible_people WHERE viewer = ?1 ORDER BY username;
 
 -- name: PASSWORD_HASH
 -- The password hash and the registered spelling of user ?1, in any case.
@@ -450,6 +450,38 @@ INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES (?1, ?2, ?3
 -- name: REMOVE_FROM_CALL
 -- User ?3 removes user ?2 from call ?1.
 INSERT INTO remove_from_call (call_id, username, removed_by) VALUES (?1, ?2, ?3);
+
+-- name: DISMISS_GUEST
+-- User ?3 turns guest ?2 away, who waits for call ?1.
+INSERT INTO dismiss_guest (call_id, username, dismissed_by) VALUES (?1, ?2, ?3);
+
+-- name: ADD_LINK
+-- Adds a link with token hash ?1 to channel ?2 by user ?3, which lasts ?4 seconds, for ?5 guests, who wait if ?6 is 1.
+INSERT INTO add_link (token_hash, channel, username, seconds, uses, admit) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- name: LINK
+-- The id, the channel and the end of the link with token hash ?1.
+SELECT substr(token_hash, 1, 16), channel, expires_ts FROM links WHERE token_hash = ?1;
+
+-- name: LINKS
+-- The valid links of channel ?1, as user ?2 names it, as JSON, oldest first.
+SELECT json FROM link_json
+WHERE channel = (SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2)) AND username = ?2
+ORDER BY created_ts, id;
+
+-- name: REVOKE_LINK
+-- User ?2 revokes the link with id ?1.
+INSERT INTO revoke_link (link, username) VALUES (?1, ?2);
+
+-- name: OPEN_LINK
+-- A person who calls themself ?3 opens the link with token hash ?1, as guest ?2 with session ?4.
+INSERT INTO open_link (link_hash, username, display_name, session_hash) VALUES (?1, ?2, ?3, ?4);
+
+-- name: GUEST
+-- The call of guest ?1, whether they wait, and when their session expires.
+SELECT guest_of, EXISTS (SELECT 1 FROM waiting_guests AS waiting WHERE waiting.username = users.username), expires_ts
+FROM users JOIN sessions ON sessions.username = users.username
+WHERE users.username = ?1;
 
 -- name: REPORT_GONE
 -- User ?3 reports that the connection to user ?2 in call ?1 is lost.

@@ -22,6 +22,8 @@ CREATE TABLE users (
                     || char(8294) || '-' || char(8297) || ']*'),
   role          TEXT NOT NULL DEFAULT 'member'             -- admin: may use the routes at /admin/; member
                 CONSTRAINT users_role_known CHECK (role IN ('admin', 'member')),
+  guest_of      TEXT,                                      -- the call of a guest, who came by a link; NULL for people
+                                                           -- with an account
   events_after  INTEGER,                                   -- id of the newest event when the person was added; they
                                                            -- see later ones only
   issuer        TEXT,                                      -- the host application whose user this is; NULL: a local user
@@ -42,6 +44,8 @@ CREATE UNIQUE INDEX users_by_subject ON users (issuer, subject) WHERE issuer IS 
 
 -- Names that differ in case alone would be mistaken for each other. A login ignores case.
 CREATE UNIQUE INDEX users_by_name_in_any_case ON users (username COLLATE NOCASE);
+
+CREATE INDEX users_by_call_of_guests ON users (guest_of) WHERE guest_of IS NOT NULL;
 
 CREATE TABLE sessions (
   -- One row a logged-in device or script. The file does not contain the token itself.

@@ -73,6 +73,8 @@ CREATE TABLE call_participants (
   removed_from TEXT                                        -- call (by the initiator) or channel: out of the live call
                                                            -- until invited again or a member again. NULL otherwise
              CONSTRAINT call_participants_removed_from_known CHECK (removed_from IN ('call', 'channel')),
+  guest_name TEXT,                                         -- the display name of a guest who came by a link and is gone
+                                                           -- after the call. NULL for others
   in_call    INTEGER GENERATED ALWAYS AS (state = 'pending' OR state = 'accepted') VIRTUAL, -- 0: rejected or left
   CONSTRAINT time_unknown CHECK (abs(joined_ts) <= 253402300799 AND abs(left_ts) <= 253402300799
     AND abs(invited_ts) <= 253402300799 AND abs(missed_ts) <= 253402300799),
@@ -222,7 +224,7 @@ CREATE TABLE events (
            CONSTRAINT events_kind_known CHECK (
              kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'busy' OR kind = 'accepted'
              OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'removed' OR kind = 'ended'
-             OR kind = 'sharer_changed'
+             OR kind = 'sharer_changed' OR kind = 'guest_waits' OR kind = 'guest_gone'
              OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),
   call_id  TEXT,                                           -- the call or screen share
   channel  TEXT,                                           -- its channel

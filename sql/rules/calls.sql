@@ -267,8 +267,8 @@ CREATE VIEW end_call (call_id, username) AS
   SELECT NULL, NULL WHERE 0;
 
 CREATE TRIGGER end_call_hangs_up_for_everyone
--- Only a person on the call ends it for the others. A ringing call has only its caller on it, and ends with either
--- setting.
+-- Only a person on the call ends it for the others, and no guest who came by a link. A ringing call has only its caller
+-- on it, and ends with either setting.
 INSTEAD OF INSERT ON end_call
 BEGIN
   INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.username);
@@ -277,7 +277,8 @@ BEGIN
   WHERE call_id = NEW.call_id AND is_live
     AND (state = 'ringing' OR (SELECT value FROM settings WHERE name = 'end_for_everyone') = 1)
     AND EXISTS (SELECT 1 FROM call_participants
-                WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted');
+                WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted')
+    AND NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username AND guest_of IS NOT NULL);
 
   UPDATE call_participants SET state = 'left'
   WHERE call_id = NEW.call_id AND username = NEW.username AND in_call;
@@ -460,6 +461,9 @@ CREATE VIEW call_state_json AS
                                                       'joined_ts', joined_ts, 'left_ts', left_ts))
                       FROM (SELECT * FROM current_participants
                             WHERE call_id = call.call_id ORDER BY role, username)), '')
+         || '],"waiting":['
+         || coalesce((SELECT group_concat(json_object('username', username, 'display_name', display_name))
+                      FROM (SELECT * FROM waiting_guests WHERE call_id = call.call_id ORDER BY username)), '')
          || ']}' AS json
   FROM current_calls AS call;
 
@@ -471,6 +475,7 @@ CREATE VIEW removed_from_call_json AS
            'call_id', call.call_id, 'channel', call.channel, 'initiator', call.initiator, 'state', call.state,
            'started_ts', call.started_ts, 'answered_ts', call.answered_ts, 'ended_ts', NULL,
            'screenshare_user', NULL, 'ended_reason', NULL, 'version', call.version, 'removed', json('true'),
+           'waiting', json('[]'),
            'participants', json((SELECT json_group_array(json_object(
                                           'username', username, 'display_name', display_name, 'role', role,
                                           'state', state, 'joined_ts', joined_ts, 'left_ts', left_ts))

@@ -347,6 +347,7 @@ BEGIN
       last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
       leaves_ts = NULL,
       seen_by = NULL,
+      guest_name = (SELECT display_name FROM users WHERE username = NEW.username AND guest_of IS NOT NULL),
       visible_after = CASE WHEN NOT EXISTS (SELECT 1 FROM call_channel_members
                                             WHERE call_id = NEW.call_id AND username = NEW.username)
                            THEN (SELECT newest_event FROM clock) END
@@ -635,7 +636,7 @@ CREATE VIEW current_participants AS
          joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
          coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, missed_reason, number,
          coalesce((SELECT display_name FROM users WHERE username = stored.username AND number = stored.number),
-                  username) AS display_name
+                  guest_name, username) AS display_name
   FROM (SELECT *,
                CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
                     THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,

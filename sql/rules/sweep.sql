@@ -86,6 +86,8 @@ CREATE VIEW durable_sweep_due (is_due) AS
       OR EXISTS (SELECT 1 FROM due_unanswered_calls)
       OR EXISTS (SELECT 1 FROM due_overlong_calls)
       OR EXISTS (SELECT 1 FROM due_sessions)
+      OR EXISTS (SELECT 1 FROM due_guests)
+      OR EXISTS (SELECT 1 FROM due_links)
       OR EXISTS (SELECT 1 FROM due_login_attempts);
 
 CREATE VIEW buffer_sweep_due (is_due) AS
@@ -156,6 +158,10 @@ BEGIN
 
   -- This only tidies up: live_sessions hides an expired session at once.
   DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM due_sessions);
+
+  DELETE FROM users WHERE number IN (SELECT number FROM due_guests);
+
+  DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM due_links);
 
   DELETE FROM login_attempts WHERE id IN (SELECT id FROM due_login_attempts);
 

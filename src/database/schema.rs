@@ -31,6 +31,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("events", include_str!("../../sql/rules/events.sql")),
     ("calls", include_str!("../../sql/rules/calls.sql")),
     ("participants", include_str!("../../sql/rules/participants.sql")),
+    ("links", include_str!("../../sql/rules/links.sql")),
     ("signals", include_str!("../../sql/rules/signals.sql")),
     ("screenshares", include_str!("../../sql/rules/screenshares.sql")),
     ("media", include_str!("../../sql/rules/media.sql")),

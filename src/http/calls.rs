@@ -37,6 +37,7 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, call("screenshare") => share_screen(id).await),
         route!(POST app, call("remove") => remove(id).await),
         route!(POST app, call("gone") => gone(id).await),
+        route!(POST app, call("dismiss") => dismiss(id).await),
     ]
 }
 
@@ -167,6 +168,13 @@ async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
     let username = UsernameBody::read(request).await?;
     request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
     Ok(status("removed"))
+}
+
+async fn dismiss(call_id: String, request: &mut Request) -> HandlerResult {
+    let caller = request.caller()?;
+    let username = UsernameBody::read(request).await?;
+    request.app.write(Write::new(&statements::DISMISS_GUEST, [text(call_id), text(username), text(caller)])).await?;
+    Ok(status("dismissed"))
 }
 
 async fn gone(call_id: String, request: &mut Request) -> HandlerResult {

@@ -112,7 +112,7 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [name], |row| row.get::<_, String>(0))?;
         let display_names: serde_json::Map<String, Json> = snapshot
-            .rows(&statements::DISPLAY_NAMES, [], |row| Ok((row.get(0)?, Json::String(row.get(1)?))))?
+            .rows(&statements::DISPLAY_NAMES, [name], |row| Ok((row.get(0)?, Json::String(row.get(1)?))))?
             .into_iter()
             .collect();
         let role: Option<String> = snapshot.row(&statements::USER_ROLE, [name], |row| row.get(0))?;

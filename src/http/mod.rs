@@ -17,6 +17,7 @@ mod history;
 mod host_users;
 mod https;
 mod ice;
+mod links;
 mod listener;
 mod media;
 mod methods;
@@ -68,6 +69,7 @@ pub fn routes(
         sessions::routes(app),
         events::routes(app),
         history::routes(app),
+        links::routes(app),
         ice::routes(app),
         admin::routes(app),
         monitoring::routes(app),

@@ -14,6 +14,8 @@ const CALENDAR: &[(&str, &str, &str)] = &[
     ("ended_tokens", "expires_ts", "a token expires at a date"),
     ("event_gaps", "ts", "shown to admins"),
     ("issuers", "created_ts", "shown to admins"),
+    ("links", "created_ts", "shown to members"),
+    ("links", "expires_ts", "a link expires at a date"),
     ("private_channel_members", "joined_ts", "member since"),
     ("private_channels", "created_ts", "shown to admins"),
     ("removed_subjects", "removed_ts", "compared with the date in a token"),
