@@ -43,6 +43,9 @@ pub enum Command {
     /// List the sessions, and end them
     #[command(subcommand)]
     Session(Session),
+    /// Manage the host applications whose users may come in with a token
+    #[command(subcommand)]
+    Issuer(Issuer),
     /// Show the live calls, and end them
     #[command(subcommand)]
     Call(Call),
@@ -151,6 +154,43 @@ pub enum Session {
     },
 }
 
+/// `issuer …`.
+#[derive(Debug, Subcommand)]
+pub enum Issuer {
+    /// Let the users of a host application in, with tokens that it signs
+    Add {
+        /// The claim `iss` of its tokens
+        name: String,
+        /// The algorithm of its signatures
+        #[arg(long, value_name = "HS256|RS256|ES256|EdDSA")]
+        algorithm: String,
+        /// A file with the secret (HS256), with the public key in PEM, or with a JSON Web Key Set; - is standard input
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// What the claim `aud` has to name [default: it is ignored]
+        #[arg(long, value_name = "TEXT")]
+        audience: Option<String>,
+        /// By how much its clock may differ, such as 10s [default: 30s]
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
+        clock_skew: Option<Duration>,
+    },
+    /// List the host applications, without their keys
+    List(Output),
+    /// Change the key of a host application; sessions of its people last
+    SetKey {
+        /// The host application
+        name: String,
+        /// A file with the new key, as for `issuer add`
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Remove a host application, and end the sessions of its people
+    Remove {
+        /// The host application
+        name: String,
+    },
+}
+
 /// `call …`.
 #[derive(Debug, Subcommand)]
 pub enum Call {
@@ -188,7 +228,7 @@ pub enum Setting {
     Set {
         /// The setting
         name: String,
-        /// The new value
+        /// The new value; - reads it from standard input, where no list of processes shows it
         #[arg(allow_hyphen_values = true)]
         value: String,
     },

@@ -97,8 +97,9 @@ SELECT 1 FROM allowed_origins WHERE origin = ?1;
 SELECT group_concat(origin, ' ') FROM allowed_origins;
 
 -- name: ICE_SERVERS
--- The ICE servers for clients, as JSON.
-SELECT value FROM settings WHERE name = 'ice_servers';
+-- The ICE servers for clients as JSON; the URLs of the TURN server with a secret as JSON, the secret, and the end of a
+-- credential for it.
+SELECT ice_servers, turn_urls, turn_secret, expires_ts FROM ice_for_clients;
 
 
 -- ==== users and sessions
@@ -217,6 +218,48 @@ WHERE username = ?1 AND address = ?2 AND EXISTS (SELECT 1 FROM sessions WHERE to
 -- Seconds until name ?1 may log in from address ?2 again.
 SELECT min(max(until_ts) - (SELECT ts FROM now), (SELECT pause_max FROM login_limits))
 FROM login_pauses WHERE address = ?2 AND (username = ?1 OR username IS NULL);
+
+
+-- ==== host applications and trusted proxies
+
+-- name: ISSUER
+-- The algorithm and the key of issuer ?1.
+SELECT algorithm, key FROM issuers WHERE name = ?1;
+
+-- name: ADMIT_TOKEN_USER
+-- The first use of the token with hash ?1, which issuer ?2 has signed, if its key is still ?3: the claims sub ?4, aud ?5 as
+-- a JSON list, name ?6, channels ?7 as a JSON list, iat ?8, nbf ?9 and exp ?10.
+INSERT INTO admit_token_user
+  (token_hash, issuer, subject, audience, name, channels, issued_ts, not_before_ts, expires_ts)
+SELECT ?1, name, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM issuers WHERE name = ?2 AND key = ?3;
+
+-- name: ADD_ISSUER
+-- Adds issuer ?1 with algorithm ?2, key ?3, audience ?4 and clock skew ?5. NULL is no audience, and the default skew.
+INSERT INTO add_issuer (name, algorithm, key, audience, clock_skew) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: SET_ISSUER_KEY
+-- Changes the key of issuer ?1 to ?2.
+INSERT INTO set_issuer_key (name, key) VALUES (?1, ?2);
+
+-- name: REMOVE_ISSUER
+-- Removes issuer ?1.
+INSERT INTO remove_issuer (name) VALUES (?1);
+
+-- name: ISSUERS
+-- At most ?2 issuers after the name ?1 as JSON. -1 is no limit.
+SELECT json FROM issuer_json WHERE name > ?1 ORDER BY name LIMIT ?2;
+
+-- name: TRUSTED_HEADER
+-- The name of the header in which a trusted proxy names the person. Empty: there is none.
+SELECT value FROM settings WHERE name = 'trusted_header';
+
+-- name: ADMIT_HEADER_USER
+-- A trusted proxy names user ?1. Their session has token hash ?2.
+INSERT INTO admit_header_user (username, token_hash) VALUES (?1, ?2);
+
+-- name: IS_FRESH_SESSION
+-- Whether the session with token hash ?1 need not be renewed.
+SELECT EXISTS (SELECT 1 FROM fresh_sessions WHERE token_hash = ?1);
 
 
 -- ==== admins, settings and service tokens
@@ -344,9 +387,9 @@ SELECT json FROM channel_json WHERE username = ?1 ORDER BY channel;
 -- 'granted' if user ?2 may read channel ?1, else the code of the refusal.
 SELECT coalesce((SELECT access FROM channel_access WHERE spelling = json_quote(?1) AND username = ?2), 'not_a_member');
 
--- name: CANONICAL_CHANNEL
--- The canonical name of channel ?1.
-SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1);
+-- name: NAMED_CHANNEL
+-- The canonical name of channel ?1, as user ?2 names it.
+SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2);
 
 
 -- ==== calls: actions
@@ -361,7 +404,8 @@ SELECT code, seconds FROM ring_waits
 WHERE caller = ?1
   AND (callee IS NULL
        OR EXISTS (SELECT 1 FROM channel_access
-                  WHERE spelling = json_quote(?2) AND username = callee AND access = 'granted'));
+                  WHERE spelling = json_quote((SELECT channel FROM named_channels WHERE spelling = json_array(?2, ?1)))
+                    AND username = callee AND access = 'granted'));
 
 -- name: RING_WAITS
 -- What keeps user ?1 from ringing user ?2, as `CHANNEL_RING_WAITS`.
@@ -449,12 +493,12 @@ WHERE call_id IN (SELECT call_id FROM user_live_calls WHERE username = ?1) ORDER
 -- The live call of channel ?1 as JSON, with whether user ?2 is on it; and 'granted' if they may read it, else the code of
 -- the refusal.
 SELECT json, access FROM active_call_json
-WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1)) AND username = ?2;
+WHERE channel = (SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2)) AND username = ?2;
 
 -- name: LIVE_CALL_ID
--- The live call of channel ?1, under any spelling of a DM.
+-- The live call of channel ?1, as user ?2 names it.
 SELECT call_id FROM calls
-WHERE is_live AND channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1));
+WHERE is_live AND channel = (SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2));
 
 -- name: ALL_PARTICIPANTS
 -- All participants of call ?1, in any state.
@@ -582,9 +626,9 @@ INSERT INTO start_screenshare (share_id, channel, sharer) VALUES (?1, ?2, ?3);
 INSERT INTO stop_screenshare (share_id, username) VALUES (?1, ?2);
 
 -- name: CHANNEL_ACTIVE_SHARES
--- The active shares of channel ?1, under any spelling of a DM, that user ?2 may see, as JSON.
+-- The active shares of channel ?1, as user ?2 names it, that they may see, as JSON.
 SELECT json FROM active_share_json AS share
-WHERE channel = (SELECT channel FROM canonical_channels WHERE spelling = json_quote(?1))
+WHERE channel = (SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2))
   AND EXISTS (SELECT 1 FROM share_access
               WHERE share_id = share.share_id AND username = ?2 AND access = 'granted')
 ORDER BY started_ts, share_id;

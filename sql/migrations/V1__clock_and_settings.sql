@@ -29,7 +29,7 @@ CREATE TABLE settings (
   name    TEXT NOT NULL PRIMARY KEY,                       -- what is limited
   value   ANY  NOT NULL,                                   -- the value in force, in `unit`
   default_value ANY NOT NULL,                              -- the value of a new file
-  kind    TEXT NOT NULL,                                   -- number, text, or JSON, which a trigger checks
+  kind    TEXT NOT NULL,                                   -- number, text, secret, or JSON, which triggers check
   unit    TEXT NOT NULL,                                   -- of the value, or of the length of a text
   lowest  REAL NOT NULL,                                   -- the smallest value, or the shortest text
   highest REAL NOT NULL,                                   -- the largest value, or the longest text
@@ -104,6 +104,8 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
      'lifetime of a session'),
     ('session_cookie', 'session', 'text', 'characters', 1, 64,
      'name of the cookie that holds the token of a browser''s session'),
+    ('trusted_header', '', 'text', 'characters', 0, 64,
+     'header in which the proxy of `--behind-proxy` names the person; empty is off'),
     ('login_window', 3600, 'number', 'seconds', 1, 86400,
      'failed logins for a name from an address are forgotten this long after the last one'),
     ('login_attempts_per_name', 10, 'number', 'count', 1, 1000000,
@@ -119,7 +121,13 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
     ('allowed_origins', '[]', 'JSON', 'characters', 2, 16384,
      'other sites whose pages may use the API with a token and show the page in a frame, as a list of origins'),
     ('ice_servers', '[]', 'JSON', 'characters', 2, 16384,
-     'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`'));
+     'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`'),
+    ('turn_urls', '[]', 'JSON', 'characters', 2, 16384,
+     'URLs of a TURN server that shares `turn_secret`, for which each person gets a credential of their own'),
+    ('turn_secret', '', 'secret', 'characters', 0, 256,
+     'secret of that TURN server, such as the `static-auth-secret` of coturn; empty: nobody gets a credential'),
+    ('turn_ttl', 86400, 'number', 'seconds', 60, 2592000,
+     'lifetime of a credential for that TURN server'));
 
 CREATE TABLE rules (
   -- The triggers and views that the program created in this file. A start compares them with its own, and a program

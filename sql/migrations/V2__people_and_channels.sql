@@ -24,9 +24,17 @@ CREATE TABLE users (
                 CONSTRAINT users_role_known CHECK (role IN ('admin', 'member')),
   events_after  INTEGER,                                   -- id of the newest event when the person was added; they
                                                            -- see later ones only
+  issuer        TEXT,                                      -- the host application whose user this is; NULL: a local user
+  subject       TEXT                                       -- what that application calls them, the claim sub
+                CONSTRAINT users_subject_format CHECK (length(subject) BETWEEN 1 AND 1000
+                  AND instr(CAST(subject AS BLOB), x'00') = 0),
+  token_ts      REAL,                                      -- the newest iat of their tokens, which decides memberships
+  CONSTRAINT users_subject_is_of_an_issuer CHECK ((issuer IS NULL) = (subject IS NULL)),
   -- JSON has no infinite numbers, and date functions end with the year 9999: clients could not read such a time.
-  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799)
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(coalesce(token_ts, 0)) <= 253402300799)
 ) STRICT;
+
+CREATE UNIQUE INDEX users_by_subject ON users (issuer, subject) WHERE issuer IS NOT NULL;
 
 -- Names that differ in case alone would be mistaken for each other. A login ignores case.
 CREATE UNIQUE INDEX users_by_name_in_any_case ON users (username COLLATE NOCASE);
@@ -39,11 +47,13 @@ CREATE TABLE sessions (
   username   TEXT NOT NULL REFERENCES users (username),    -- the session's owner
   created_ts REAL NOT NULL,                                -- when it began
   expires_ts REAL NOT NULL,                                -- from then on it is invalid; a sweep deletes it
+  issuer     TEXT,                                         -- the token is a JWT of this issuer; NULL: it is ours
   CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(expires_ts) <= 253402300799)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_user ON sessions (username);
 CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
+CREATE INDEX sessions_by_issuer ON sessions (issuer) WHERE issuer IS NOT NULL;
 
 CREATE TABLE service_tokens (
   -- One row a program that uses the API for nobody: a monitor, or a script of an admin. The file does not contain the
@@ -90,8 +100,16 @@ CREATE TABLE private_channels (
                AND name GLOB '*[^ ' || char(160) || char(5760) || char(8192) || '-' || char(8207) || char(8239)
                  || char(8287) || '-' || char(8292) || char(12288) || char(65279) || ']*'),
   created_by TEXT,                                         -- the creator, or the first member
-  created_ts REAL NOT NULL                                 -- when
+  created_ts REAL NOT NULL,                                -- when
+  issuer     TEXT,                                         -- the host application whose channel this is; NULL: a local one
+  external_id TEXT                                         -- what that application calls it; its people name it ext:ID
+             CONSTRAINT private_channels_external_id_format CHECK (length(external_id) BETWEEN 1 AND 200
+               AND external_id = trim(external_id) AND instr(CAST(external_id AS BLOB), x'00') = 0
+               AND external_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  CONSTRAINT private_channels_external_id_is_of_an_issuer CHECK ((issuer IS NULL) = (external_id IS NULL))
 ) STRICT;
+
+CREATE UNIQUE INDEX private_channels_by_external_id ON private_channels (issuer, external_id) WHERE issuer IS NOT NULL;
 
 CREATE TABLE private_channel_members (
   -- The members of private channels.

@@ -36,6 +36,10 @@ CREATE VIEW help (task, statement) AS
     ('see the tokens of programs',
      'SELECT name, scopes, datetime(expires_ts, ''unixepoch'') AS expires_utc FROM service_tokens'),
     ('revoke the token of a program', 'INSERT INTO revoke_service_token (name) VALUES (''monitor'')'),
+    ('see the host applications',
+     'SELECT name, algorithm, audience, datetime(created_ts, ''unixepoch'') AS since_utc FROM issuers'),
+    ('remove a host application, and end the sessions of its people',
+     'INSERT INTO remove_issuer (name) VALUES (''chat'')'),
     ('prune 25 calls older than a year; repeat',
      'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
     ('what commands and admins changed',
@@ -106,6 +110,7 @@ CREATE VIEW user_json (username, json) AS
 -- A person as GET /admin/people gives them.
   SELECT username,
          json_object('username', username, 'display_name', display_name, 'role', role, 'created_ts', created_ts,
+                     'issuer', issuer, 'subject', subject,
                      'sessions', (SELECT count(*) FROM live_sessions AS session
                                   WHERE session.username = person.username))
   FROM users AS person;
@@ -121,6 +126,7 @@ CREATE VIEW private_channel_json (id, json) AS
 -- A private channel as GET /admin/channels gives it.
   SELECT id,
          json_object('channel', 'private:' || id, 'title', name, 'created_by', created_by, 'created_ts', created_ts,
+                     'issuer', issuer, 'external_id', external_id,
                      'members', json((SELECT json_group_array(username)
                                       FROM (SELECT username FROM private_channel_members
                                             WHERE channel_id = private_channels.id ORDER BY username))))
@@ -168,10 +174,11 @@ CREATE VIEW finished_call_json (call_id, channel, ended_ts, json) AS
   WHERE NOT is_live;
 
 CREATE VIEW setting_json (name, json) AS
--- A setting as GET /admin/settings gives it.
+-- A setting as GET /admin/settings gives it. A secret is no answer: only whether there is one.
   SELECT name,
-         json_object('name', name, 'value', value, 'default', default_value, 'kind', kind, 'unit', unit,
-                     'lowest', lowest, 'highest', highest, 'meaning', meaning)
+         json_object('name', name, 'value', CASE WHEN kind = 'secret' AND value <> '' THEN '(hidden)' ELSE value END,
+                     'default', default_value, 'kind', kind, 'unit', unit, 'lowest', lowest,
+                      'highest', highest, 'meaning', meaning)
   FROM settings;
 
 CREATE VIEW service_token_json (name, json) AS
@@ -181,6 +188,14 @@ CREATE VIEW service_token_json (name, json) AS
                      'created_ts', created_ts, 'expires_ts', expires_ts,
                      'expired', json(CASE WHEN expires_ts > (SELECT ts FROM now) THEN 'false' ELSE 'true' END))
   FROM service_tokens;
+
+CREATE VIEW issuer_json (name, json) AS
+-- An issuer as GET /admin/issuers gives it. It has no key: that of HS256 signs tokens.
+  SELECT name,
+         json_object('name', name, 'algorithm', algorithm, 'audience', audience, 'clock_skew', clock_skew,
+                     'created_ts', created_ts,
+                     'people', (SELECT count(*) FROM users WHERE issuer = issuers.name))
+  FROM issuers;
 
 CREATE VIEW statistics_json (json) AS
 -- What `minimost-calls stats` counts. It reads whole tables.

@@ -49,7 +49,7 @@ BEGIN
   INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
 
   INSERT INTO calls (call_id, channel, initiator, state, started_ts, newest_number)
-  VALUES (NEW.call_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
+  VALUES (NEW.call_id, (SELECT channel FROM named_channels WHERE spelling = json_array(NEW.channel, NEW.initiator)),
           NEW.initiator, 'ringing', (SELECT ts FROM now), (SELECT number FROM newest_user));
 
   INSERT INTO call_participants (call_id, username, role, state, number, joined_ts, last_seen_ts, invited_ts)

@@ -23,18 +23,42 @@ CREATE VIEW canonical_channels (spelling, channel) AS
               ELSE given.value END
   FROM json_each AS given;
 
+CREATE VIEW named_channels (spelling, channel) AS
+-- A function: the canonical name of the channel that a person names. ext:ID is a channel of the host application whose user
+-- they are; one that it does not have is as unknown as private:0.
+--   SELECT channel FROM named_channels WHERE spelling = json_array('ext:C024BE91L', 'bob')
+  SELECT given.json,
+         CASE WHEN given.value GLOB 'ext:*'
+              THEN coalesce((SELECT 'private:' || named.id
+                             FROM users AS person
+                             JOIN private_channels AS named
+                               ON named.issuer = person.issuer AND named.external_id = substr(given.value, 5)
+                             WHERE person.username = json_extract(given.json, '$[1]')),
+                            'private:unknown')
+              ELSE (SELECT channel FROM canonical_channels WHERE spelling = json_quote(given.value)) END
+  FROM json_each AS given
+  WHERE given.key = 0;
+
 CREATE VIEW channel_access (spelling, channel, username, access) AS
 -- A function: who may read and use a channel. `access` is 'granted' or the code of the refusal. The members of a DM are in
 -- its name, used or not. Public channels have no members to ring.
 --   SELECT access FROM channel_access WHERE spelling = json_quote('dm:bob:alice') AND username = 'bob'
 -- The order of the names in a DM makes no difference here, so only the column `channel` needs the canonical name.
-  SELECT given.json, (SELECT channel FROM canonical_channels WHERE spelling = given.json), person.username,
+  SELECT given.json, (SELECT channel FROM named_channels WHERE spelling = json_array(given.value, person.username)),
+         person.username,
          CASE WHEN given.value GLOB 'dm:*'
               THEN CASE WHEN instr(':' || substr(given.value, 4) || ':', ':' || person.username || ':') = 0
                         THEN 'not_a_member' ELSE 'granted' END
               WHEN given.value GLOB 'private:*'
               THEN CASE WHEN NOT EXISTS (SELECT 1 FROM private_channel_members
                                          WHERE channel = given.value AND username = person.username)
+                        THEN 'not_a_member' ELSE 'granted' END
+              WHEN given.value GLOB 'ext:*'
+              THEN CASE WHEN NOT EXISTS (SELECT 1 FROM private_channels AS named
+                                         JOIN private_channel_members AS member ON member.channel_id = named.id
+                                         WHERE named.issuer = person.issuer
+                                           AND named.external_id = substr(given.value, 5)
+                                           AND member.username = person.username)
                         THEN 'not_a_member' ELSE 'granted' END
               ELSE 'channel_not_callable' END
   FROM json_each AS given CROSS JOIN users AS person;
@@ -274,9 +298,9 @@ BEGIN
 END;
 
 CREATE TRIGGER private_channel_id_is_fixed
--- Calls contain the id. OF id would miss its other names, rowid and _rowid_.
+-- Calls contain the id, and host applications know their own. OF id would miss its other names, rowid and _rowid_.
 BEFORE UPDATE ON private_channels
-WHEN NEW.id IS NOT OLD.id
+WHEN (NEW.id, NEW.issuer, NEW.external_id) IS NOT (OLD.id, OLD.issuer, OLD.external_id)
 BEGIN
   SELECT RAISE(ABORT, 'channel_id_is_fixed');
 END;
@@ -348,6 +372,8 @@ CREATE VIEW channel_json (username, channel, json) AS
            'channel', mine.channel,
            'title', (SELECT name FROM private_channels
                      WHERE id = CAST(substr(mine.channel, 9) AS INTEGER) AND mine.channel GLOB 'private:*'),
+           'external_id', (SELECT external_id FROM private_channels
+                           WHERE id = CAST(substr(mine.channel, 9) AS INTEGER) AND mine.channel GLOB 'private:*'),
            'members', json((SELECT json_group_array(username)
                             FROM (SELECT username FROM private_channel_members WHERE channel = mine.channel
                                   UNION

@@ -29,13 +29,14 @@ BEGIN
 END;
 
 CREATE TRIGGER oldest_session_ends_for_a_new_one
--- A script that logs in at each run must not fill the file. The event of the ended session closes its streams.
+-- A script that logs in at each run must not fill the file. Expired sessions, which no sweep has reached yet, go first.
+-- The event of the ended session closes its streams.
 AFTER INSERT ON sessions
 BEGIN
   DELETE FROM sessions
   WHERE token_hash IN (SELECT token_hash FROM sessions
                        WHERE username = NEW.username AND token_hash <> NEW.token_hash
-                       ORDER BY created_ts DESC, token_hash
+                       ORDER BY expires_ts > (SELECT ts FROM now) DESC, created_ts DESC, token_hash
                        LIMIT -1 OFFSET (SELECT CASE WHEN value > 0 THEN CAST(value AS INTEGER) - 1 ELSE 1000000000 END
                                         FROM settings WHERE name = 'sessions_per_person'));
 END;

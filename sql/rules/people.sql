@@ -134,6 +134,14 @@ BEGIN
   SELECT RAISE(ABORT, 'user_number_is_fixed');
 END;
 
+CREATE TRIGGER user_subject_is_fixed
+-- Tokens for another subject would come in as this person.
+BEFORE UPDATE OF issuer, subject ON users
+WHEN (NEW.issuer, NEW.subject) IS NOT (OLD.issuer, OLD.subject)
+BEGIN
+  SELECT RAISE(ABORT, 'user_subject_is_fixed');
+END;
+
 CREATE TRIGGER changed_password_ends_sessions
 -- A password is changed when others may know it. Their sessions end.
 AFTER UPDATE OF password_hash ON users
@@ -229,7 +237,7 @@ END;
 CREATE TRIGGER session_keeps_its_user
 -- A session given to another user would log in as that user.
 BEFORE UPDATE ON sessions
-WHEN (NEW.token_hash, NEW.username) IS NOT (OLD.token_hash, OLD.username)
+WHEN (NEW.token_hash, NEW.username, NEW.issuer) IS NOT (OLD.token_hash, OLD.username, OLD.issuer)
 BEGIN
   SELECT RAISE(ABORT, 'session_is_fixed');
 END;

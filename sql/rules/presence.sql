@@ -29,14 +29,20 @@ CREATE VIEW presence_due (call_id, username) AS
   SELECT share_id, sharer FROM screenshares
   WHERE state = 'active' AND leaves_ts IS NOT NULL;
 
+CREATE VIEW newer_sessions (session, than) AS
+-- Pairs of sessions of which the first outlasts the second.
+  SELECT newer.token_hash, older.token_hash
+  FROM sessions AS newer JOIN sessions AS older ON newer.expires_ts > older.expires_ts;
+
 CREATE VIEW do_note_presence (username, call_id, session) AS
 -- A proof of a person's presence on a call or screen share. `session` is the token hash of the session that gave it; a
 -- shell leaves it NULL.
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER presence_is_noted
--- At most once an interval, except for a proof that stops a departure, or the first one that names its session. A
--- session that has ended meanwhile proves nothing.
+-- At most once an interval, except for a proof that stops a departure, the first one that names its session, or one by a
+-- newer session: a client that renews its token stays on the call when the older session expires. A session that has
+-- ended meanwhile proves nothing.
 INSTEAD OF INSERT ON do_note_presence
 WHEN NEW.session IS NULL OR EXISTS (SELECT 1 FROM sessions WHERE token_hash = NEW.session)
 BEGIN
@@ -44,13 +50,15 @@ BEGIN
   SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = coalesce(NEW.session, seen_by)
   WHERE call_id = NEW.call_id AND username = NEW.username AND state = 'accepted'
     AND (last_seen_ts <= (SELECT ts FROM presence_note_cutoff) OR leaves_ts IS NOT NULL
-         OR (seen_by IS NULL AND NEW.session IS NOT NULL));
+         OR (seen_by IS NULL AND NEW.session IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM newer_sessions WHERE session = NEW.session AND than = seen_by));
 
   UPDATE screenshares
   SET last_seen_ts = (SELECT ts FROM now), leaves_ts = NULL, seen_by = coalesce(NEW.session, seen_by)
   WHERE share_id = NEW.call_id AND sharer = NEW.username AND state = 'active'
     AND (last_seen_ts <= (SELECT ts FROM presence_note_cutoff) OR leaves_ts IS NOT NULL
-         OR (seen_by IS NULL AND NEW.session IS NOT NULL));
+         OR (seen_by IS NULL AND NEW.session IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM newer_sessions WHERE session = NEW.session AND than = seen_by));
 END;
 
 CREATE VIEW gone_cutoff (ts, leaves_ts) AS

@@ -79,7 +79,7 @@ BEGIN
   INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
 
   INSERT INTO screenshares (share_id, channel, sharer, state, started_ts)
-  VALUES (NEW.share_id, (SELECT channel FROM canonical_channels WHERE spelling = json_quote(NEW.channel)),
+  VALUES (NEW.share_id, (SELECT channel FROM named_channels WHERE spelling = json_array(NEW.channel, NEW.sharer)),
           NEW.sharer, 'active', (SELECT ts FROM now));
 END;
 

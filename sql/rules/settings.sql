@@ -118,6 +118,25 @@ BEGIN
                                              AND json_type(server.value, '$.credential') IS 'text'))));
 END;
 
+CREATE TRIGGER turn_urls_are_of_turn_servers
+-- As ice_servers_suit_browsers: one malformed URL (RFC 7065) makes a browser refuse to connect at all.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'turn_urls' AND CASE WHEN json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
+BEGIN
+  SELECT RAISE(ABORT, 'turn_url_malformed')
+  WHERE EXISTS (SELECT 1 FROM json_each(NEW.value)
+                WHERE type <> 'text' OR NOT (value GLOB 'turn:[^ /]*' OR value GLOB 'turns:[^ /]*'));
+END;
+
+CREATE TRIGGER secret_setting_is_text
+-- The server computes with its bytes.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.kind = 'secret'
+BEGIN
+  SELECT RAISE(ABORT, 'setting_is_text')
+  WHERE typeof(NEW.value) IS NOT 'text' OR instr(CAST(NEW.value AS BLOB), x'00');
+END;
+
 CREATE TRIGGER allowed_origins_are_origins
 -- Browsers write an origin in one way (RFC 6454, section 6.2), and the server compares the text. The list also becomes a
 -- part of a Content-Security-Policy, in which other characters have a meaning.
@@ -141,6 +160,16 @@ BEGIN
   WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^!#$%&''*+.0-9A-Z^_`a-z|~-]*' OR instr(NEW.value, char(0));
 END;
 
+CREATE TRIGGER trusted_header_is_a_field_name
+-- Another name would never be sent (RFC 9110, section 5.1). These are what clients send themselves.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'trusted_header'
+BEGIN
+  SELECT RAISE(ABORT, 'trusted_header_malformed')
+  WHERE typeof(NEW.value) IS NOT 'text' OR NEW.value GLOB '*[^0-9A-Za-z_-]*' OR instr(NEW.value, char(0))
+     OR lower(NEW.value) IN ('accept', 'authorization', 'cookie', 'content-type', 'host', 'origin', 'user-agent');
+END;
+
 CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_bytes_per_person) AS
 -- The limits of what is no row: the server counts it, and reads the limits here at each use. 0 is no limit.
   SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'connections_per_address'),
@@ -150,3 +179,15 @@ CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_b
 CREATE VIEW allowed_origins (origin) AS
 -- The other sites whose pages may use the API, and show the page in a frame.
   SELECT origin.value FROM settings JOIN json_each(settings.value) AS origin WHERE settings.name = 'allowed_origins';
+
+CREATE VIEW ice_for_clients (ice_servers, turn_urls, turn_secret, expires_ts) AS
+-- The STUN and TURN servers for browsers. The last three are NULL without a TURN server that shares a secret. A credential
+-- for it is valid until `expires_ts`, a whole number.
+  SELECT ice.value, turn.urls, turn.secret, turn.expires_ts
+  FROM settings AS ice
+  LEFT JOIN (SELECT urls.value AS urls, secret.value AS secret, CAST(now.ts + ttl.value AS INTEGER) AS expires_ts
+             FROM now
+             JOIN settings AS urls ON urls.name = 'turn_urls' AND urls.value <> '[]'
+             JOIN settings AS secret ON secret.name = 'turn_secret' AND secret.value <> ''
+             JOIN settings AS ttl ON ttl.name = 'turn_ttl') AS turn
+  WHERE ice.name = 'ice_servers';

@@ -6,6 +6,7 @@ mod demo;
 mod file;
 mod history;
 mod import;
+mod issuer;
 mod manual;
 mod output;
 mod serve;
@@ -136,6 +137,7 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Serve(options) => serve::run(path, &options),
         Command::User(command) => user::run(path, command),
         Command::Token(options) => token::run(&Database::open_existing(path)?, options),
+        Command::Issuer(command) => issuer::run(&Database::open_existing(path)?, command),
         Command::Session(command) => session::run(&Database::open_existing(path)?, command),
         Command::Call(command) => call::run(&Database::open_existing(path)?, command),
         Command::Setting(command) => setting::run(&Database::open_existing(path)?, command),

@@ -107,6 +107,10 @@ pub(super) fn serve(
     if tls.is_none() && !options.behind_proxy && !address.ip().is_loopback() {
         warn_of_plain_http(options.log_format, address);
     }
+    if !options.behind_proxy && has_trusted_header(&database)? {
+        let warning = "the setting trusted_header has no effect without --behind-proxy: anybody could send the header";
+        warn(options.log_format, warning);
+    }
     if let Some(tls) = &tls {
         runtime.spawn(Arc::clone(tls).reload_on_change());
     }
@@ -140,6 +144,13 @@ fn tls(path: &Path, options: &Serve) -> Result<Option<Tls>, CommandError> {
         _ => return Ok(None),
     };
     Ok(Some(tls?))
+}
+
+/// Whether a header is to name the person.
+fn has_trusted_header(database: &Database) -> Result<bool, CommandError> {
+    let header: Option<String> =
+        database.read(|snapshot| snapshot.row(&statements::TRUSTED_HEADER, [], |row| row.get(0)))?;
+    Ok(header.is_some_and(|header| !header.is_empty()))
 }
 
 /// Warns of a server that other machines reach without HTTPS.

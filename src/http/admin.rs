@@ -1,4 +1,5 @@
-//! `/admin`: people, sessions, channels, calls, history, settings and service tokens, for admins and their scripts.
+//! `/admin`: people, sessions, channels, calls, history, settings, service tokens and host applications, for admins and
+//! their scripts.
 //!
 //! Every change runs the check of the caller in its transaction, and is recorded in `command_log`.
 
@@ -17,6 +18,7 @@ use super::bounds::json_items;
 use super::history::before_cursor;
 use super::{App, Error, HandlerResult, Request, Routes, any_of, json_text, route, status};
 use crate::database::{Snapshot, Value, Write, WriteResult, text};
+use crate::issuers::check_key;
 use crate::statements::{self, Statement};
 use crate::subjects;
 
@@ -48,6 +50,10 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, part("settings", "reset") => reset_setting(name).await),
         route!(GET app, admin("tokens") => tokens().await),
         route!(DELETE app, one("tokens") => revoke_token(name).await),
+        route!(GET app, admin("issuers") => issuers().await),
+        route!(POST app, admin("issuers") => add_issuer().await),
+        route!(DELETE app, one("issuers") => remove_issuer(name).await),
+        route!(POST app, part("issuers", "key") => set_issuer_key(name).await),
         route!(GET app, admin("violations") => violations().await),
     ]
 }
@@ -379,6 +385,66 @@ async fn revoke_token(name: String, request: &mut Request) -> HandlerResult {
     let name = decoded(name);
     let change = Change::new(&statements::REVOKE_SERVICE_TOKEN, "revoked service token", &name);
     change.respond(request, &admin, [text(name)], "revoked").await
+}
+
+// Host applications
+
+async fn issuers(request: &mut Request) -> HandlerResult<impl Reply> {
+    page(request, &statements::ISSUERS).await
+}
+
+#[derive(Deserialize)]
+struct NewIssuer {
+    #[serde(deserialize_with = "trimmed")]
+    name: String,
+    #[serde(deserialize_with = "trimmed")]
+    algorithm: String,
+    key: String,
+    audience: Option<String>,
+    clock_skew: Option<f64>,
+}
+
+/// A key may be longer than other bodies are.
+const ISSUER_BODY_MAX_BYTES: usize = 128 * 1024;
+
+/// Refuses a key with which no signature of `algorithm` can be verified.
+fn check_issuer_key(algorithm: &str, key: &str) -> Result<(), Error> {
+    check_key(algorithm, key)
+        .map_err(|error| Error::bad_request("issuer_key_unusable", format!("Unusable key: {error}.")))
+}
+
+async fn add_issuer(request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let NewIssuer { name, algorithm, key, audience, clock_skew } = request.json(ISSUER_BODY_MAX_BYTES).await?;
+    check_issuer_key(&algorithm, &key)?;
+    let change = Change::new(&statements::ADD_ISSUER, "added issuer", &name);
+    let audience = audience.map_or(Value::Null, Value::Text);
+    let parameters = [text(name), text(algorithm), text(key), audience, clock_skew.map_or(Value::Null, Value::Real)];
+    change.respond(request, &admin, parameters, "added").await
+}
+
+#[derive(Deserialize)]
+struct KeyBody {
+    key: String,
+}
+
+async fn set_issuer_key(name: String, request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let KeyBody { key } = request.json(ISSUER_BODY_MAX_BYTES).await?;
+    let name = decoded(name);
+    let algorithm: Option<String> =
+        request.app.database.read(|snapshot| snapshot.row(&statements::ISSUER, [&name], |row| row.get(0)))?;
+    let algorithm = algorithm.ok_or_else(|| Error::refused(&request.app, "issuer_not_found"))?;
+    check_issuer_key(&algorithm, &key)?;
+    let change = Change::new(&statements::SET_ISSUER_KEY, "changed key of issuer", &name);
+    change.respond(request, &admin, [text(name), text(key)], "changed").await
+}
+
+async fn remove_issuer(name: String, request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let name = decoded(name);
+    let change = Change::new(&statements::REMOVE_ISSUER, "removed issuer", &name);
+    change.respond(request, &admin, [text(name)], "removed").await
 }
 
 /// What is wrong with the data. It reads whole tables.

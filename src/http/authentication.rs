@@ -6,6 +6,7 @@ use mime::Mime;
 use warp::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
 use warp::http::{Method, StatusCode};
 
+use super::host_users::session_hash;
 use super::origin::{NamedHost, is_same_origin};
 use super::{Error, Request, require_granted};
 use crate::database::{ReadError, Snapshot, Value, text};
@@ -46,10 +47,9 @@ impl Request {
     pub(super) fn read<T>(&self, select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>) -> Result<T, Error> {
         self.app.database.read(|snapshot| {
             let token_hashes = self.token_hashes(snapshot)?;
-            as_caller(snapshot, &token_hashes, |snapshot, caller| {
-                self.person.get_or_init(|| caller.name.clone());
-                select(snapshot, caller)
-            })
+            let caller = find_caller(snapshot, &token_hashes)?.ok_or_else(|| self.unauthorized())?;
+            self.person.get_or_init(|| caller.name.clone());
+            select(snapshot, &caller)
         })
     }
 
@@ -68,17 +68,32 @@ impl Request {
                     return Ok(Caller { name, token_hash });
                 }
             }
-            Err(Error::unauthorized())
+            Err(self.unauthorized())
         })
     }
 
-    /// The hashes of the tokens in the request, one of which may be that of a session. A bearer token counts alone.
+    /// 401, with the reason why a token or name that the request has is not accepted.
+    fn unauthorized(&self) -> Error {
+        self.not_admitted.clone().unwrap_or_else(Error::unauthorized)
+    }
+
+    /// The bearer token. It is empty if the header is malformed.
+    pub(super) fn bearer_token(&self) -> Option<String> {
+        self.headers.get_all(AUTHORIZATION).iter().find_map(bearer_token)
+    }
+
+    /// The hashes of the tokens in the request, one of which may be that of a session. A bearer token counts alone, and so
+    /// does the name from a trusted proxy.
     ///
     /// # Errors
-    /// 403 if a page of another site may have sent the request with the user's cookie.
+    /// 403 if a page of another site may have sent the request with the cookie of the user, or of the proxy.
     pub(super) fn token_hashes(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
-        if let Some(token) = self.headers.get_all(AUTHORIZATION).iter().find_map(bearer_token) {
+        if let Some(token) = self.bearer_token() {
             return Ok(vec![token_hash(&token)]);
+        }
+        if let Some(name) = self.name_from_proxy(snapshot)? {
+            self.refuse_forged_change()?;
+            return Ok(vec![session_hash(&name)]);
         }
         if !self.headers.contains_key(COOKIE) {
             return Ok(Vec::new());
@@ -90,11 +105,16 @@ impl Request {
         let cookies = headers.flat_map(Cookie::split_parse).filter_map(Result::ok);
         let tokens = cookies.filter(|cookie| cookie.name() == cookie_name).take(COOKIES_MAX);
         let token_hashes: Vec<String> = tokens.map(|cookie| token_hash(cookie.value_trimmed())).collect();
-        // Browsers add cookies to requests of other sites, too.
-        if !token_hashes.is_empty() && !matches!(self.method, Method::GET | Method::HEAD) {
-            self.refuse_forgery()?;
+        if !token_hashes.is_empty() {
+            self.refuse_forged_change()?;
         }
         Ok(token_hashes)
+    }
+
+    /// [`Request::refuse_forgery`] for a request that may change something: browsers add cookies to requests of other
+    /// sites, too.
+    pub(super) fn refuse_forged_change(&self) -> Result<(), Error> {
+        if matches!(self.method, Method::GET | Method::HEAD) { Ok(()) } else { self.refuse_forgery() }
     }
 
     /// Refuses a cross-site request forgery. Without the headers in which browsers name the site of a request, it needs
@@ -172,10 +192,15 @@ pub(super) fn as_caller<T>(
     token_hashes: &[String],
     select: impl FnOnce(&Snapshot, &Caller) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    select(snapshot, &find_caller(snapshot, token_hashes)?.ok_or_else(Error::unauthorized)?)
+}
+
+/// The user whose session has one of `token_hashes`: of several, the first.
+pub(super) fn find_caller(snapshot: &Snapshot, token_hashes: &[String]) -> Result<Option<Caller>, ReadError> {
     for token_hash in token_hashes {
         if let Some(name) = snapshot.row(&statements::FIND_SESSION, [token_hash], |row| row.get(0))? {
-            return select(snapshot, &Caller { name, token_hash: token_hash.clone() });
+            return Ok(Some(Caller { name, token_hash: token_hash.clone() }));
         }
     }
-    Err(Error::unauthorized())
+    Ok(None)
 }

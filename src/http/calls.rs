@@ -84,7 +84,7 @@ async fn initiate(request: &mut Request) -> HandlerResult {
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
         .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
-        .on_refusal(&statements::LIVE_CALL_ID, [text(&channel)])
+        .on_refusal(&statements::LIVE_CALL_ID, [text(&channel), text(&caller.name)])
         .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
     let written = request.app.write(write).await.map_err(|error| match error.code() {
         "channel_has_live_call" => {

@@ -13,11 +13,11 @@ use crate::database::{ReadError, WriteError, WriteResult};
 use crate::statements::Statement;
 
 /// A response with a status of 400 or more: `{"error": SENTENCE, "code": CODE}`, sometimes with another member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error(Box<Parts>);
 
 /// Boxed, so that a `Result` with a small success stays small.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
     status: StatusCode,
     code: Cow<'static, str>,

@@ -35,8 +35,8 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
         }
         let call_ts = |before: &str| snapshot.row(&statements::CALL_STARTED_TS, [&before], |row| row.get(0));
         let (before_ts, before_id) = before_cursor(before.as_deref(), call_ts)?;
-        let channel = match channel {
-            Some(channel) => snapshot.row(&statements::CANONICAL_CHANNEL, [&channel], |row| row.get::<_, String>(0))?,
+        let channel: Option<String> = match channel {
+            Some(channel) => snapshot.row(&statements::NAMED_CHANNEL, [&channel, name], |row| row.get(0))?,
             None => None,
         };
         let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod held_bytes;
 mod history;
+mod host_users;
 mod https;
 mod ice;
 mod listener;
@@ -157,7 +158,10 @@ macro_rules! route {
             .and($crate::http::request::request($app))
             .then(|$($parameter: String,)* mut request: $crate::http::request::Request| async move {
                 let response = match request.check_query() {
-                    Ok(()) => warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?),
+                    Ok(()) => {
+                        request.admit().await;
+                        warp::Reply::into_response($($handler)::+($($parameter,)* &mut request)$(.$await)?)
+                    }
                     Err(error) => warp::Reply::into_response(error),
                 };
                 let response = request.name_caller(request.hold_response(response));

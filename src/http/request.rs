@@ -73,6 +73,8 @@ pub struct Request {
     body: Body,
     /// The caller, once they are known.
     pub(super) person: OnceLock<String>,
+    /// Why a host application's token, or the name from a trusted proxy, is not accepted.
+    pub(super) not_admitted: Option<Error>,
     /// Holds the body until the request is handled.
     pub(super) upload: Option<Share>,
 }
@@ -95,7 +97,18 @@ pub(super) fn request(
                 Ok(query) => (query, None),
                 Err(error) => (HashMap::new(), Some(error)),
             };
-            Request { app, method, headers, query, query_error, peer, body, person: OnceLock::new(), upload: None }
+            Request {
+                app,
+                method,
+                headers,
+                query,
+                query_error,
+                peer,
+                body,
+                person: OnceLock::new(),
+                not_admitted: None,
+                upload: None,
+            }
         })
 }
 

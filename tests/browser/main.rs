@@ -23,4 +23,5 @@ mod pictures;
 mod presence;
 mod relay;
 mod screens;
+mod turn;
 mod views;

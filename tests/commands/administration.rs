@@ -305,7 +305,8 @@ fn a_check_names_each_problem_and_fails() {
         ),
         (
             "PRAGMA foreign_keys = OFF; DROP TRIGGER session_is_for_a_user; \
-             INSERT INTO sessions VALUES (printf('%064d', 1), 'zoe', 0, 1e9)",
+             INSERT INTO sessions (token_hash, username, created_ts, expires_ts) \
+             VALUES (printf('%064d', 1), 'zoe', 0, 1e9)",
             "foreign_key_check",
             "sessions has a row that refers to none of users",
         ),

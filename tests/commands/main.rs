@@ -9,6 +9,7 @@ mod documents;
 mod files;
 mod history;
 mod import;
+mod issuers;
 mod language;
 mod log_lines;
 mod pages;

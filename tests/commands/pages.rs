@@ -11,12 +11,13 @@ use crate::sandbox::Sandbox;
 use crate::support::{Server, connect};
 
 /// The documents whose commands a test runs.
-const TESTED: [&str; 10] = [
+const TESTED: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "src/docs/api.md",
     "src/docs/fixtures.md",
     "src/docs/https.md",
+    "src/docs/integration.md",
     "src/docs/moving.md",
     "src/docs/operations.md",
     "src/docs/performance.md",
@@ -156,6 +157,25 @@ async fn api() {
     let out = Sandbox::new().succeeds(&shell);
     let responses: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&responses[0], &responses[1]["code"]), (&json!([]), &json!("bad_wait")), "{out}");
+}
+
+#[test]
+fn integration() {
+    let server = Server::start();
+    let page = Document::at("src/docs/integration.md");
+    let sandbox = Sandbox::new();
+    let [program] = &page.blocks_of("python")[..] else { panic!("more programs") };
+    fs::write(sandbox.path("checkout/sign.py"), program).unwrap();
+    // Debian's PyJWT is for its own Python.
+    let shell = page.blocks_of("sh").join("\n").replace("python3 ", "/usr/bin/python3 ");
+    let out = sandbox.succeeds(&format!("export MINIMOST_DB={} URL={}\n{shell}", server.db().display(), server.url));
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("chat\tHS256\t"), "{out}");
+    let me: Value = serde_json::from_str(lines[1]).unwrap();
+    assert_eq!((&me["username"], &me["display_name"]), (&json!("auth0-5f7c"), &json!("Zoe Zander")), "{out}");
+    assert_eq!(lines[2], "{\"call\":null}", "{out}");
+    assert_eq!(server.value::<String>("SELECT value FROM settings WHERE name = 'trusted_header'"), "Remote-User");
+    assert_eq!(server.value::<i64>("SELECT count(*) FROM issuers"), 2);
 }
 
 #[test]

@@ -31,6 +31,11 @@ const HARMLESS: &[(&str, &str)] = &[
     ("clock.step_seconds", "the action clock_step; its trigger clears it"),
     ("clock.sweeps", "the server resets it within a second"),
     ("dm_members.listed", "whether GET /me lists the channel, as an admin decides"),
+    ("ended_tokens.expires_ts", "when the row is of no use"),
+    ("issuers.audience", "which tokens are accepted, as an admin decides"),
+    ("issuers.clock_skew", "as audience"),
+    ("issuers.created_ts", "shown"),
+    ("issuers.key", "as audience; with an unusable one no token is accepted"),
     ("login_attempts.address", "failed logins; an admin may delete them, too"),
     ("login_attempts.failures", "as address"),
     ("login_attempts.ts", "as address"),
@@ -52,6 +57,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("refinery_schema_history.checksum", "as applied_on"),
     ("refinery_schema_history.name", "as applied_on"),
     ("refinery_schema_history.version", "as applied_on"),
+    ("removed_subjects.issuer", "an admin may let a person in again, or keep one out"),
+    ("removed_subjects.removed_ts", "as issuer"),
+    ("removed_subjects.subject", "as issuer"),
     ("ring_counts.callee", "as rings"),
     ("ring_counts.caller", "as rings"),
     ("ring_counts.refusals", "as rings; a pause lasts at most an hour"),
@@ -75,6 +83,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("users.display_name", "what people see"),
     ("users.password_hash", "an admin may lock a person out"),
     ("users.role", "an admin decides who else is one"),
+    ("users.token_ts", "which tokens count as newer"),
 ];
 
 /// The tables whose rows a shell can delete while they matter, and why that is harmless. All others refuse it.
@@ -85,13 +94,16 @@ const DELETABLE: &[(&str, &str)] = &[
     ("calls", "finished calls: history may be pruned"),
     ("clean_stop", "the next start skips ids"),
     ("command_log", "the newest are kept for a while only"),
+    ("ended_tokens", "an admin may let a token in again"),
     ("events", "clients that resume from before get a snapshot"),
+    ("issuers", "the sessions of its people end"),
     ("login_attempts", "an admin may lift a pause"),
     ("media_bytes", "integrity_violations compares it with the rows"),
     ("person_counts", "integrity_violations says which are missing"),
     ("private_channel_members", "the person leaves"),
     ("private_channels", "its call ends"),
     ("refinery_schema_history", "the next start refuses a file of another version"),
+    ("removed_subjects", "as the column issuer"),
     ("ring_counts", "an admin may lift a limit"),
     ("screenshares", "ended shares: history may be pruned"),
     ("service_tokens", "the token is revoked"),
@@ -137,6 +149,10 @@ fn filled() -> (tempfile::TempDir, Connection) {
              INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
              VALUES (printf('%064d', 0), 'alice', 1000, 200000);
              INSERT INTO add_service_token VALUES ('monitor', printf('%064d', 0), json_array('metrics'), NULL);
+             INSERT INTO add_issuer (name, algorithm, key) VALUES ('chat', 'ES256', 'x');
+             INSERT INTO admit_token_user (token_hash, issuer, subject, issued_ts, expires_ts)
+             VALUES (printf('%064d', 1), 'chat', 'zoe', 1000, 200000), (printf('%064d', 2), 'chat', 'yves', 1000, 200000);
+             DELETE FROM users WHERE username = 'yves';
              INSERT INTO login_attempts (username, address, ts) VALUES ('bob', '192.0.2.1', 100000);
              INSERT INTO command_log (ts, change, subject) VALUES (1000, 'added user', 'alice');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('finished', 'private:1', 'alice');

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 15] = [
+const CALENDAR: [(&str, &str, &str); 19] = [
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
     ("clock", "booted_ts", "describes the wall clock itself"),
     ("clock", "pinned_ts", "the present"),
+    ("ended_tokens", "expires_ts", "a token expires at a date"),
     ("event_gaps", "ts", "shown to admins"),
+    ("issuers", "created_ts", "shown to admins"),
     ("private_channel_members", "joined_ts", "member since"),
     ("private_channels", "created_ts", "shown to admins"),
+    ("removed_subjects", "removed_ts", "compared with the date in a token"),
     ("screenshares", "ended_ts", "only an ended share has one: history"),
     ("service_tokens", "created_ts", "shown to admins"),
     ("service_tokens", "expires_ts", "a token expires at a date"),
@@ -21,6 +24,7 @@ const CALENDAR: [(&str, &str, &str); 15] = [
     ("sessions", "expires_ts", "a session expires at a date"),
     ("command_log", "ts", "shown to admins"),
     ("users", "created_ts", "shown to admins"),
+    ("users", "token_ts", "compared with the date in a token"),
 ];
 
 /// A new column with a time must be added to the trigger or to the list.

@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use crate::new_file;
 
 /// Tables that grow with use.
-const GROWING: [&str; 17] = [
+const GROWING: [&str; 19] = [
     "calls",
     "call_participants",
     "call_signals",
@@ -26,10 +26,12 @@ const GROWING: [&str; 17] = [
     "service_tokens",
     "dm_members",
     "events",
+    "ended_tokens",
+    "removed_subjects",
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 28] = [
+const SHORT: [&str; 32] = [
     "json_each",
     "clock",
     "settings",
@@ -59,6 +61,12 @@ const SHORT: [&str; 28] = [
     "newest_user",
     // The oldest chunks of a sender, each found by a search.
     "oldest",
+    // The characters of a subject, and the names that are tried for it until one is free.
+    "characters",
+    "derived",
+    "candidates",
+    // The channels in a token.
+    "named",
     // The session or token of a caller, found by a search.
     "admin_access",
     // The calls and shares in which a person has signals, each found by a search.

@@ -17,7 +17,7 @@ use crate::scenes::Scene;
 use crate::support::{EventStream, Server, answer, eventually};
 
 /// The text of `/metrics`.
-async fn metrics(server: &Server) -> String {
+pub async fn metrics(server: &Server) -> String {
     let response = reqwest::get(format!("{}/metrics", server.url)).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");

@@ -295,24 +295,3 @@ async fn only_the_files_of_the_client_are_served_and_read_only() {
         assert!(head.bytes().await.unwrap().is_empty());
     }
 }
-
-#[tokio::test]
-async fn the_ice_servers_are_those_of_the_setting() {
-    let server = Server::start();
-    let alice = server.person("alice");
-    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": [] }), "the default for a LAN");
-
-    let servers = json!([
-        { "urls": "stun:stun.example.org:3478" },
-        { "urls": ["turn:turn.example.org"], "username": "us", "credential": "a \"secret\"" },
-    ]);
-    server.sql().execute("UPDATE settings SET value = ?1 WHERE name = 'ice_servers'", [servers.to_string()]).unwrap();
-    assert_eq!(alice.read("/calls/ice").await, json!({ "ice_servers": servers }));
-
-    let slip =
-        server.sql().execute("UPDATE settings SET value = '[{\"url\": \"stun:x\"}]' WHERE name = 'ice_servers'", []);
-    assert!(slip.unwrap_err().to_string().contains("ice_server_malformed"));
-
-    // TURN passwords need a session.
-    server.assert_refuses(Client::new().get(format!("{}/calls/ice", server.url)), 401, "unauthorized").await;
-}

@@ -36,6 +36,7 @@ function settingRow({ name, kind, unit, lowest, highest, meaning, default: origi
     id,
     autocomplete: "off",
     spellcheck: "false",
+    type: kind === "secret" ? "password" : "text",
     inputmode: kind === "number" ? "decimal" : null,
     "aria-describedby": `${id}-meaning`,
   });
@@ -77,8 +78,9 @@ function settingRow({ name, kind, unit, lowest, highest, meaning, default: origi
   let written = null;
   /** @param {Setting} setting */
   const render = ({ value }) => {
-    const text = String(value);
-    setText(now, text);
+    setText(now, String(value));
+    // The server does not tell a secret, so the field stays empty.
+    const text = kind === "secret" ? "" : String(value);
     // What an admin types stays while another setting changes.
     if (written === null || input.value === written) {
       input.value = text;

@@ -49,7 +49,7 @@
  * @property {string} name
  * @property {number | string} value
  * @property {number | string} default
- * @property {"number" | "text" | "JSON"} kind
+ * @property {"number" | "text" | "secret" | "JSON"} kind
  * @property {string} unit
  * @property {number} lowest
  * @property {number} highest
