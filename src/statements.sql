@@ -120,6 +120,14 @@ INSERT INTO set_role (username, role) VALUES (?1, ?2);
 -- At most ?2 users after the name ?1 as JSON. -1 is no limit.
 SELECT json FROM user_json WHERE username > ?1 ORDER BY username LIMIT ?2;
 
+-- name: SET_QUIET
+-- Lets no call ring for user ?1 for ?2 seconds. 0 ends that.
+INSERT INTO set_quiet (username, seconds) VALUES (?1, ?2);
+
+-- name: QUIET_UNTIL
+-- Until when no call rings for user ?1. No row: calls ring.
+SELECT quiet_until FROM quiet_people WHERE username = ?1;
+
 -- name: USER_ROLE
 -- The role of user ?1.
 SELECT role FROM users WHERE username = ?1;
@@ -503,6 +511,11 @@ WHERE is_live AND channel = (SELECT channel FROM named_channels WHERE spelling =
 -- name: ALL_PARTICIPANTS
 -- All participants of call ?1, in any state.
 SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
+
+-- name: BUSY_PARTICIPANTS
+-- The participants of call ?1, or of them user ?2, for whom their last invitation did not ring.
+SELECT username FROM call_participants
+WHERE call_id = ?1 AND missed_reason IS NOT NULL AND (?2 IS NULL OR username = ?2) ORDER BY username;
 
 -- name: ACCEPTED_PARTICIPANTS
 -- The participants of call ?1 who have accepted.

@@ -80,6 +80,8 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
      'rings of one person for another within a minute; 0 is no limit'),
     ('rings_per_person', 60, 'number', 'count', 0, 1000000,
      'calls, invitations and shares of one person within a minute; 0 is no limit'),
+    ('busy_policy', 'ring', 'text', 'characters', 1, 64,
+     '`ring`: a call also rings for people who are on another call; `busy`: it does not, and they miss it'),
     ('refusal_pause', 5, 'number', 'seconds', 0, 3600,
      'pause after a third refusal in a row by the same person; it doubles with each further one, up to an hour; 0 is no pause'),
     ('dm_names_max', 32, 'number', 'count', 2, 1000,

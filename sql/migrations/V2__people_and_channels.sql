@@ -29,9 +29,13 @@ CREATE TABLE users (
                 CONSTRAINT users_subject_format CHECK (length(subject) BETWEEN 1 AND 1000
                   AND instr(CAST(subject AS BLOB), x'00') = 0),
   token_ts      REAL,                                      -- the newest iat of their tokens, which decides memberships
+  quiet_until   REAL,                                      -- do not disturb: no call rings for them before this time;
+                                                           -- NULL without. A time of the calendar: it does not move
+                                                           -- when the clock is set
   CONSTRAINT users_subject_is_of_an_issuer CHECK ((issuer IS NULL) = (subject IS NULL)),
   -- JSON has no infinite numbers, and date functions end with the year 9999: clients could not read such a time.
-  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(coalesce(token_ts, 0)) <= 253402300799)
+  CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(token_ts) <= 253402300799
+    AND abs(quiet_until) <= 253402300799)
 ) STRICT;
 
 CREATE UNIQUE INDEX users_by_subject ON users (issuer, subject) WHERE issuer IS NOT NULL;

@@ -20,12 +20,12 @@ CREATE TABLE calls (
   answered_ts      REAL,                                   -- the first answer; never moves
   ended_ts         REAL,                                   -- when it ended
   screenshare_user TEXT,                                   -- the participant who shares a screen
-  ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned, admin or
-                                                           -- max_duration
+  ended_reason     TEXT                                    -- hangup, rejected, timeout, restart, abandoned, admin,
+                                                           -- max_duration or busy
                    CONSTRAINT calls_ended_reason_known CHECK (
                      ended_reason = 'hangup' OR ended_reason = 'rejected' OR ended_reason = 'timeout'
                      OR ended_reason = 'restart' OR ended_reason = 'abandoned' OR ended_reason = 'admin'
-                     OR ended_reason = 'max_duration'),
+                     OR ended_reason = 'max_duration' OR ended_reason = 'busy'),
   version          INTEGER NOT NULL DEFAULT 0,             -- id of the newest event that changed what clients see
   newest_number    INTEGER,                                -- the largest number of a user when it began. In a DM it is
                                                            -- not the call of users with larger numbers
@@ -58,6 +58,9 @@ CREATE TABLE call_participants (
   invited_by TEXT,                                         -- the inviter; NULL for those who were called at the start
   missed_ts  REAL,                                         -- when the last invitation ended unanswered, NULL otherwise
   missed_seen_ts REAL,                                     -- when this person took note of the missed call
+  missed_reason TEXT                                       -- why the last invitation did not ring: busy (on another
+                                                           -- call) or quiet (do not disturb). NULL: it rang
+             CONSTRAINT call_participants_missed_reason_known CHECK (missed_reason IN ('busy', 'quiet')),
   last_seen_ts REAL,                                       -- the newest proof of presence; NULL after a restart, until
                                                            -- this person returns
   leaves_ts  REAL,                                         -- when this person leaves unless they prove presence first,
@@ -190,6 +193,7 @@ CREATE TABLE person_counts (
   username      TEXT NOT NULL PRIMARY KEY,                 -- the person
   live_calls    INTEGER NOT NULL DEFAULT 0,                -- live calls that they started
   live_shares   INTEGER NOT NULL DEFAULT 0,                -- active screen shares outside calls
+  on_calls      INTEGER NOT NULL DEFAULT 0,                -- calls that they are on: their rows are accepted
   media_bytes   INTEGER NOT NULL DEFAULT 0,                -- bytes of their media in all calls and shares
   rings         INTEGER NOT NULL DEFAULT 0,                -- calls, invitations and shares since `rings_from_ts`
   rings_from_ts REAL NOT NULL DEFAULT 0                    -- when the first of them was made; they count for a minute
@@ -216,7 +220,7 @@ CREATE TABLE events (
   ts       REAL NOT NULL,                                  -- when
   kind     TEXT NOT NULL                                   -- what happened
            CONSTRAINT events_kind_known CHECK (
-             kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'accepted'
+             kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'busy' OR kind = 'accepted'
              OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'removed' OR kind = 'ended'
              OR kind = 'sharer_changed'
              OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),

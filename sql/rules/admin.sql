@@ -21,6 +21,8 @@ CREATE VIEW help (task, statement) AS
     ('lock the password of a user, and end their sessions', 'INSERT INTO set_password (username) VALUES (''bob'')'),
     ('change what people see', 'INSERT INTO set_display_name (username, display_name) VALUES (''bob'', ''Bob'')'),
     ('make a user an admin, or a member', 'INSERT INTO set_role (username, role) VALUES (''alice'', ''admin'')'),
+    ('let no call ring for a user for an hour; 0 ends that',
+     'INSERT INTO set_quiet (username, seconds) VALUES (''bob'', 3600)'),
     ('remove a user', 'INSERT INTO remove_user (username) VALUES (''bob'')'),
     ('see the sessions',
      'SELECT id, username, datetime(created_ts, ''unixepoch'') AS since_utc FROM session_list ORDER BY username'),
@@ -91,7 +93,7 @@ CREATE VIEW call_history AS
   SELECT call_id, channel, initiator,
          CASE WHEN answered_ts IS NOT NULL THEN 'answered'
               WHEN ended_reason = 'rejected' THEN 'declined'
-              WHEN ended_reason = 'timeout' THEN 'missed'
+              WHEN ended_reason = 'timeout' OR ended_reason = 'busy' THEN 'missed'
               WHEN ended_reason = 'hangup' THEN 'cancelled'
               ELSE 'interrupted' END AS outcome,
          ended_reason,
@@ -365,6 +367,13 @@ CREATE VIEW integrity_violations (violation) AS
                   WHERE sharer = username)
         FROM person_counts)
   WHERE stored <> counted
+  UNION ALL
+  SELECT username || ' is on ' || counted || ' calls, but is counted on ' || on_calls
+  FROM (SELECT username, on_calls,
+               (SELECT count(*) FROM call_participants AS own
+                WHERE own.username = person_counts.username AND in_call AND state = 'accepted') AS counted
+        FROM person_counts)
+  WHERE on_calls <> counted
   UNION ALL
   SELECT username || ' is not counted: the row in person_counts is missing'
   FROM users WHERE username NOT IN (SELECT username FROM person_counts)

@@ -19,11 +19,12 @@ CREATE VIEW state_transitions (subject, from_state, to_state, meaning) AS
   VALUES
     ('call', 'new', 'ringing', 'somebody calls the channel'),
     ('call', 'ringing', 'active', 'the first callee answers'),
-    ('call', 'ringing', 'rejected', 'every callee declines, or none answers in time'),
+    ('call', 'ringing', 'rejected', 'every callee declines or is busy, or none answers in time'),
     ('call', 'ringing', 'ended', 'the caller hangs up before an answer'),
     ('call', 'active', 'ended', 'somebody hangs up'),
     ('participant', 'new', 'pending', 'invited'),
     ('participant', 'new', 'accepted', 'the initiator, or a member who joins late'),
+    ('participant', 'new', 'rejected', 'does not ring: busy on another call, or not to be disturbed'),
     ('participant', 'pending', 'accepted', 'answers'),
     ('participant', 'pending', 'rejected', 'declines, or does not answer in time'),
     ('participant', 'pending', 'left', 'withdraws, or the call ends'),
@@ -42,8 +43,8 @@ CREATE VIEW initiate_call (call_id, channel, initiator) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER initiated_call_rings_every_member
--- The caller is accepted, all other members are pending. Their rows are complete: stamping each of them afterwards would
--- cost as much again.
+-- The caller is accepted, all other members are pending, or have missed the call because they are unavailable. Their
+-- rows are complete: stamping each of them afterwards would cost as much again. If it rings for nobody, nobody waits.
 INSTEAD OF INSERT ON initiate_call
 BEGIN
   INSERT INTO check_channel_name (channel) VALUES (NEW.channel);
@@ -52,19 +53,32 @@ BEGIN
   VALUES (NEW.call_id, (SELECT channel FROM named_channels WHERE spelling = json_array(NEW.channel, NEW.initiator)),
           NEW.initiator, 'ringing', (SELECT ts FROM now), (SELECT number FROM newest_user));
 
-  INSERT INTO call_participants (call_id, username, role, state, number, joined_ts, last_seen_ts, invited_ts)
-  SELECT call.call_id, person.username,
-         CASE WHEN person.username = call.initiator THEN 'initiator' ELSE 'participant' END,
-         CASE WHEN person.username = call.initiator THEN 'accepted' ELSE 'pending' END,
-         person.number,
-         CASE WHEN person.username = call.initiator THEN call.started_ts END,
-         CASE WHEN person.username = call.initiator THEN call.started_ts END,
-         CASE WHEN person.username <> call.initiator THEN call.started_ts END
-  FROM calls AS call
-  JOIN channel_members AS member ON member.channel = call.channel
-  JOIN users AS person ON person.username = member.username
-  WHERE call.call_id = NEW.call_id
-  ORDER BY person.username;
+  INSERT INTO call_participants (call_id, username, role, state, number, joined_ts, last_seen_ts, invited_ts,
+                                 left_ts, missed_ts, missed_reason)
+  SELECT call_id, username,
+         CASE WHEN is_caller THEN 'initiator' ELSE 'participant' END,
+         CASE WHEN is_caller THEN 'accepted' WHEN reason IS NULL THEN 'pending' ELSE 'rejected' END,
+         number,
+         CASE WHEN is_caller THEN started_ts END,
+         CASE WHEN is_caller THEN started_ts END,
+         CASE WHEN NOT is_caller THEN started_ts END,
+         CASE WHEN reason IS NOT NULL THEN started_ts END,
+         CASE WHEN reason IS NOT NULL THEN started_ts END,
+         reason
+  FROM (SELECT call.call_id, call.started_ts, person.username, person.number,
+               person.username = call.initiator AS is_caller,
+               CASE WHEN person.username <> call.initiator
+                    THEN (SELECT reason FROM unavailable_people WHERE username = person.username) END AS reason
+        FROM calls AS call
+        JOIN channel_members AS member ON member.channel = call.channel
+        JOIN users AS person ON person.username = member.username
+        WHERE call.call_id = NEW.call_id)
+  ORDER BY username;
+
+  UPDATE calls SET state = 'rejected', ended_reason = 'busy'
+  WHERE call_id = NEW.call_id
+    AND NOT EXISTS (SELECT 1 FROM call_participants
+                    WHERE call_id = NEW.call_id AND role = 'participant' AND in_call);
 END;
 
 CREATE TRIGGER call_starts_ringing_in_a_free_channel
@@ -102,7 +116,8 @@ BEGIN
 
   INSERT INTO do_sweep_before_a_call (is_needed)
   VALUES (EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live)
-          OR EXISTS (SELECT 1 FROM callers_near_a_limit WHERE username = NEW.initiator));
+          OR EXISTS (SELECT 1 FROM callers_near_a_limit WHERE username = NEW.initiator)
+          OR (SELECT is_busy FROM busy_policy));
 
   SELECT RAISE(ABORT, 'channel_has_live_call')
   WHERE EXISTS (SELECT 1 FROM calls WHERE channel = NEW.channel AND is_live);
@@ -115,7 +130,8 @@ CREATE VIEW do_sweep_before_a_call (is_needed) AS
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER sweep_makes_room_for_a_call
--- Most channels are free, and most people start one call at a time.
+-- Most channels are free, and most people start one call at a time. Where people on a call are busy, a call that has
+-- timed out must not keep them so.
 INSTEAD OF INSERT ON do_sweep_before_a_call
 WHEN NEW.is_needed
 BEGIN

@@ -14,13 +14,14 @@ CREATE VIEW personal_history AS
          CASE WHEN call.initiator = person.username AND person.number <= call.newest_number THEN
                 CASE WHEN call.answered_ts IS NOT NULL THEN 'answered'
                      WHEN call.ended_reason = 'rejected' THEN 'declined'
-                     WHEN call.ended_reason = 'timeout' THEN 'missed'
+                     WHEN call.ended_reason = 'timeout' OR call.ended_reason = 'busy' THEN 'missed'
                      ELSE 'cancelled' END
               WHEN mine.joined_ts IS NOT NULL THEN 'answered'
               WHEN mine.missed_ts IS NOT NULL THEN 'missed'
               WHEN mine.state IS NOT NULL THEN 'declined'
               WHEN call.answered_ts IS NOT NULL THEN 'answered'
               ELSE 'missed' END AS outcome,
+         CASE WHEN mine.missed_ts IS NOT NULL THEN coalesce(mine.missed_reason, 'unanswered') END AS missed_reason,
          (SELECT json_group_array(json_object('username', username, 'display_name', display_name,
                                               'joined_ts', joined_ts, 'left_ts', left_ts))
           FROM (SELECT username, display_name, joined_ts, left_ts FROM current_participants
@@ -39,12 +40,13 @@ CREATE VIEW history_json AS
   SELECT username, call_id, channel, started_ts,
          json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
                      'initiator_display_name', initiator_display_name, 'outcome', outcome,
-                     'reason', ended_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts,
+                     'reason', ended_reason, 'missed_reason', missed_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts,
                      'ended_ts', ended_ts, 'participants', json(took_part)) AS json
   FROM personal_history;
 
 CREATE VIEW missed_calls AS
--- Who missed which call: it rang unanswered, or ended before they answered. A removed user misses nothing.
+-- Who missed which call, and why: it was unanswered, rang out or ended first, or did not ring, because they were busy on
+-- another call or quiet. A removed user misses nothing.
   SELECT participant.username, call.call_id, call.channel, call.initiator,
          coalesce(participant.invited_by, call.initiator) AS called_by,
          coalesce((SELECT display_name FROM call_initiators AS named WHERE named.call_id = call.call_id),
@@ -55,13 +57,14 @@ CREATE VIEW missed_calls AS
                              WHERE inviter.call_id = call.call_id AND inviter.username = participant.invited_by) END,
                   participant.invited_by, call.initiator) AS called_by_display_name,
          datetime(participant.missed_ts, 'unixepoch') AS missed_utc,
-         participant.missed_ts, participant.missed_seen_ts IS NOT NULL AS seen
-  FROM (SELECT stored.username, call_id, invited_by, missed_ts, missed_seen_ts
+         participant.missed_ts, participant.missed_seen_ts IS NOT NULL AS seen,
+         coalesce(participant.missed_reason, 'unanswered') AS reason
+  FROM (SELECT stored.username, call_id, invited_by, missed_ts, missed_seen_ts, missed_reason
         FROM call_participants AS stored
         JOIN users AS person ON person.username = stored.username AND person.number = stored.number
         WHERE missed_ts IS NOT NULL
         UNION ALL
-        SELECT username, call_id, invited_by, missed_ts, NULL FROM due_invitations) AS participant
+        SELECT username, call_id, invited_by, missed_ts, NULL, NULL FROM due_invitations) AS participant
   JOIN calls AS call ON call.call_id = participant.call_id;
 
 CREATE VIEW missed_call_json AS
@@ -69,7 +72,7 @@ CREATE VIEW missed_call_json AS
   SELECT username, call_id, missed_ts,
          json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
                      'initiator_display_name', initiator_display_name, 'called_by', called_by,
-                     'called_by_display_name', called_by_display_name, 'missed_ts', missed_ts,
+                     'called_by_display_name', called_by_display_name, 'missed_ts', missed_ts, 'reason', reason,
                      'seen', json(CASE WHEN seen THEN 'true' ELSE 'false' END)) AS json
   FROM missed_calls;
 

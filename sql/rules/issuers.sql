@@ -236,7 +236,7 @@ CREATE TRIGGER newest_token_decides_name_and_memberships
 -- Channels of local admins, and of other issuers, are none of its business. A title is that of the last token that has one.
 INSTEAD OF INSERT ON do_refresh_token_user
 BEGIN
-  UPDATE users SET token_ts = NEW.issued_ts, display_name = coalesce(NEW.display_name, display_name)
+  UPDATE users SET token_ts = max(NEW.issued_ts, 0), display_name = coalesce(NEW.display_name, display_name)
   WHERE username = NEW.username;
 
   INSERT INTO private_channels (name, created_by, created_ts, issuer, external_id)

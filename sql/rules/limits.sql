@@ -9,10 +9,11 @@ CREATE TRIGGER new_user_has_counts
 -- Calls and media of an earlier user of the same name may still be live. They end under this name.
 AFTER INSERT ON users
 BEGIN
-  INSERT INTO person_counts (username, live_calls, live_shares, media_bytes)
+  INSERT INTO person_counts (username, live_calls, live_shares, on_calls, media_bytes)
   VALUES (NEW.username,
           (SELECT count(*) FROM calls WHERE is_live AND initiator = NEW.username),
           (SELECT count(*) FROM screenshares WHERE state = 'active' AND sharer = NEW.username),
+          (SELECT count(*) FROM call_participants WHERE in_call AND state = 'accepted' AND username = NEW.username),
           (SELECT coalesce(sum(length(data)), 0) FROM call_media
            WHERE call_id IN (SELECT call_id FROM calls WHERE is_live) AND sender = NEW.username));
 END;
@@ -143,6 +144,31 @@ BEGIN
   SELECT RAISE(ABORT, 'call_full');
 END;
 
+CREATE TRIGGER person_on_a_call_is_counted
+-- Somebody starts a call, or joins one to which they were not invited.
+AFTER INSERT ON call_participants
+WHEN NEW.state = 'accepted'
+BEGIN
+  UPDATE person_counts SET on_calls = on_calls + 1 WHERE username = NEW.username;
+END;
+
+CREATE TRIGGER person_who_joins_or_leaves_is_counted
+-- However somebody leaves: by hand, removed, unseen, or with the end of the call.
+AFTER UPDATE OF state ON call_participants
+WHEN (NEW.state = 'accepted') IS NOT (OLD.state = 'accepted')
+BEGIN
+  UPDATE person_counts SET on_calls = on_calls + CASE NEW.state WHEN 'accepted' THEN 1 ELSE -1 END
+  WHERE username = NEW.username;
+END;
+
+CREATE TRIGGER person_deleted_from_a_call_is_not_counted
+-- A shell may delete the row of a live call.
+AFTER DELETE ON call_participants
+WHEN OLD.state = 'accepted'
+BEGIN
+  UPDATE person_counts SET on_calls = on_calls - 1 WHERE username = OLD.username;
+END;
+
 -- Rings
 
 CREATE VIEW ring_window (from_ts, ts) AS
@@ -230,9 +256,9 @@ BEGIN
 END;
 
 CREATE TRIGGER new_ring_comes_not_too_soon
--- A person is called or invited.
+-- A person is called or invited, whether it rings or they are busy.
 BEFORE INSERT ON call_participants
-WHEN NEW.state = 'pending'
+WHEN (NEW.state = 'pending' OR NEW.missed_reason IS NOT NULL)
   AND (NEW.invited_by IS NOT NULL
        OR EXISTS (SELECT 1 FROM rings_near_a_limit
                   WHERE caller = (SELECT initiator FROM calls WHERE call_id = NEW.call_id) AND callee = NEW.username))
@@ -271,9 +297,9 @@ BEGIN
 END;
 
 CREATE TRIGGER new_ring_is_counted
--- A person is called or invited.
+-- A person is called or invited, whether it rings or they are busy.
 AFTER INSERT ON call_participants
-WHEN NEW.state = 'pending'
+WHEN NEW.state = 'pending' OR NEW.missed_reason IS NOT NULL
 BEGIN
   INSERT INTO do_count_ring (caller, callee, invited_by)
   VALUES (coalesce(NEW.invited_by, (SELECT initiator FROM calls WHERE call_id = NEW.call_id)), NEW.username,

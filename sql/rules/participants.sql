@@ -124,9 +124,11 @@ CREATE VIEW invite_to_call (call_id, username, invited_by) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER invite_to_call_rings_another_person
--- Pending stays pending. Rejected or left become pending again.
+-- Pending stays pending. Rejected or left become pending again, unless the person is unavailable.
 INSTEAD OF INSERT ON invite_to_call
 BEGIN
+  INSERT INTO do_sweep_before_a_call (is_needed) SELECT is_busy FROM busy_policy;
+
   SELECT RAISE(ABORT, 'cannot_invite_oneself')
   WHERE NEW.username = NEW.invited_by;
 
@@ -144,12 +146,93 @@ BEGIN
 
   INSERT INTO do_clear_earlier_row (call_id, username) VALUES (NEW.call_id, NEW.username);
 
+  INSERT INTO do_miss_invitation (call_id, username, invited_by, reason)
+  SELECT NEW.call_id, NEW.username, NEW.invited_by, reason FROM unavailable_people WHERE username = NEW.username;
+
   UPDATE call_participants SET state = 'pending', invited_by = NEW.invited_by
-  WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call;
+  WHERE call_id = NEW.call_id AND username = NEW.username AND NOT in_call
+    AND NOT EXISTS (SELECT 1 FROM unavailable_people WHERE username = NEW.username);
 
   INSERT INTO do_add_participant (call_id, username, state, invited_by)
-  VALUES (NEW.call_id, NEW.username, 'pending', NEW.invited_by);
+  SELECT NEW.call_id, NEW.username, 'pending', NEW.invited_by
+  WHERE NOT EXISTS (SELECT 1 FROM unavailable_people WHERE username = NEW.username);
 END;
+
+-- People who are not rung
+
+CREATE VIEW busy_policy (is_busy) AS
+-- Whether people on a call are not rung for another one.
+  SELECT value = 'busy' FROM settings WHERE name = 'busy_policy';
+
+CREATE VIEW unavailable_people (username, reason) AS
+-- Who is not rung now, and why: quiet (do not disturb), or busy (on a call, where busy_policy says so). No call is read:
+-- the row of the person says it.
+  SELECT username, CASE WHEN quiet_until > (SELECT ts FROM now) THEN 'quiet' ELSE 'busy' END
+  FROM users AS person
+  WHERE quiet_until > (SELECT ts FROM now)
+     OR ((SELECT is_busy FROM busy_policy)
+         AND (SELECT on_calls FROM person_counts WHERE username = person.username) > 0);
+
+CREATE VIEW do_miss_invitation (call_id, username, invited_by, reason) AS
+-- Stores an invitation to a live call that does not ring, for a person who is not in the call.
+  SELECT NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER unavailable_person_misses_the_invitation
+-- What remains is that of an invitation that timed out at once: it is missed, and who was removed is no longer out. A
+-- person who was on the call keeps the state and the time of leaving. It counts as a ring, so that nobody learns by
+-- calling again and again when somebody is free.
+INSTEAD OF INSERT ON do_miss_invitation
+WHEN NOT EXISTS (SELECT 1 FROM call_participants
+                 WHERE call_id = NEW.call_id AND username = NEW.username AND in_call)
+BEGIN
+  INSERT INTO check_ring (call_id, caller, callee, invited_by)
+  VALUES (NEW.call_id, NEW.invited_by, NEW.username, NEW.invited_by);
+
+  UPDATE call_participants
+  SET invited_ts = (SELECT ts FROM now), invited_by = NEW.invited_by, removed_from = NULL,
+      missed_ts = (SELECT ts FROM now), missed_seen_ts = NULL, missed_reason = NEW.reason,
+      visible_after = CASE WHEN EXISTS (SELECT 1 FROM call_channel_members
+                                        WHERE call_id = NEW.call_id AND username = NEW.username)
+                           THEN visible_after
+                           ELSE coalesce(visible_after, (SELECT newest_event FROM clock)) END
+  WHERE call_id = NEW.call_id AND username = NEW.username;
+
+  INSERT INTO do_count_ring (caller, callee, invited_by)
+  SELECT NEW.invited_by, NEW.username, NEW.invited_by
+  WHERE EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username);
+
+  INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
+  VALUES (EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username),
+          'busy', NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
+
+  INSERT INTO do_add_participant (call_id, username, state, invited_by, missed_reason)
+  VALUES (NEW.call_id, NEW.username, 'rejected', NEW.invited_by, NEW.reason);
+END;
+
+CREATE TRIGGER unavailable_person_is_not_rung
+-- The actions store such an invitation as missed. Only an unavailable person misses it without a ring.
+BEFORE INSERT ON call_participants
+WHEN NEW.state = 'pending' OR NEW.state = 'rejected' OR NEW.missed_reason IS NOT NULL
+BEGIN
+  SELECT RAISE(ABORT, 'person_unavailable')
+  WHERE NEW.state = 'pending' AND EXISTS (SELECT 1 FROM unavailable_people WHERE username = NEW.username);
+
+  SELECT RAISE(ABORT, 'participant_move_illegal')
+  WHERE (NEW.state = 'rejected') IS NOT (NEW.missed_reason IS NOT NULL)
+     OR (NEW.state = 'rejected'
+         AND NEW.missed_reason IS NOT (SELECT reason FROM unavailable_people WHERE username = NEW.username));
+END;
+
+CREATE TRIGGER unavailable_person_is_not_rung_again
+-- As unavailable_person_is_not_rung.
+BEFORE UPDATE OF state ON call_participants
+WHEN NEW.state = 'pending' AND OLD.state IS NOT 'pending'
+  AND EXISTS (SELECT 1 FROM unavailable_people WHERE username = NEW.username)
+BEGIN
+  SELECT RAISE(ABORT, 'person_unavailable');
+END;
+
+-- Removing
 
 CREATE VIEW remove_from_call (call_id, username, removed_by) AS
 -- POST /calls/ID/remove: the initiator takes a person off the call, or takes an invitation back.
@@ -194,20 +277,20 @@ BEGIN
     AND number IS NOT (SELECT number FROM users WHERE username = NEW.username);
 END;
 
-CREATE VIEW do_add_participant (call_id, username, state, invited_by) AS
+CREATE VIEW do_add_participant (call_id, username, state, invited_by, missed_reason) AS
 -- Adds a person who has no row in the call, in the role that the call gives them.
-  SELECT NULL, NULL, NULL, NULL WHERE 0;
+  SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER role_comes_from_the_call
 -- An initiator whose row was deleted returns as the initiator.
 INSTEAD OF INSERT ON do_add_participant
 WHEN NOT EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username)
 BEGIN
-  INSERT INTO call_participants (call_id, username, role, state, invited_by)
+  INSERT INTO call_participants (call_id, username, role, state, invited_by, missed_reason)
   VALUES (NEW.call_id, NEW.username,
           CASE WHEN EXISTS (SELECT 1 FROM call_initiators WHERE call_id = NEW.call_id AND username = NEW.username)
                THEN 'initiator' ELSE 'participant' END,
-          NEW.state, NEW.invited_by);
+          NEW.state, NEW.invited_by, NEW.missed_reason);
 END;
 
 CREATE TRIGGER participant_joins_a_live_call
@@ -230,7 +313,9 @@ BEGIN
     WHEN NEW.number IS NOT NULL
       AND (NEW.number, call.state, NEW.state, NEW.leaves_ts, NEW.seen_by, NEW.visible_after,
            NEW.joined_ts, NEW.last_seen_ts, NEW.invited_ts)
-        IS NOT (person.number, 'ringing', CASE NEW.role WHEN 'initiator' THEN 'accepted' ELSE 'pending' END, NULL, NULL, NULL,
+        IS NOT (person.number, 'ringing',
+                CASE WHEN NEW.role = 'initiator' THEN 'accepted' WHEN NEW.missed_reason IS NULL THEN 'pending' ELSE 'rejected' END,
+                NULL, NULL, NULL,
                 CASE NEW.role WHEN 'initiator' THEN call.started_ts END,
                 CASE NEW.role WHEN 'initiator' THEN call.started_ts END,
                 CASE NEW.role WHEN 'participant' THEN call.started_ts END)
@@ -255,8 +340,10 @@ WHEN NEW.number IS NULL
 BEGIN
   UPDATE call_participants
   SET number = (SELECT number FROM users WHERE username = NEW.username),
-      invited_ts = CASE WHEN state = 'pending' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
+      invited_ts = CASE WHEN state <> 'accepted' THEN coalesce(invited_ts, (SELECT ts FROM now)) ELSE invited_ts END,
       joined_ts = CASE WHEN state = 'accepted' THEN coalesce(joined_ts, (SELECT ts FROM now)) ELSE joined_ts END,
+      left_ts = CASE WHEN state = 'rejected' THEN (SELECT ts FROM now) ELSE left_ts END,
+      missed_ts = CASE WHEN state = 'rejected' THEN (SELECT ts FROM now) ELSE missed_ts END,
       last_seen_ts = CASE WHEN state = 'accepted' THEN (SELECT ts FROM now) END,
       leaves_ts = NULL,
       seen_by = NULL,
@@ -265,10 +352,11 @@ BEGIN
                            THEN (SELECT newest_event FROM clock) END
   WHERE call_id = NEW.call_id AND username = NEW.username;
 
-  INSERT INTO do_emit_event (emit, kind, call_id, username)
-  VALUES (NEW.state = 'pending' OR NEW.role = 'participant'
+  INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
+  VALUES (NEW.state <> 'accepted' OR NEW.role = 'participant'
             OR (SELECT started_ts FROM calls WHERE call_id = NEW.call_id) < (SELECT ts FROM now),
-          CASE NEW.state WHEN 'pending' THEN 'ringing' ELSE 'accepted' END, NEW.call_id, NEW.username);
+          CASE NEW.state WHEN 'pending' THEN 'ringing' WHEN 'rejected' THEN 'busy' ELSE 'accepted' END,
+          NEW.call_id, NEW.username, CASE NEW.state WHEN 'rejected' THEN json_object('by', NEW.invited_by) END);
 
   INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
   VALUES (NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active'),
@@ -278,9 +366,10 @@ END;
 CREATE TRIGGER called_member_gets_event
 -- As new_participant_is_stamped_and_emits, for a row of initiate_call. The event of the call's start shows its initiator.
 AFTER INSERT ON call_participants
-WHEN NEW.number IS NOT NULL AND NEW.state = 'pending'
+WHEN NEW.number IS NOT NULL AND NEW.state <> 'accepted'
 BEGIN
-  INSERT INTO do_emit_event (emit, kind, call_id, username) VALUES (1, 'ringing', NEW.call_id, NEW.username);
+  INSERT INTO do_emit_event (emit, kind, call_id, username)
+  VALUES (1, CASE NEW.state WHEN 'pending' THEN 'ringing' ELSE 'busy' END, NEW.call_id, NEW.username);
 END;
 
 CREATE TRIGGER late_joiner_makes_call_active
@@ -347,9 +436,10 @@ CREATE TRIGGER participant_of_finished_call_is_final
 -- History does not change. The last change is that of ended_call_is_settled, to a row that is still pending or
 -- accepted.
 BEFORE UPDATE ON call_participants
-WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts,
+WHEN (NEW.state, NEW.joined_ts, NEW.left_ts, NEW.invited_ts, NEW.invited_by, NEW.missed_ts, NEW.missed_reason,
       NEW.removed_from)
-    IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts, OLD.removed_from)
+    IS NOT (OLD.state, OLD.joined_ts, OLD.left_ts, OLD.invited_ts, OLD.invited_by, OLD.missed_ts, OLD.missed_reason,
+            OLD.removed_from)
   AND NOT (OLD.in_call AND NEW.state = 'left')
   AND EXISTS (SELECT 1 FROM calls WHERE call_id = OLD.call_id AND NOT is_live)
 BEGIN
@@ -418,6 +508,7 @@ BEGIN
                         THEN (SELECT ts FROM now) ELSE invited_ts END,
       missed_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_ts END,
       missed_seen_ts = CASE WHEN NEW.in_call THEN NULL ELSE missed_seen_ts END,
+      missed_reason = CASE WHEN NEW.in_call THEN NULL ELSE missed_reason END,
       last_seen_ts = CASE WHEN NEW.state = 'accepted' THEN (SELECT ts FROM now) ELSE last_seen_ts END,
       leaves_ts = CASE WHEN NEW.state = 'left' AND leaves_ts <= (SELECT ts FROM now) THEN leaves_ts END,
       seen_by = NULL,
@@ -486,8 +577,8 @@ CREATE VIEW do_end_deserted_call (call_id, state, missed_ts) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER call_rejected_when_all_reject
--- A ringing call without a pending or accepted callee is rejected. The reason is a timeout if any callee let it ring. A
--- rejection never ends an active call.
+-- A ringing call without a pending or accepted callee is rejected. The reason is a timeout if any callee let it ring:
+-- not if it did not ring for them. A rejection never ends an active call.
 INSTEAD OF INSERT ON do_end_deserted_call
 WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringing')
   AND NOT EXISTS (SELECT 1 FROM call_participants
@@ -495,7 +586,8 @@ WHEN EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'ringin
 BEGIN
   UPDATE calls
   SET ended_reason = CASE WHEN EXISTS (SELECT 1 FROM call_participants
-                                       WHERE call_id = NEW.call_id AND missed_ts IS NOT NULL)
+                                       WHERE call_id = NEW.call_id AND missed_ts IS NOT NULL
+                                         AND missed_reason IS NULL)
                           THEN 'timeout' ELSE 'rejected' END,
       ended_ts = CASE WHEN NEW.missed_ts IS NOT NULL
                       THEN (SELECT max(missed_ts) FROM call_participants WHERE call_id = NEW.call_id) END,
@@ -541,7 +633,7 @@ CREATE VIEW current_participants AS
          CASE WHEN timed_out_ts IS NOT NULL THEN 'rejected' WHEN call_ended_ts IS NOT NULL THEN 'left' ELSE state END
            AS state,
          joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
-         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, number,
+         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, missed_reason, number,
          coalesce((SELECT display_name FROM users WHERE username = stored.username AND number = stored.number),
                   username) AS display_name
   FROM (SELECT *,

@@ -68,6 +68,25 @@ BEGIN
   UPDATE users SET role = coalesce(NEW.role, '') WHERE username = NEW.username;
 END;
 
+CREATE VIEW set_quiet (username, seconds) AS
+-- Do not disturb: no call rings for a person for so many seconds, at most a year. 0 ends it:
+--   INSERT INTO set_quiet (username, seconds) VALUES ('bob', 3600)
+  SELECT NULL, NULL WHERE 0;
+
+CREATE TRIGGER set_quiet_lasts_at_most_a_year
+-- A calendar time, as that of a session's end. A call that rings already goes on ringing.
+INSTEAD OF INSERT ON set_quiet
+BEGIN
+  INSERT INTO check_user (username) VALUES (NEW.username);
+
+  SELECT RAISE(ABORT, 'quiet_seconds_out_of_range')
+  WHERE typeof(NEW.seconds) NOT IN ('integer', 'real') OR NEW.seconds NOT BETWEEN 0 AND 31536000;
+
+  UPDATE users
+  SET quiet_until = CASE WHEN NEW.seconds > 0 THEN round((SELECT ts FROM now) + NEW.seconds, 3) END
+  WHERE username = NEW.username;
+END;
+
 CREATE VIEW remove_user (username) AS
 -- Removes a person from everything, and deletes them: INSERT INTO remove_user (username) VALUES ('bob').
   SELECT NULL WHERE 0;
@@ -171,6 +190,11 @@ BEGIN
 
   DELETE FROM sessions WHERE username = OLD.username;
 END;
+
+CREATE VIEW quiet_people (username, quiet_until) AS
+-- Who does not want to be disturbed now, and until when.
+--   SELECT username, datetime(quiet_until, 'unixepoch') FROM quiet_people
+  SELECT username, quiet_until FROM users WHERE quiet_until > (SELECT ts FROM now);
 
 CREATE VIEW newest_user (number) AS
 -- The largest number that a user has had. Calls and shares store it: they are nothing of users who are added later.

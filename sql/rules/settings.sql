@@ -170,6 +170,14 @@ BEGIN
      OR lower(NEW.value) IN ('accept', 'authorization', 'cookie', 'content-type', 'host', 'origin', 'user-agent');
 END;
 
+CREATE TRIGGER busy_policy_is_known
+-- A misspelt word would silently be one of the two.
+BEFORE UPDATE OF value ON settings
+WHEN NEW.name = 'busy_policy' AND NEW.value IS NOT 'ring' AND NEW.value IS NOT 'busy'
+BEGIN
+  SELECT RAISE(ABORT, 'busy_policy_unknown');
+END;
+
 CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_bytes_per_person) AS
 -- The limits of what is no row: the server counts it, and reads the limits here at each use. 0 is no limit.
   SELECT (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'connections_per_address'),

@@ -22,7 +22,7 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 20] = [
+pub const RULES: &[(&str, &str)] = &[
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),

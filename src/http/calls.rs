@@ -83,6 +83,7 @@ async fn initiate(request: &mut Request) -> HandlerResult {
     let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
+        .then(&statements::BUSY_PARTICIPANTS, [text(&call_id), Value::Null])
         .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
         .on_refusal(&statements::LIVE_CALL_ID, [text(&channel), text(&caller.name)])
         .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
@@ -97,6 +98,7 @@ async fn initiate(request: &mut Request) -> HandlerResult {
     Ok(warp::reply::json(&json!({
         "call_id": call_id,
         "participants": participants,
+        "busy": names(&written, &statements::BUSY_PARTICIPANTS)?,
         "joined_ts": joined_ts(&written)?,
     })))
 }
@@ -179,10 +181,11 @@ async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
 async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     let username = UsernameBody::read(request).await?;
-    let write = Write::new(&statements::INVITE_TO_CALL, [text(call_id), text(&username), text(&caller)])
+    let write = Write::new(&statements::INVITE_TO_CALL, [text(&call_id), text(&username), text(&caller)])
+        .then(&statements::BUSY_PARTICIPANTS, [text(call_id), text(&username)])
         .on_refusal(&statements::RING_WAITS, [text(caller), text(username)]);
-    request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))?;
-    Ok(done())
+    let written = request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))?;
+    Ok(warp::reply::json(&json!({ "status": "ok", "busy": names(&written, &statements::BUSY_PARTICIPANTS)? })))
 }
 
 /// The body `{"on": BOOLEAN}`.

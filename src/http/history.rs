@@ -116,12 +116,14 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
             .into_iter()
             .collect();
         let role: Option<String> = snapshot.row(&statements::USER_ROLE, [name], |row| row.get(0))?;
+        let quiet_until: Option<f64> = snapshot.row(&statements::QUIET_UNTIL, [name], |row| row.get(0))?;
         let display_name = display_names.get(name).cloned().unwrap_or_default();
         let json = format!(
-            "{{\"username\":{},\"display_name\":{display_name},\"role\":{},\"display_names\":{},\"channels\":[{}],\
-             \"people\":{},\"calls\":[{}]}}",
+            "{{\"username\":{},\"display_name\":{display_name},\"role\":{},\"quiet_until\":{},\"display_names\":{},\
+             \"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
             Json::from(name.as_str()),
             Json::from(role),
+            Json::from(quiet_until),
             Json::Object(display_names),
             channels.join(","),
             Json::Array(people),

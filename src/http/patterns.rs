@@ -35,6 +35,7 @@ const PATTERNS: &[&str] = &[
     "/sessions",
     "/sessions/ID",
     "/password",
+    "/quiet",
     "/admin",
     "/admin/people",
     "/admin/people/NAME",

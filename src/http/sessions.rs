@@ -1,4 +1,4 @@
-//! `POST /login`, `POST /logout`, `/sessions`, `POST /password` and `GET /ca.crt`.
+//! `POST /login`, `POST /logout`, `/sessions`, `POST /password`, `POST /quiet` and `GET /ca.crt`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::authentication::{Caller, session_cookie_name};
 use super::body::{JSON_MAX_BYTES, trimmed};
 use super::bounds::json_items;
 use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, route, status};
-use crate::database::{Snapshot, Write, text};
+use crate::database::{Snapshot, Value, Write, text};
 use crate::passwords::{PASSWORD_LENGTH, Place, is_outdated, is_unusable};
 use crate::statements;
 use crate::tokens::{new_token, token_hash};
@@ -26,6 +26,7 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(GET app, warp::path("sessions") => own_sessions().await),
         route!(DELETE app, warp::path("sessions").and(warp::path::param::<String>()) => revoke_session(id).await),
         route!(POST app, warp::path("password") => change_password().await),
+        route!(POST app, warp::path("quiet") => set_quiet().await),
         route!(GET app, warp::path("ca.crt").or(warp::path("authority.crt")).unify() => ca_certificate()),
     ]
 }
@@ -214,6 +215,23 @@ async fn revoke_session(id: String, request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
     request.app.write(Write::new(&statements::REVOKE_OWN_SESSION, [text(id), text(caller)])).await?;
     Ok(status("revoked"))
+}
+
+/// The body `{"seconds": SECONDS}`.
+#[derive(Deserialize)]
+struct QuietBody {
+    /// 0 ends it.
+    seconds: f64,
+}
+
+/// Do not disturb: no call rings for the caller for some time.
+async fn set_quiet(request: &mut Request) -> HandlerResult {
+    let caller = request.caller()?;
+    let QuietBody { seconds } = request.json(JSON_MAX_BYTES).await?;
+    let write = Write::new(&statements::SET_QUIET, [text(&caller), Value::Real(seconds)])
+        .then(&statements::QUIET_UNTIL, [text(caller)]);
+    let until = request.app.write(write).await?.one::<(f64,)>(&statements::QUIET_UNTIL)?.map(|(ts,)| ts);
+    Ok(warp::reply::json(&json!({ "status": "set", "quiet_until": until })))
 }
 
 /// The session cookie. Scripts cannot read it (`HttpOnly`), other sites cannot send it (`SameSite`), and with TLS it is

@@ -5,7 +5,7 @@ import { ServerGone, calls, messageOf } from "./api.js";
 import { isDismissal } from "./client/devices.js";
 import { Emitter } from "./client/emitter.js";
 import { audioContext, failureTone, joinedTone, leftTone } from "./client/sound.js";
-import { stateOf } from "./client/store.js";
+import { busySentence, stateOf } from "./client/store.js";
 import { notify } from "./dom.js";
 import { CallView } from "./views/call.js";
 import { chooseDevices, openMedia } from "./views/devices.js";
@@ -174,6 +174,9 @@ export class CallController extends Emitter {
     call.on("end", () => this.#onEnd(call, view));
     call.on("change", () => this.#onCallChange(call));
     view.attach(call);
+    if (call.busy.length > 0) {
+      notify(busySentence(call.busy, this.#store.names));
+    }
   }
 
   /** @param {Call} call */

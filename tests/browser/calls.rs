@@ -87,6 +87,44 @@ async fn declined_and_unanswered_calls_end() {
 }
 
 #[tokio::test]
+async fn callers_learn_who_does_not_want_to_be_disturbed() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob, carol] = driver.signed_in(&server, ["alice", "bob", "carol"]).await;
+    bob.click("#open-account").await;
+    bob.wait_text("#quiet-status", "Calls ring for you.").await;
+    bob.click("[data-quiet='3600']").await;
+    bob.wait_text("#quiet-status", "Do not disturb until").await;
+    bob.click("#account [data-answer=done]").await;
+    bob.wait_text("#quiet-now", "Do not disturb until").await;
+
+    // Nobody waits, and bob has missed it.
+    alice.call("bob", "#call-voice").await;
+    alice.wait_text("#call-ended-reason", "bob is busy.").await;
+    bob.wait_until("document.querySelector('[data-missed]').textContent === '1'").await;
+    bob.wait_absent("[data-action=answer]").await;
+    bob.click("#open-history").await;
+    bob.wait_text("[data-history=all] [data-outcome=missed].missed", "do not disturb").await;
+    alice.click("#call-close").await;
+
+    // An invitation says it, too.
+    alice.call("carol", "#call-voice").await;
+    carol.click("[data-action=answer]").await;
+    alice.wait_media(1, Media::Audio).await;
+    alice.click("#people-button").await;
+    alice.click("[data-invite=bob]").await;
+    alice.wait_text("[data-toast=notice]", "bob is busy.").await;
+
+    bob.click("#open-account").await;
+    bob.click("[data-quiet='0']").await;
+    bob.wait_text("#quiet-status", "Calls ring for you.").await;
+    bob.click("#account [data-answer=done]").await;
+    bob.wait_until("!document.querySelector('#quiet-now').checkVisibility()").await;
+    alice.click("[data-invite=bob]").await;
+    bob.wait_visible("[data-action=answer]").await;
+    driver.finish([&alice, &bob, &carol]).await;
+}
+
+#[tokio::test]
 async fn simultaneous_calls_become_one() {
     let (driver, server) = (Driver::start().await, Server::start());
     let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;

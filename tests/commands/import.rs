@@ -182,7 +182,7 @@ fn people_channels_and_shares_are_taken_over() {
             "{version}: added at the first time that is known of them"
         );
         assert_eq!(
-            original.rows("SELECT * FROM private_channels"),
+            original.rows("SELECT id, name, created_by, created_ts FROM private_channels"),
             ["1|team|alice|1780003840", "2|to be left|bob|1780003900", "3|Kaffee & Küche ☕|carol|1780003960"]
         );
         assert_eq!(

@@ -156,7 +156,8 @@ async fn api() {
     );
     let out = Sandbox::new().succeeds(&shell);
     let responses: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&responses[0], &responses[1]["code"]), (&json!([]), &json!("bad_wait")), "{out}");
+    assert!(responses[0]["quiet_until"].is_f64() && responses[1]["quiet_until"].is_null(), "{out}");
+    assert_eq!((&responses[2], &responses[3]["code"]), (&json!([]), &json!("bad_wait")), "{out}");
 }
 
 #[test]

@@ -46,6 +46,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("person_counts.live_calls", "integrity_violations compares it with the rows"),
     ("person_counts.live_shares", "as live_calls"),
     ("person_counts.media_bytes", "as live_calls"),
+    ("person_counts.on_calls", "as live_calls"),
     ("person_counts.rings", "an admin may lift a limit, or impose it for a minute"),
     ("person_counts.rings_from_ts", "as rings; a minute from the future is over"),
     ("person_counts.username", "integrity_violations compares it with users"),
@@ -82,6 +83,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("users.created_ts", "shown"),
     ("users.display_name", "what people see"),
     ("users.password_hash", "an admin may lock a person out"),
+    ("users.quiet_until", "until when calls do not ring, as an admin decides, too"),
     ("users.role", "an admin decides who else is one"),
     ("users.token_ts", "which tokens count as newer"),
 ];

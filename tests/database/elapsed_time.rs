@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 19] = [
+const CALENDAR: &[(&str, &str, &str)] = &[
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
@@ -25,6 +25,7 @@ const CALENDAR: [(&str, &str, &str); 19] = [
     ("command_log", "ts", "shown to admins"),
     ("users", "created_ts", "shown to admins"),
     ("users", "token_ts", "compared with the date in a token"),
+    ("users", "quiet_until", "a person does not want to be disturbed until a date"),
 ];
 
 /// A new column with a time must be added to the trigger or to the list.
@@ -34,7 +35,7 @@ fn every_time_moves_with_the_clock_or_is_of_the_calendar() {
     let mut statement = connection
         .prepare(
             "SELECT t.name, c.name FROM sqlite_schema AS t JOIN pragma_table_info(t.name) AS c \
-             WHERE t.type = 'table' AND (c.name = 'ts' OR c.name GLOB '*_ts')",
+             WHERE t.type = 'table' AND (c.name = 'ts' OR c.name GLOB '*_ts' OR c.name GLOB '*_until')",
         )
         .unwrap();
     let times: BTreeSet<(String, String)> =

@@ -129,7 +129,7 @@ async fn channels_are_added_changed_and_removed() {
     let added = alice.post_json("/admin/channels", team).await;
     assert_eq!(added, (200, json!({ "status": "added", "channel": "private:2" })));
     let list = alice.read("/admin/channels?after=private:1").await;
-    assert_eq!(keys(&list[0]), ["channel", "created_by", "created_ts", "members", "title"]);
+    assert_eq!(keys(&list[0]), ["channel", "created_by", "created_ts", "external_id", "issuer", "members", "title"]);
     assert_eq!((&list[0]["title"], &list[0]["members"]), (&json!("The team"), &json!(["alice", "bob"])), "{list}");
     assert_eq!(list[0]["created_by"], "bob");
     assert_eq!(column(&alice.read("/admin/channels?limit=1").await, "channel"), ["private:1"]);

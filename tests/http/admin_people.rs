@@ -20,7 +20,7 @@ async fn people_are_added_changed_and_removed() {
 
     let list = alice.read("/admin/people").await;
     assert_eq!(column(&list, "username"), ["alice", "bob", "carol", "dave@example.org", "erin"]);
-    assert_eq!(keys(&list[0]), ["created_ts", "display_name", "role", "sessions", "username"]);
+    assert_eq!(keys(&list[0]), ["created_ts", "display_name", "issuer", "role", "sessions", "subject", "username"]);
     assert_eq!(column(&list, "role"), ["admin", "member", "member", "admin", "member"]);
     assert_eq!(column(&list, "display_name"), ["alice", "bob", "carol", "Dave", "erin"]);
     assert_eq!((&list[3]["sessions"], &list[4]["sessions"]), (&json!(0), &json!(1)));

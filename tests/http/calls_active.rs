@@ -139,7 +139,8 @@ async fn invite_rings_another_person_who_need_not_be_a_member() {
     let scene = Scene::active().await;
     let invite = scene.path("invite");
     let carol = json!({ "username": "carol" });
-    assert_eq!(scene.alice.post_json(&invite, carol.clone()).await, (200, json!({ "status": "ok" })));
+    let answer = scene.alice.post_json(&invite, carol.clone()).await;
+    assert_eq!(answer, (200, json!({ "status": "ok", "busy": [] })));
     let incoming = scene.carol.read("/calls/incoming").await;
     assert_eq!(incoming[0]["call_id"], scene.call.as_str());
     assert_eq!(scene.carol.read(&scene.path("state")).await["state"], "active");

@@ -18,8 +18,9 @@ async fn initiate_returns_the_call_and_its_participants() {
     }
     let channel = server.private_channel(&["alice", "bob", "carol"]);
     let (status, body) = alice.post_json("/calls/initiate", json!({ "channel": channel })).await;
-    assert_eq!((status, keys(&body)), (200, vec!["call_id", "joined_ts", "participants"]), "{body}");
+    assert_eq!((status, keys(&body)), (200, vec!["busy", "call_id", "joined_ts", "participants"]), "{body}");
     assert_eq!(body["participants"], json!(["alice", "bob", "carol"]));
+    assert_eq!(body["busy"], json!([]));
 
     let state = alice.read(&format!("/calls/{}/state", body["call_id"].as_str().unwrap())).await;
     assert_eq!(state["state"], "ringing");

@@ -8,6 +8,7 @@ mod admin;
 mod admin_people;
 mod bodies;
 mod bounds;
+mod busy;
 mod by_hand;
 mod call_media;
 mod call_screen;

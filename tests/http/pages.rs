@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Response};
-use serde_json::json;
 
 use crate::support::{Server, answer, assert_refused};
 

@@ -164,6 +164,8 @@ impl AllStates {
             ("already_a_member", member("join", "alice")),
             ("channel_not_found", delete("/admin/channels/private:7")),
             ("history_max_age_too_short", set("history_max_age", json!(10))),
+            ("busy_policy_unknown", set("busy_policy", json!("maybe"))),
+            ("quiet_seconds_out_of_range", alice.posting_json("/quiet", json!({ "seconds": -1 }))),
             ("ice_server_malformed", set("ice_servers", json!([1]))),
             ("turn_url_malformed", set("turn_urls", json!(["stun:stun.example.org"]))),
             ("setting_is_text", set("turn_secret", json!("\u{0}"))),

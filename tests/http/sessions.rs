@@ -32,6 +32,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/sessions"),
     ("DELETE", "/sessions/ID"),
     ("POST", "/password"),
+    ("POST", "/quiet"),
     ("GET", "/admin/people"),
     ("POST", "/admin/people"),
     ("DELETE", "/admin/people/alice"),

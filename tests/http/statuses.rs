@@ -9,13 +9,14 @@ use crate::methods::table;
 use crate::support::{Person, Server};
 
 /// The routes that the original does not have, besides those at /admin/ and /sessions.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "GET /healthz",
     "POST /calls/ID/gone",
     "POST /calls/ID/leave",
     "POST /calls/ID/remove",
     "POST /calls/missed/seen",
     "POST /logout",
+    "POST /quiet",
 ];
 
 #[tokio::test]

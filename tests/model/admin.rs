@@ -15,6 +15,7 @@ impl Model {
         self.exists[target] = true;
         self.newest_number += 1;
         self.numbers[target] = self.newest_number;
+        self.quiet_until[target] = 0.0;
         Verdict::done()
     }
 
@@ -164,6 +165,7 @@ impl Model {
                 let is_personal = other.invited_by.is_some() || self.is_small(found.channel);
                 let caller = other.invited_by.unwrap_or(found.initiator);
                 reasons.extend(self.ring_refusals(caller, target, is_personal));
+                reasons.extend(self.unavailable_refusals(target));
             } else if state == Accepted {
                 reasons.extend(self.full_call_refusals(call));
             }
@@ -212,6 +214,7 @@ impl Model {
                 reasons.extend(self.full_call_refusals(call));
             } else if state == ParticipantState::Pending {
                 reasons.extend(self.ring_refusals(found.initiator, target, self.is_small(found.channel)));
+                reasons.extend(self.unavailable_refusals(target));
             }
         }
         if reasons.is_empty() {

@@ -142,10 +142,18 @@ impl Model {
             if member == actor {
                 participant.state = ParticipantState::Accepted;
                 participant.joined = Some(self.now);
+            } else if let Some(reason) = self.unavailable(member) {
+                participant.state = ParticipantState::Rejected;
+                (participant.left, participant.missed) = (Some(self.now), Some(self.now));
+                participant.missed_reason = Some(reason);
             }
             call.participants.insert(member, participant);
         }
+        let rings = call.participants.values().any(|it| it.state == ParticipantState::Pending);
         self.calls.push(call);
+        if !rings {
+            self.finish(self.calls.len() - 1, CallState::Rejected, "busy", self.now);
+        }
         Verdict::done()
     }
 
@@ -160,6 +168,7 @@ impl Model {
             invited_by: None,
             missed: None,
             missed_is_seen: false,
+            missed_reason: None,
             presence: Presence::proved(self.now),
             was_guest: false,
             number: self.numbers[actor],
@@ -214,6 +223,7 @@ impl Model {
         let own = call.participants.entry(actor).or_insert(new_participant);
         (own.state, own.removed) = (ParticipantState::Accepted, None);
         (own.joined, own.left, own.missed, own.missed_is_seen) = (Some(now), None, None, false);
+        own.missed_reason = None;
         own.presence = Presence::proved(now);
         if !own.is_initiator && call.state == CallState::Ringing {
             call.state = CallState::Active;
@@ -234,7 +244,25 @@ impl Model {
         let other = self.calls[call].participants.entry(actor).or_insert(new_participant);
         (other.state, other.left, other.removed) = (ParticipantState::Pending, None, None);
         (other.invited, other.missed, other.missed_is_seen, other.presence.is_gone) = (now, None, false, false);
-        other.invited_by = invited_by;
+        (other.invited_by, other.missed_reason) = (invited_by, None);
+        other.was_guest |= !is_member;
+    }
+
+    /// Invites a person for whom it does not ring. Who was on the call keeps the state and the time of leaving.
+    fn miss(&mut self, call: usize, target: Person, invited_by: Person, reason: &'static str) {
+        self.count_ring(invited_by, target);
+        self.count_request(invited_by);
+        self.clear_earlier_participant(call, target);
+        let is_member = self.is_call_member(&self.calls[call], target);
+        let new_participant = Participant {
+            state: ParticipantState::Rejected,
+            left: Some(self.now),
+            ..self.new_participant(target, self.is_initiator(&self.calls[call], target))
+        };
+        let now = self.now;
+        let other = self.calls[call].participants.entry(target).or_insert(new_participant);
+        (other.invited, other.invited_by, other.removed) = (now, Some(invited_by), None);
+        (other.missed, other.missed_is_seen, other.missed_reason) = (Some(now), false, Some(reason));
         other.was_guest |= !is_member;
     }
 
@@ -304,10 +332,14 @@ impl Model {
         if !reasons.is_empty() {
             return Verdict::Refused(reasons);
         }
-        if !is_pending {
-            self.ring(call.unwrap(), target, Some(actor));
+        let reason = self.unavailable(target).filter(|_| !is_pending);
+        match reason {
+            Some(reason) => self.miss(call.unwrap(), target, actor, reason),
+            None if !is_pending => self.ring(call.unwrap(), target, Some(actor)),
+            None => {}
         }
-        Verdict::done()
+        let busy: Vec<&str> = reason.iter().map(|_| self.names[target].as_str()).collect();
+        Verdict::Done(json!({ "busy": busy }))
     }
 
     pub fn remove(&mut self, actor: Person, call: Option<usize>, target: Person) -> Verdict {
@@ -440,7 +472,7 @@ impl Model {
         call.signals.retain(|signal| signal.from != actor && signal.to != actor);
         let present = call.participants.values().filter(|participant| participant.is_present()).count();
         let callees = call.participants.values().filter(|it| !it.is_initiator && it.is_present()).count();
-        let timed_out = call.participants.values().any(|participant| participant.missed.is_some());
+        let timed_out = call.participants.values().any(|it| it.missed.is_some() && it.missed_reason.is_none());
         if call.state == CallState::Ringing && callees == 0 {
             self.finish(number, CallState::Rejected, if timed_out { "timeout" } else { "rejected" }, at);
         } else if state == ParticipantState::Left && present < 2 {

@@ -1,6 +1,6 @@
 //! The model of what one person, a pair of people and a call may take.
 
-use crate::model::{CallState, Members, Model, Person, Refusal, Stream};
+use crate::model::{CallState, Members, Model, Person, Refusal, Stream, Verdict};
 
 /// Seconds for which rings count.
 const WINDOW: f64 = 60.0;
@@ -83,6 +83,27 @@ impl Model {
     pub fn count_ring(&mut self, caller: Person, callee: Person) {
         let now = self.now;
         self.pairs.entry((caller, callee)).or_default().rings.add(now);
+    }
+
+    /// Why no call rings for a person now.
+    pub fn unavailable(&self, target: Person) -> Option<&'static str> {
+        let is_on_a_call = || self.calls.iter().any(|call| call.has_accepted(target));
+        match self.exists[target] {
+            true if self.quiet_until[target] > self.now => Some("quiet"),
+            true if self.limits.busy_policy && is_on_a_call() => Some("busy"),
+            _ => None,
+        }
+    }
+
+    /// The refusals of a ring that a shell makes.
+    pub fn unavailable_refusals(&self, target: Person) -> Vec<Refusal> {
+        if self.unavailable(target).is_some() { vec![(409, "person_unavailable")] } else { vec![] }
+    }
+
+    /// `POST /quiet`
+    pub fn set_quiet(&mut self, actor: Person, seconds: f64) -> Verdict {
+        self.quiet_until[actor] = if seconds > 0.0 { self.now + seconds } else { 0.0 };
+        Verdict::done()
     }
 
     /// The person whose ring a participant answers or declines.

@@ -154,7 +154,7 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
            WHEN 'live_calls_per_person' THEN {11} WHEN 'live_shares_per_person' THEN {12} WHEN 'rings_per_pair' THEN {13}
            WHEN 'rings_per_person' THEN {14} WHEN 'refusal_pause' THEN {15} WHEN 'media_per_person_max_bytes' THEN {16}
            WHEN 'end_for_everyone' THEN {17}
-           ELSE value END",
+           WHEN 'busy_policy' THEN '{18}' ELSE value END",
         limits.ringing_timeout,
         limits.presence_timeout,
         limits.presence_interval,
@@ -172,7 +172,8 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
         limits.rings_per_person,
         limits.refusal_pause,
         limits.media_per_person_max_bytes,
-        u8::from(limits.end_for_everyone)
+        u8::from(limits.end_for_everyone),
+        if limits.busy_policy { "busy" } else { "ring" }
     ))
     .unwrap();
 }
@@ -205,6 +206,7 @@ fn run_over_sql(sequences: u32, seed: u64) -> Report {
             rings_per_person: 8,
             refusal_pause: 20.0,
             media_per_person_max_bytes: 90,
+            busy_policy: number % 8 < 3,
         };
         sql.execute_batch("BEGIN").unwrap();
         apply_settings(&sql, &limits);
@@ -241,6 +243,7 @@ fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
         rings_per_person: 0,
         refusal_pause: 0.0,
         media_per_person_max_bytes: 90,
+        busy_policy: false,
     };
     apply_settings(&sql, &limits());
     run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {

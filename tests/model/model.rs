@@ -100,6 +100,8 @@ pub struct Limits {
     pub rings_per_person: usize,
     pub refusal_pause: f64,
     pub media_per_person_max_bytes: usize,
+    /// Calls do not ring for people on another call.
+    pub busy_policy: bool,
 }
 
 /// The members of a channel.
@@ -180,6 +182,8 @@ pub struct Participant {
     pub invited_by: Option<Person>,
     pub missed: Option<f64>,
     pub missed_is_seen: bool,
+    /// Why the last invitation did not ring.
+    pub missed_reason: Option<&'static str>,
     pub presence: Presence,
     /// Invited without being a member of the channel, or removed from the channel during the call.
     pub was_guest: bool,
@@ -190,6 +194,11 @@ pub struct Participant {
 }
 
 impl Participant {
+    /// Why the participant missed the last invitation.
+    pub fn missed_reason(&self) -> Option<&'static str> {
+        self.missed.map(|_| self.missed_reason.unwrap_or("unanswered"))
+    }
+
     /// Whether the participant is pending or accepted.
     pub fn is_present(&self) -> bool {
         matches!(self.state, ParticipantState::Pending | ParticipantState::Accepted)
@@ -297,6 +306,8 @@ pub struct Model {
     /// A user who was removed and added again is another person, with another number.
     pub numbers: [usize; PEOPLE + 1],
     pub newest_number: usize,
+    /// Until when no call rings for a person.
+    pub quiet_until: [f64; PEOPLE + 1],
     pub channels: Vec<Channel>,
     pub calls: Vec<Call>,
     pub shares: Vec<Share>,

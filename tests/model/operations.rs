@@ -9,7 +9,7 @@ use crate::model::{MIME, PEOPLE, Person, Verdict};
 use crate::queries::Query;
 use crate::steps::{Action, Nth, SignalKind, UploadKind};
 use crate::transports::{Body, BoundStatement, bind};
-use crate::world::World;
+use crate::world::{Clock, World};
 
 /// An action with names and ids.
 #[derive(Default)]
@@ -128,6 +128,14 @@ impl World<'_> {
     fn stream_closes(&self, actor: Person, id: &str) -> Operation {
         let statement = bind(&statements::NOTE_CLOSED_STREAM, [text(&self.model.names[actor]), text(id)]);
         Operation { statement: Some(statement), ..Operation::default() }
+    }
+
+    /// The seconds of `SetQuiet`. On the machine's clock a wait moves rows, but not the calendar.
+    fn quiet_seconds(&self, action: Action) -> f64 {
+        match action {
+            Action::SetQuiet { seconds, .. } if self.clock == Clock::Pinned || seconds == 0.0 => seconds,
+            _ => 1e7,
+        }
     }
 
     /// A statement of the admin.
@@ -263,6 +271,15 @@ impl World<'_> {
                 statement: Some(bind(&statements::MARK_MISSED_CALLS_SEEN, [name(actor), SqlValue::Null])),
                 ..Operation::default()
             },
+            Action::SetQuiet { actor, .. } => {
+                let seconds = self.quiet_seconds(action);
+                Operation {
+                    actor: Some(actor),
+                    request: Some(("/quiet".to_owned(), Body::Json(json!({ "seconds": seconds })))),
+                    statement: Some(bind(&statements::SET_QUIET, [name(actor), SqlValue::Real(seconds)])),
+                    ..Operation::default()
+                }
+            }
             Action::StartShare { actor, channel } => {
                 self.channel_operation(actor, channel, "/screenshare/start", &statements::START_SCREENSHARE)
             }
@@ -379,6 +396,7 @@ impl World<'_> {
         // The index is resolved before the action changes the order.
         let call = action.call().and_then(|nth| self.resolve_call(nth).0);
         let share = action.share().and_then(|nth| self.resolve_share(nth).0);
+        let quiet_seconds = self.quiet_seconds(action);
         let model = &mut self.model;
         match action {
             Action::Initiate { actor, channel } => model.initiate(actor, channel),
@@ -399,6 +417,7 @@ impl World<'_> {
             Action::CloseStream { actor, .. } => model.close_stream(actor, call),
             Action::CloseShareStream { actor, .. } => model.close_share_stream(actor, share),
             Action::MarkMissedSeen { actor } => model.mark_missed_seen(actor),
+            Action::SetQuiet { actor, .. } => model.set_quiet(actor, quiet_seconds),
             Action::StartShare { actor, channel } => model.start_share(actor, channel),
             Action::StopShare { actor, .. } => model.stop_share(actor, share),
             Action::ShareSignal { actor, target, kind, .. } => {

@@ -191,7 +191,7 @@ impl Model {
             _ if self.is_initiator(call, actor) => match call.reason {
                 _ if is_answered => "answered",
                 Some("rejected") => "declined",
-                Some("timeout") => "missed",
+                Some("timeout" | "busy") => "missed",
                 _ => "cancelled",
             },
             Some(own) if own.joined.is_some() => "answered",
@@ -212,7 +212,8 @@ impl Model {
             .collect();
         let duration = call.answered.zip(call.ended).map(|(answered, ended)| round((ended - answered).max(0.0)));
         json!({ "call_id": call.id, "channel": self.channel_name(call.channel), "initiator": self.name(call.initiator),
-                "initiator_display_name": self.initiator_display_name(call), "outcome": outcome, "reason": call.reason, "duration": duration, "started_ts": call.started,
+                "initiator_display_name": self.initiator_display_name(call), "outcome": outcome, "reason": call.reason,
+                "missed_reason": own.and_then(Participant::missed_reason), "duration": duration, "started_ts": call.started,
                 "answered_ts": call.answered, "ended_ts": call.ended, "participants": took_part })
     }
 
@@ -242,7 +243,7 @@ impl Model {
                         "initiator_display_name": self.initiator_display_name(call),
                         "called_by_display_name": called_by_display_name,
                         "called_by": self.name(own.invited_by.unwrap_or(call.initiator)),
-                        "missed_ts": missed, "seen": own.missed_is_seen })
+                        "missed_ts": missed, "reason": own.missed_reason(), "seen": own.missed_is_seen })
             })
             .collect()
     }

@@ -126,6 +126,11 @@ pub enum Action {
     MarkMissedSeen {
         actor: Person,
     },
+    /// Do not disturb.
+    SetQuiet {
+        actor: Person,
+        seconds: f64,
+    },
     StartShare {
         actor: Person,
         channel: usize,
@@ -235,7 +240,7 @@ pub enum Action {
 }
 
 const NAMES: &str = "Initiate Accept Reject End Leave Invite Remove ReportGone Signal ShareScreen UploadMedia ReadState CloseStream ReadSignals \
-    ReadMedia ReadActiveCall ReadIncoming ReadHistory ReadMissed MarkMissedSeen StartShare StopShare ShareSignal \
+    ReadMedia ReadActiveCall ReadIncoming ReadHistory ReadMissed MarkMissedSeen SetQuiet StartShare StopShare ShareSignal \
     UploadShareMedia CloseShareStream ReadShareSignals ReadShareMedia ReadShares JoinChannel LeaveChannel AddUser RemoveUser \
     SetCallState SetParticipantState InsertParticipant SetSharer SetAnsweredTs ChangeInitiator ReplaceCall ChangeRole DeleteCall \
     DeleteParticipant SetShareState DeleteShare Wait SetClock Restart";
@@ -345,7 +350,7 @@ impl Action {
     }
 
     /// Actions that only a removed user's token is refused.
-    pub const OPEN_TO_ALL: [&str; 4] = ["ReadIncoming", "ReadHistory", "ReadMissed", "MarkMissedSeen"];
+    pub const OPEN_TO_ALL: [&str; 5] = ["ReadIncoming", "ReadHistory", "ReadMissed", "MarkMissedSeen", "SetQuiet"];
 
     /// Actions that are always refused.
     pub const NEVER_DONE: [&str; 1] = ["ReplaceCall"];

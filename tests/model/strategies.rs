@@ -104,6 +104,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 ReadHistory { actor: anybody() };
         2 ReadMissed { actor: anybody() };
         3 MarkMissedSeen { actor: anybody() };
+        4 SetQuiet { actor: anybody(), seconds: proptest::sample::select(&[0.0, 40.5, 300.5][..]) };
         9 StartShare { actor: actor(), channel: channel() };
         4 StopShare { actor: actor(), share: nth() };
         9 ShareSignal { actor: actor(), share: nth(), target: target(), kind: kind() };

@@ -59,6 +59,7 @@ impl<'a> World<'a> {
                 exists,
                 numbers: std::array::from_fn(|person| person + 1),
                 newest_number: PEOPLE,
+                quiet_until: [0.0; PEOPLE + 1],
                 channels: vec![],
                 calls: vec![],
                 shares: vec![],

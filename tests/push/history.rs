@@ -144,8 +144,8 @@ async fn me_has_channels_people_and_live_calls() {
     assert_eq!(
         me["channels"],
         json!([
-            { "channel": "dm:alice:bob", "title": null, "members": ["alice", "bob"] },
-            { "channel": team, "title": "a channel", "members": ["alice", "bob"] },
+            { "channel": "dm:alice:bob", "title": null, "external_id": null, "members": ["alice", "bob"] },
+            { "channel": team, "title": "a channel", "external_id": null, "members": ["alice", "bob"] },
         ])
     );
     assert_eq!(me["calls"][0], alice.get(&format!("/calls/{call}/state")).await.1);

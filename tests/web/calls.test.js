@@ -53,7 +53,7 @@ beforeEach(async () => {
   server.on("GET", "/calls/c1/state", () => callState("active", "accepted", 2));
   server.on("GET", /^\/calls\/c1\/signals/, []);
   server.on("POST", "/calls/c1/accept", { participants: ["alice", "bob"], last_signal_id: 0, joined_ts: 100 });
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100 });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100 });
   server.on("POST", /^\/calls\/c1\/(leave|end|reject|signal|screenshare|invite)$/, { status: "ok" });
   globalThis.isSecureContext = true;
   navigator.mediaDevices = {
@@ -147,7 +147,7 @@ test("calling a channel whose call rings answers it, and another call is left fi
   await client.call(CHANNEL);
   assert.equal(server.count("POST /calls/initiate"), 0);
   assert.equal(server.count("POST /calls/c1/accept"), 1);
-  server.on("POST", "/calls/initiate", { call_id: "c2", participants: ["alice", "carol"], joined_ts: 100 });
+  server.on("POST", "/calls/initiate", { call_id: "c2", participants: ["alice", "carol"], busy: [], joined_ts: 100 });
   server.on("GET", "/calls/c2/state", { ...callState("ringing", "accepted", 1), call_id: "c2" });
   server.on("GET", /^\/calls\/c2\/signals/, []);
   server.on("POST", "/calls/c2/leave", { status: "ok" });
@@ -203,6 +203,7 @@ test("a call mutes, films and shares", async () => {
   assert.equal(own.tracks[0].readyState, "ended");
   const shares = server.bodies.filter((body, index) => server.requests[index].endsWith("/screenshare"));
   assert.deepEqual(shares, [{ on: true }, { on: true }, { on: false }]);
+  server.on("POST", "/calls/c1/invite", { status: "ok", busy: [] });
   await call.invite("carol");
   assert.deepEqual(server.bodies.at(-1), { username: "carol" });
   await call.end();

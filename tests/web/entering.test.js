@@ -8,6 +8,8 @@ import { ServerGone } from "../../src/web/client/api.js";
 import { Calls } from "../../src/web/client/calls.js";
 import { depart } from "../../src/web/client/departure.js";
 import { accept, initiate, liveCallOf } from "../../src/web/client/entering.js";
+import { Names } from "../../src/web/client/names.js";
+import { endSentence } from "../../src/web/client/store.js";
 
 const client = new Calls({ server: SERVER });
 
@@ -25,9 +27,25 @@ beforeEach(() => {
 });
 
 test("a call that rings is entered without an accept", async () => {
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100.5 });
-  assert.deepEqual(await initiate(STEP), { id: "c1", others: [], cursor: 0, joinedTs: 100.5 });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100.5 });
+  assert.deepEqual(await initiate(STEP), { id: "c1", others: [], cursor: 0, joinedTs: 100.5, busy: [] });
   assert.deepEqual(server.requests, ["POST /calls/initiate"]);
+});
+
+test("who is busy is named while the call rings for others", async () => {
+  const answer = { call_id: "c1", participants: ["alice", "bob", "carol"], joined_ts: 100 };
+  server.on("POST", "/calls/initiate", { ...answer, busy: ["bob"] });
+  assert.deepEqual((await initiate(STEP)).busy, ["bob"]);
+  // The end of the call says it.
+  server.on("POST", "/calls/initiate", { ...answer, busy: ["bob", "carol"] });
+  assert.deepEqual((await initiate(STEP)).busy, []);
+});
+
+test("the end of a call says who is busy", () => {
+  const people = (...names) => names.map((username) => ({ username, role: "participant" }));
+  const sentence = (...names) => endSentence({ ended_reason: "busy", participants: people(...names) }, new Names());
+  assert.equal(sentence("bob"), "bob is busy.");
+  assert.equal(sentence("bob", "carol"), "Everybody is busy.");
 });
 
 test("the live call of a channel is named by the refusal", async () => {

@@ -51,7 +51,7 @@ beforeEach(async () => {
   reset();
   server.on("POST", /^\/calls\/[^/]+\/(leave|end|signal|gone)$/, { status: "ok" });
   server.on("POST", "/calls/c1/accept", ACCEPTED);
-  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], joined_ts: 100 });
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100 });
   server.on("GET", "/calls/c1/state", () => callState());
   server.on("GET", /^\/calls\/c1\/signals/, []);
 });
@@ -127,7 +127,7 @@ test("a second attempt withdraws the undoing of the first", async () => {
   server.on("GET", /^\/calls\/active/, { call: { call_id: "c1", initiator: "alice", state: "ringing", started_ts: 100, joined: true } });
   const entering = keep(startCall(visit()));
   await clock.advance(10_000);
-  finishInitiate({ call_id: "c1", joined_ts: 200 });
+  finishInitiate({ call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 200 });
   assert.equal((await entering).id, "c1");
   assert.deepEqual(departures(), []);
 });
@@ -228,7 +228,7 @@ test("a live call that ends before it is joined is called again", async () => {
   let attempts = 0;
   server.on("POST", "/calls/initiate", () => {
     attempts += 1;
-    return attempts === 1 ? refusal(409, "channel_has_live_call", { call_id: "c0" }) : { call_id: "c1", joined_ts: 100 };
+    return attempts === 1 ? refusal(409, "channel_has_live_call", { call_id: "c0" }) : { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 100 };
   });
   server.on("POST", "/calls/c0/accept", refusal(409, "call_finished"));
   const call = await keep(startCall(visit()));

@@ -10,7 +10,7 @@ import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
-import { acceptedNames, endSentence, isLive, participantOf, stateOf } from "./store.js";
+import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateOf } from "./store.js";
 
 /** @import { Entrance } from "./entering.js" */
 /** @import { Media } from "./media.js" */
@@ -47,6 +47,8 @@ export class Call extends Emitter {
   #meters = new Map();
   #speaking;
   #isJoined = false;
+  /** People for whom my call does not ring, while it rings for others. @type {string[]} */
+  busy = [];
   /** The visit that the server has answered; a state that arrives later can have a newer one. */
   #joinedTs = 0;
 
@@ -121,9 +123,10 @@ export class Call extends Emitter {
   /**
    * Begins, once the server has accepted this person.
    * @param {RTCIceServer[]} iceServers
-   * @param {Pick<Entrance, "others" | "cursor" | "joinedTs">} entrance
+   * @param {Pick<Entrance, "others" | "cursor" | "joinedTs" | "busy">} entrance
    */
-  async connect(iceServers, { others, cursor, joinedTs }) {
+  async connect(iceServers, { others, cursor, joinedTs, busy = [] }) {
+    this.busy = busy;
     const mesh = new Mesh({
       api: this.client.api,
       me: this.me,
@@ -216,7 +219,7 @@ export class Call extends Emitter {
     if (state.ended_reason === "hangup" && unreachable.length > 0) {
       return `The connection to ${unreachable.map((name) => this.client.names.shown(name)).join(" and ")} was lost, and the call has ended.`;
     }
-    return endSentence(state);
+    return endSentence(state, this.client.names);
   }
 
   /**
@@ -379,8 +382,11 @@ export class Call extends Emitter {
   }
 
   /** @param {string} username */
-  invite(username) {
-    return this.client.api.post(`/calls/${this.id}/invite`, { username });
+  async invite(username) {
+    const { busy } = await this.client.api.post(`/calls/${this.id}/invite`, { username });
+    if (busy.length > 0) {
+      this.emit("notice", busySentence(busy, this.client.names));
+    }
   }
 
   /** @param {string} username */

@@ -28,6 +28,7 @@ const DATE_RESOLUTION = 1;
  * @property {string[]} others who were on it before
  * @property {number} cursor the last signal that is not for this visit
  * @property {number} joinedTs names this visit
+ * @property {string[]} [busy] people for whom the call does not ring, if it rings for others
  */
 
 /**
@@ -41,8 +42,9 @@ export async function initiate(step) {
   await client.undo.withdraw(channel);
   try {
     const request = () => client.api.post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
-    const { call_id: id, joined_ts: joinedTs } = await retryWhileOffline(request, isStepWanted(step));
-    return { id, others: [], cursor: 0, joinedTs };
+    const answer = await retryWhileOffline(request, isStepWanted(step));
+    const { call_id: id, joined_ts: joinedTs, participants, busy } = answer;
+    return { id, others: [], cursor: 0, joinedTs, busy: busy.length < participants.length - 1 ? busy : [] };
   } catch (error) {
     if (error instanceof ServerGone && error.mayHaveArrived) {
       const isOurs = beganBefore(client, Date.now());

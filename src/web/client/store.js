@@ -46,8 +46,23 @@ const END_SENTENCES = {
   max_duration: "The call reached the maximum duration.",
 };
 
-/** @param {CallState} call */
-export const endSentence = (call) => END_SENTENCES[call.ended_reason ?? ""] ?? "The call has ended.";
+/**
+ * @param {CallState} call
+ * @param {Names} names
+ */
+export function endSentence(call, names) {
+  if (call.ended_reason === "busy") {
+    const callees = call.participants.filter(({ role }) => role === "participant").map(({ username }) => username);
+    return callees.length === 1 ? busySentence(callees, names) : "Everybody is busy.";
+  }
+  return END_SENTENCES[call.ended_reason ?? ""] ?? "The call has ended.";
+}
+
+/**
+ * @param {string[]} people for whom a call does not ring
+ * @param {Names} names
+ */
+export const busySentence = (people, names) => `${names.listed(people)} ${people.length === 1 ? "is" : "are"} busy.`;
 
 /**
  * The canonical name of a direct-message channel.
@@ -60,6 +75,8 @@ export class Store extends Emitter {
   /** @type {string | null} */
   me = null;
   isAdmin = false;
+  /** Until when no call rings for me, in seconds since the epoch. @type {number | null} */
+  quietUntil = null;
   names = new Names();
   /** @type {Map<string, Channel>} */
   channels = new Map();
@@ -77,15 +94,16 @@ export class Store extends Emitter {
   online = false;
 
   /** @param {Me} me the answer of GET /me */
-  load({ username, role, display_names, channels, people, calls }) {
+  load({ username, role, quiet_until, display_names, channels, people, calls }) {
     this.me = username;
     this.calls = new Map(calls.map((call) => [call.call_id, call]));
-    this.setDirectory({ role, display_names, channels, people });
+    this.setDirectory({ role, quiet_until, display_names, channels, people });
   }
 
-  /** @param {Pick<Me, "role" | "display_names" | "channels" | "people">} directory */
-  setDirectory({ role, display_names: displayNames, channels, people }) {
+  /** @param {Pick<Me, "role" | "quiet_until" | "display_names" | "channels" | "people">} directory */
+  setDirectory({ role, quiet_until: quietUntil, display_names: displayNames, channels, people }) {
     this.isAdmin = role === "admin";
+    this.quietUntil = quietUntil;
     this.names.set(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
     this.people = people;
@@ -95,6 +113,7 @@ export class Store extends Emitter {
   clear() {
     this.me = null;
     this.isAdmin = false;
+    this.quietUntil = null;
     for (const map of [this.channels, this.calls, this.incoming, this.shares]) {
       map.clear();
     }

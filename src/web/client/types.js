@@ -119,6 +119,7 @@
  * @typedef {object} Me
  * @property {string} username
  * @property {"admin" | "member"} role
+ * @property {number | null} quiet_until until when no call rings for me
  * @property {Record<string, string>} display_names what people see of each user
  * @property {Channel[]} channels
  * @property {string[]} people everybody else
@@ -141,6 +142,7 @@
  * @property {string} initiator
  * @property {string} called_by
  * @property {number} missed_ts
+ * @property {"unanswered" | "busy" | "quiet"} reason
  * @property {boolean} seen
  */
 
@@ -153,6 +155,7 @@
  * @property {string} initiator_display_name
  * @property {string} outcome
  * @property {string | null} reason
+ * @property {"unanswered" | "busy" | "quiet" | null} missed_reason why I missed it
  * @property {number | null} duration
  * @property {number} started_ts
  * @property {number | null} answered_ts

@@ -83,7 +83,7 @@ export class CallScreen extends Emitter {
   #update(state) {
     const { me } = this.#store;
     if (!isLive(state)) {
-      this.#end(endSentence(state));
+      this.#end(endSentence(state, this.#store.names));
     } else if (stateOf(state, me) !== "accepted") {
       this.#end("You are no longer on this call.");
     } else if (!this.#isStopped) {

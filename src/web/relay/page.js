@@ -6,6 +6,7 @@ import { calls, messageOf, post, retryWhileOffline, within } from "../api.js";
 import { depart } from "../client/departure.js";
 import { isDismissal } from "../client/devices.js";
 import { accept, initiate, liveCallOf } from "../client/entering.js";
+import { busySentence } from "../client/store.js";
 import { byId, h, notify, setText } from "../dom.js";
 import { signInForm } from "../views/signin.js";
 import { CallScreen } from "./call_screen.js";
@@ -140,8 +141,11 @@ export class RelayPage {
   }
 
   /** @param {Entrance} entrance */
-  #showCall({ id, joinedTs }) {
+  #showCall({ id, joinedTs, busy = [] }) {
     const me = this.#store.me ?? "";
+    if (busy.length > 0) {
+      notify(busySentence(busy, this.#store.names));
+    }
     const screen = new CallScreen(this.#store, id);
     screen.on("end", (reason) => this.#leaveScreen(reason));
     screen.on("leave", () => {

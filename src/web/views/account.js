@@ -1,9 +1,10 @@
 // @ts-check
-// The dialog of a person's own account: their sessions, and the change of the password.
+// The dialog of a person's own account: do not disturb, their sessions, and the change of the password.
 
 import { get, remove } from "../api.js";
 import { actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, showDialog } from "../dom.js";
 import { shown } from "../names.js";
+import { quietSection } from "./quiet.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { Session } from "../client/types.js" */
@@ -48,8 +49,10 @@ export function showAccount(store, changePassword) {
   });
 
   const name = shown(me);
+  const quiet = quietSection(store);
   const body = [
     h("p", { class: "quiet" }, name === me ? me : `${name}, user name ${me}`),
+    quiet.element,
     h("h3", { id: "sessions-title" }, "Sessions"),
     list,
     outcome,
@@ -58,7 +61,7 @@ export function showAccount(store, changePassword) {
   ];
   const dialog = showDialog({ id: "account", title: "Your account", body });
   // Without a session there is no account to show.
-  const removeListener = store.on("change", () => store.me === null && dialog.close());
+  const removeListener = store.on("change", () => (store.me === null ? dialog.close() : quiet.render()));
   dialog.addEventListener("close", removeListener);
   report(load);
 }

@@ -92,10 +92,13 @@ const OUTCOMES = {
 function historyRow(store, call, withChannel) {
   const isMine = call.initiator === store.me;
   const [incomingIcon, outgoingIcon, word] = OUTCOMES[call.outcome] ?? ["incoming", "outgoing", call.outcome];
-  const outcome = call.outcome === "missed" && isMine ? "No answer" : word;
+  const outcome = call.outcome === "missed" && isMine ? (call.reason === "busy" ? "Busy" : "No answer") : word;
   const caller = isMine ? "You called" : `${call.initiator_display_name} called`;
   const title = withChannel ? store.title(call.channel) : caller;
   const details = [outcome];
+  if (call.missed_reason === "busy" || call.missed_reason === "quiet") {
+    details.push(call.missed_reason === "busy" ? "you were on another call" : "do not disturb");
+  }
   if (withChannel && title !== call.initiator_display_name) {
     details.unshift(caller);
   }

@@ -7,6 +7,7 @@ import { avatar, button, capitalised, h, keyedList, setProperties, setText } fro
 import { listed, shown } from "../names.js";
 import { ChannelPane } from "./channel.js";
 import { HistoryList } from "./history.js";
+import { quietText } from "./quiet.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { ChannelActions } from "./channel.js" */
@@ -57,6 +58,7 @@ export class Lobby {
   );
   #meName = h("strong", { id: "me" });
   #meAvatar = h("span");
+  #quiet = h("span", { class: "entry-sub", id: "quiet-now", hidden: true });
   #account;
   #adminLink = h("a", { href: "admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
   #bell;
@@ -71,7 +73,8 @@ export class Lobby {
     const { askForNotifications, showAccount } = actions;
     const account = { type: "button", class: "plain account", id: "open-account", onclick: showAccount };
     const accountHint = h("span", { class: "visually-hidden" }, ", your account");
-    this.#account = h("button", account, this.#meAvatar, this.#meName, accountHint);
+    const name = h("span", { class: "entry-text" }, this.#meName, this.#quiet);
+    this.#account = h("button", account, this.#meAvatar, name, accountHint);
     const bell = { icon: "bell", label: "Turn on notifications", id: "notifications", class: "plain" };
     this.#bell = button({ ...bell, onclick: askForNotifications });
     this.pane = h("section", { class: "pane", id: "pane", tabindex: "-1", "aria-label": "Conversation" });
@@ -158,6 +161,9 @@ export class Lobby {
       this.#meAvatar.replaceWith(face);
       this.#meAvatar = face;
     }
+    const quiet = me ? quietText(this.#store.quietUntil) : "";
+    this.#quiet.hidden = quiet === "";
+    setText(this.#quiet, quiet);
     const canAsk = "Notification" in window && Notification.permission === "default" && isSecureContext;
     this.#bell.hidden = !canAsk;
     const unseen = missed.filter((call) => !call.seen).length;
