@@ -187,6 +187,20 @@ impl Browser {
         }
     }
 
+    /// Presses a button of the page's `<minimost-call>` as soon as it is there and enabled.
+    pub async fn press_in_element(&self, action: &str) {
+        let button =
+            format!("document.querySelector('minimost-call').shadowRoot?.querySelector('[data-action={action}]')");
+        self.wait_until(&format!("{button}?.checkVisibility() && !{button}.disabled")).await;
+        self.script(&format!("{button}.click()")).await;
+    }
+
+    /// Waits until the part with a role of the page's `<minimost-call>` has this text.
+    pub async fn wait_in_element(&self, role: &str, text: &str) {
+        let part = format!("document.querySelector('minimost-call').shadowRoot?.querySelector('[role={role}]')");
+        self.wait_until(&format!("{part}?.textContent === {}", Value::from(text))).await;
+    }
+
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.wait_visible(selector).await;
         self.client.find(Locator::Css(selector)).await.unwrap().send_keys(text).await.unwrap();

@@ -160,13 +160,6 @@ async fn a_page_of_a_site_that_is_not_allowed_does_not_connect() {
     driver.finish([]).await;
 }
 
-/// Presses a button in the element as soon as it is there and enabled.
-async fn press(browser: &Browser, action: &str) {
-    let button = format!("document.querySelector('minimost-call').shadowRoot?.querySelector('[data-action={action}]')");
-    browser.wait_until(&format!("{button}?.checkVisibility() && !{button}.disabled")).await;
-    browser.script(&format!("{button}.click()")).await;
-}
-
 /// The events that the element has dispatched.
 async fn dispatched(browser: &Browser) -> Value {
     browser.script("return window.dispatched").await
@@ -215,36 +208,35 @@ async fn a_page_of_another_site_calls_with_the_element() {
     alice.wait_until("document.querySelector('minimost-call').calls?.state === 'open'").await;
     assert_accessible(&axe, &alice, "idle").await;
 
-    let text = "document.querySelector('minimost-call').shadowRoot.querySelector('[role=status]').textContent";
     let click = async |action: &str| {
         if action == "answer" {
-            alice.wait_until(&format!("{text} === 'bob is calling.'")).await;
+            alice.wait_in_element("status", "bob is calling.").await;
             assert_accessible(&axe, &alice, "ringing").await;
         }
-        press(&alice, action).await;
+        alice.press_in_element(action).await;
     };
     they_talk(&server, &alice, &bob, click).await;
     let mine = "document.querySelector('minimost-call')";
     alice.wait_until(&format!("{mine}.shadowRoot.querySelector('[data-tile=bob] video').videoWidth > 0")).await;
     assert_accessible(&axe, &alice, "call").await;
-    press(&alice, "camera").await;
+    alice.press_in_element("camera").await;
     bob.wait_media(1, Media::Both).await;
-    press(&alice, "mute").await;
+    alice.press_in_element("mute").await;
     bob.wait_until("document.querySelector('[data-tile=alice] .tile-muted').checkVisibility()").await;
-    press(&alice, "share").await;
+    alice.press_in_element("share").await;
     bob.wait_until("document.querySelector('[data-kind=screen] video')?.videoWidth > 0").await;
-    press(&alice, "share").await;
+    alice.press_in_element("share").await;
     bob.wait_absent("[data-kind=screen]").await;
 
     let server = call_survives_a_restart(server, &alice, &bob).await;
     // An element that is moved keeps its call.
     alice.script(&format!("document.querySelector('main').append({mine}.parentElement)")).await;
     alice.wait_media(1, Media::Both).await;
-    press(&alice, "leave").await;
+    alice.press_in_element("leave").await;
     bob.wait_visible("#call-ended-reason").await;
     bob.click("#call-close").await;
     bob.click("#call-voice").await;
-    press(&alice, "decline").await;
+    alice.press_in_element("decline").await;
     bob.wait_visible("#call-ended-reason").await;
     let (ring, call) = ("incoming", ["call-started", "call-ended"].as_slice());
     assert_eq!(dispatched(&alice).await, json!([&[ring], call, call, call, &[ring]].concat()));

@@ -17,6 +17,7 @@ mod driver;
 mod embedding;
 mod faults;
 mod history;
+mod host;
 mod network;
 mod people;
 mod pictures;

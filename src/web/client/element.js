@@ -305,6 +305,7 @@ export class MinimostCall extends Base {
     const isRinging = (/** @type {IncomingCall} */ one) => this.#concerns(one) && one.call_id !== call?.id;
     const ringing = isOpen && !this.#entering ? incoming.filter(isRinging) : [];
     setText(this.#status, this.#statusText(ringing));
+    this.#ringing.hidden = ringing.length === 0;
     keyedList(this.#ringing, ringing, ({ call_id: id }) => id, (one) => this.#ringCard(one));
     const hasLiveCall = this.#calls?.store.callIn(this.#calls.store.canonical(this.channel)) !== undefined;
     setButtonText(this.#voice, hasLiveCall ? "Join" : "Call");
