@@ -2,7 +2,7 @@
 //!
 //! The triggers, views and constraints in `sql/` decide what may happen in a call. This crate is the shell around them:
 //! [`database`] reads and writes the file, [`statements`] holds every SQL statement, `http` is the REST API, `push`
-//! sends the event log to clients, `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what
+//! sends the event log to clients, `webhooks` sends it to other programs, `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what
 //! admins change, and [`commands`] has the command line. The public modules are those that the program and its tests use.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -19,3 +19,4 @@ pub mod statements;
 mod subjects;
 mod tls;
 pub mod tokens;
+mod webhooks;

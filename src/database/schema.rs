@@ -22,7 +22,7 @@ mod embedded {
 pub const RULES_NUMBER: i64 = 1;
 
 /// The files of `sql/rules/` with their names, in the order of creation: a trigger comes after the view that it is on.
-pub const RULES: [(&str, &str); 19] = [
+pub const RULES: [(&str, &str); 20] = [
     ("clock", include_str!("../../sql/rules/clock.sql")),
     ("settings", include_str!("../../sql/rules/settings.sql")),
     ("people", include_str!("../../sql/rules/people.sql")),
@@ -36,6 +36,7 @@ pub const RULES: [(&str, &str); 19] = [
     ("media", include_str!("../../sql/rules/media.sql")),
     ("limits", include_str!("../../sql/rules/limits.sql")),
     ("presence", include_str!("../../sql/rules/presence.sql")),
+    ("webhooks", include_str!("../../sql/rules/webhooks.sql")),
     ("elapsed_time", include_str!("../../sql/rules/elapsed_time.sql")),
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::new_file;
 
 /// The columns that do not move, and why.
-const CALENDAR: [(&str, &str, &str); 16] = [
+const CALENDAR: [(&str, &str, &str); 18] = [
     ("call_signals", "ts", "shown to the recipient; no rule measures it"),
     ("calls", "ended_ts", "only a finished call has one: history"),
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
@@ -21,6 +21,8 @@ const CALENDAR: [(&str, &str, &str); 16] = [
     ("sessions", "expires_ts", "a session expires at a date"),
     ("command_log", "ts", "shown to admins"),
     ("users", "created_ts", "shown to admins"),
+    ("webhooks", "created_ts", "shown to admins"),
+    ("webhooks", "disabled_ts", "shown to admins"),
     ("users", "quiet_until", "a person does not want to be disturbed until a date"),
 ];
 

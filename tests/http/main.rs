@@ -40,3 +40,4 @@ mod statuses;
 mod sweeps;
 mod tls;
 mod two_people;
+mod webhooks;
