@@ -58,6 +58,9 @@ pub enum Command {
     /// Delete old calls and screen shares
     #[command(subcommand)]
     History(History),
+    /// Manage webhooks, which send every event of calls to other programs
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// Take over users, private channels and call history of a stopped original MiniMost, into a new file
     Import {
         /// Its database of channels and calls
@@ -385,6 +388,47 @@ pub enum History {
         /// Their age, such as 365d. At least the setting `events_max_age`
         #[arg(long, value_parser = humantime::parse_duration, value_name = "AGE")]
         older_than: Duration,
+    },
+}
+
+/// `webhook …`.
+#[derive(Debug, Subcommand)]
+pub enum Webhook {
+    /// Add a receiver of events, and print the secret that signs what it gets
+    Add {
+        /// Its name
+        name: String,
+        /// Where requests go: http:// or https://
+        url: String,
+        /// A type of events that it gets, such as `call.ended` [default: all]
+        #[arg(long = "kind", value_name = "TYPE")]
+        kinds: Vec<String>,
+        /// Allow an address of this machine or of a private network
+        #[arg(long)]
+        allow_private: bool,
+        /// Read the secret from the first line of standard input, instead of printing a new one
+        #[arg(long)]
+        secret_from_stdin: bool,
+    },
+    /// List the webhooks, and how many deliveries wait
+    List(Output),
+    /// Remove a webhook, and what was not delivered
+    Remove {
+        /// The webhook
+        name: String,
+    },
+    /// List what could not be delivered to a webhook
+    Failures {
+        /// The webhook
+        name: String,
+        /// Print JSON
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Retry all deliveries of a webhook now, and use it again if its receiver was gone
+    Retry {
+        /// The webhook
+        name: String,
     },
 }
 

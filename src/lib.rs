@@ -2,9 +2,9 @@
 //!
 //! The triggers, views and constraints in `sql/` decide what may happen in a call. This crate is the shell around them:
 //! [`database`] reads and writes the file, [`statements`] holds every SQL statement, `http` is the REST API, `push`
-//! sends the event log to clients, `issuers` verifies the tokens of host applications, `pruning` deletes old history, `tls`
-//! has the certificate of HTTPS, `subjects` names what admins change, and [`commands`] has the command line. The public
-//! modules are those that the program and its tests use.
+//! sends the event log to clients and `webhooks` to other programs, `issuers` verifies the tokens of host applications,
+//! `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what admins change, and
+//! [`commands`] has the command line. The public modules are those that the program and its tests use.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -21,3 +21,4 @@ pub mod statements;
 mod subjects;
 mod tls;
 pub mod tokens;
+mod webhooks;

@@ -353,6 +353,50 @@ SELECT max(id) FROM command_log;
 SELECT id, change, subject, actor FROM command_log WHERE id > ?1 ORDER BY id;
 
 
+-- ==== webhooks
+
+-- name: ADD_WEBHOOK
+-- Adds webhook ?1 with URL ?2, secret ?3 and the JSON list ?4 of types. ?5 is whether its address may be private.
+INSERT INTO add_webhook (name, url, secret, kinds, allow_private) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: REMOVE_WEBHOOK
+-- Removes webhook ?1, and what was not delivered.
+INSERT INTO remove_webhook (name) VALUES (?1);
+
+-- name: RETRY_WEBHOOK
+-- Retries all deliveries of webhook ?1, and uses it again if it was disabled.
+INSERT INTO retry_webhook (name) VALUES (?1);
+
+-- name: WEBHOOKS
+-- At most ?2 webhooks after the name ?1 as JSON. -1 is no limit.
+SELECT json FROM webhook_json WHERE name > ?1 ORDER BY name LIMIT ?2;
+
+-- name: IS_WEBHOOK
+-- Whether there is a webhook ?1.
+SELECT EXISTS (SELECT 1 FROM webhooks WHERE name = ?1);
+
+-- name: WEBHOOK_FAILURES
+-- At most ?3 deliveries of webhook ?1 that were given up, after the id ?2, as JSON. -1 is no limit.
+SELECT json FROM webhook_failure_json WHERE webhook = ?1 AND id > CAST(?2 AS INTEGER) ORDER BY id LIMIT ?3;
+
+-- name: ACTIVE_WEBHOOKS
+-- The webhooks that are in use.
+SELECT name FROM webhooks WHERE disabled_ts IS NULL ORDER BY name;
+
+-- name: DUE_DELIVERIES
+-- The ?2 first deliveries of webhook ?1 that are due, and the present in whole seconds.
+SELECT id, message_id, body, url, secret, allow_private, (SELECT CAST(ts AS INTEGER) FROM now)
+FROM due_deliveries WHERE webhook = ?1 ORDER BY next_ts, id LIMIT ?2;
+
+-- name: NEXT_DELIVERY
+-- Seconds until a delivery becomes due by itself.
+SELECT seconds FROM next_delivery;
+
+-- name: NOTE_DELIVERY
+-- Stores the outcome of an attempt to make delivery ?1: the status ?2 of the answer, and the reason ?3 of a failure.
+INSERT INTO do_note_delivery (id, status, error) VALUES (?1, ?2, ?3);
+
+
 -- ==== channels
 
 -- name: ADD_CHANNEL

@@ -42,6 +42,10 @@ CREATE VIEW help (task, statement) AS
      'SELECT name, algorithm, audience, datetime(created_ts, ''unixepoch'') AS since_utc FROM issuers'),
     ('remove a host application, and end the sessions of its people',
      'INSERT INTO remove_issuer (name) VALUES (''chat'')'),
+    ('see the webhooks, and what was not delivered', 'SELECT name, json FROM webhook_json'),
+    ('what could not be delivered', 'SELECT * FROM webhook_failures'),
+    ('retry all deliveries of a webhook', 'INSERT INTO retry_webhook (name) VALUES (''chat'')'),
+    ('remove a webhook', 'INSERT INTO remove_webhook (name) VALUES (''chat'')'),
     ('prune 25 calls older than a year; repeat',
      'INSERT INTO prune_history (older_than_seconds) VALUES (365 * 86400)'),
     ('what commands and admins changed',
@@ -402,6 +406,21 @@ CREATE VIEW integrity_violations (violation) AS
   FROM screenshares
   WHERE state = 'active' AND NOT EXISTS (SELECT 1 FROM channel_members
                                          WHERE channel = screenshares.channel AND username = screenshares.sharer)
+  UNION ALL
+  SELECT 'webhook ' || name || ' has ' || counted || ' deliveries, but is counted with ' || kept
+  FROM (SELECT name, kept, (SELECT count(*) FROM webhook_deliveries WHERE webhook = webhooks.name) AS counted
+        FROM webhooks)
+  WHERE kept <> counted
+  UNION ALL
+  SELECT 'delivery ' || id || ' waits for no earlier one'
+  FROM webhook_deliveries AS delivery
+  WHERE given_up_ts IS NULL AND next_ts IS NULL
+    AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS earlier
+                    WHERE earlier.webhook = delivery.webhook AND earlier.subject = delivery.subject
+                      AND earlier.given_up_ts IS NULL AND earlier.id < delivery.id)
+  UNION ALL
+  SELECT 'delivery ' || id || ' is for webhook ' || webhook || ', which does not exist'
+  FROM webhook_deliveries WHERE webhook NOT IN (SELECT name FROM webhooks)
   UNION ALL
   SELECT 'a session is of ' || username || ', who was removed'
   FROM sessions WHERE username NOT IN (SELECT username FROM users)

@@ -28,6 +28,13 @@ CREATE VIEW metrics (name, label, label_value, value, meaning) AS
   SELECT 'minimost_calls_events', NULL, NULL, (SELECT count(*) FROM events),
          'Events in the event log, without signals.'
   UNION ALL
+  SELECT 'minimost_calls_webhook_deliveries', 'state', 'waiting',
+         (SELECT count(*) FROM webhook_deliveries WHERE given_up_ts IS NULL),
+         'Deliveries to webhooks by state.'
+  UNION ALL
+  SELECT 'minimost_calls_webhook_deliveries', 'state', 'given_up', (SELECT count(*) FROM webhook_failures),
+         'Deliveries to webhooks by state.'
+  UNION ALL
   SELECT 'minimost_calls_file_bytes', NULL, NULL,
          (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size),
          'Size of the database, without its write-ahead log.';

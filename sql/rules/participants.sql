@@ -314,7 +314,8 @@ BEGIN
       AND (NEW.number, call.state, NEW.state, NEW.leaves_ts, NEW.seen_by, NEW.visible_after,
            NEW.joined_ts, NEW.last_seen_ts, NEW.invited_ts)
         IS NOT (person.number, 'ringing',
-                CASE WHEN NEW.role = 'initiator' THEN 'accepted' WHEN NEW.missed_reason IS NULL THEN 'pending' ELSE 'rejected' END,
+                CASE WHEN NEW.role = 'initiator' THEN 'accepted'
+                     WHEN NEW.missed_reason IS NULL THEN 'pending' ELSE 'rejected' END,
                 NULL, NULL, NULL,
                 CASE NEW.role WHEN 'initiator' THEN call.started_ts END,
                 CASE NEW.role WHEN 'initiator' THEN call.started_ts END,

@@ -121,6 +121,10 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('user_subject_is_fixed', 409, 0, 'A person stays the one whom their host application means.'),
     ('user_number_is_fixed', 409, 0, 'The number of a user is given by the database and never changes.'),
     ('user_not_found', 404, 1, 'There is no such user.'),
+    ('webhook_exists', 409, 1, 'A webhook of that name exists already. Remove it first.'),
+    ('webhook_is_fixed', 409, 0, 'A webhook keeps its name and its kinds. Remove it, and add another.'),
+    ('webhook_kind_unknown', 400, 1, 'The kinds of a webhook are a list of types, such as call.started. The view webhook_types has all.'),
+    ('webhook_not_found', 404, 1, 'There is no such webhook.'),
     -- names of CHECK constraints
     ('call_media_data_not_empty', 400, 0, 'The chunk is empty.'),
     ('call_media_init_has_mime_type', 400, 0, 'An init segment needs its MIME type.'),
@@ -180,4 +184,10 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('users_role_known', 400, 1, 'A role is admin or member.'),
     ('users_subject_format', 400, 0, 'A subject has 1 to 1,000 characters.'),
     ('users_subject_is_of_an_issuer', 400, 0, 'A host application''s user has both issuer and subject.'),
-    ('users_username_format', 400, 1, 'A user name has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...');
+    ('users_username_format', 400, 1, 'A user name has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...'),
+    ('webhook_deliveries_body_is_json', 400, 0, 'The body of a delivery is JSON.'),
+    ('webhook_deliveries_given_up_is_not_due', 409, 0, 'A delivery that was given up is not due.'),
+    ('webhooks_allow_private_boolean', 400, 0, 'allow_private is 0 or 1.'),
+    ('webhooks_name_format', 400, 1, 'The name of a webhook has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...'),
+    ('webhooks_secret_format', 400, 1, 'The secret of a webhook is whsec_ and 24 to 64 bytes in base64.'),
+    ('webhooks_url_format', 400, 1, 'The URL of a webhook begins with http:// or https://, names no user, and has at most 2,000 printable characters of ASCII.');

@@ -91,9 +91,10 @@ CREATE VIEW durable_sweep_due (is_due) AS
       OR EXISTS (SELECT 1 FROM due_login_attempts);
 
 CREATE VIEW buffer_sweep_due (is_due) AS
--- Whether a sweep would delete old media and events. A power loss may undo that: the next sweep repeats it.
+-- Whether a sweep would delete old media, events and deliveries that were given up. A power loss may undo that: the next sweep repeats it.
   SELECT EXISTS (SELECT 1 FROM due_call_media)
       OR EXISTS (SELECT 1 FROM due_share_media)
+      OR EXISTS (SELECT 1 FROM due_webhook_failures)
       OR EXISTS (SELECT 1 FROM due_events);
 
 CREATE VIEW sweep_due (is_due) AS
@@ -164,6 +165,8 @@ BEGIN
   DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM due_links);
 
   DELETE FROM login_attempts WHERE id IN (SELECT id FROM due_login_attempts);
+
+  DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM due_webhook_failures);
 
   -- Last, because the other steps write events.
   DELETE FROM events WHERE id IN (SELECT id FROM due_events);

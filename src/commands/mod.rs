@@ -14,6 +14,7 @@ mod session;
 mod setting;
 mod token;
 mod user;
+mod webhook;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::statements;
 use crate::tls::TlsError;
+use crate::webhooks::SenderError;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -95,6 +97,9 @@ pub enum CommandError {
     /// The event log could not be read.
     #[error("push cannot start: {0}")]
     Push(#[from] HubError),
+    /// Events cannot be sent to webhooks.
+    #[error("webhooks cannot start: {0}")]
+    Webhooks(#[from] SenderError),
     /// `demo` was given a file.
     #[error("demo makes a temporary database of its own; leave out --db")]
     DemoFile,
@@ -148,6 +153,7 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Man { command } => manual::man(&command),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
+        Command::Webhook(command) => webhook::run(&Database::open_existing(path)?, command),
         Command::Import { presence, auth } => import::run(path, &Originals { presence, auth }),
         Command::Demo { listen } => demo::run(listen),
     }

@@ -17,6 +17,7 @@ use crate::pruning::prune_history;
 use crate::push::Hub;
 use crate::statements;
 use crate::tls::Tls;
+use crate::webhooks::Webhooks;
 
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
     serve(path, options, Hangup::Ignored, |address, tls| {
@@ -72,8 +73,10 @@ pub(super) fn serve(
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints)?;
+    let webhooks = Webhooks::start(runtime.handle(), database.clone(), hub.commits())?;
     let app = App {
         hub: hub.clone(),
+        webhook_attempts: Arc::clone(webhooks.attempts()),
         hashers: Hashers::start(database.failures())?,
         database: database.clone(),
         requests: RequestTimes::new().map_err(io::Error::other)?,
@@ -128,6 +131,7 @@ pub(super) fn serve(
         runtime.shutdown_background();
         return Err(fatal.into());
     }
+    runtime.block_on(webhooks.stop());
     hub.stop();
     if let Err(error) = database.write_blocking(Write::new(&statements::END_RUN, [])) {
         tracing::warn!(%error, "the stop could not be stored; clients will get a new snapshot after the next start");

@@ -38,6 +38,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("limits", include_str!("../../sql/rules/limits.sql")),
     ("issuers", include_str!("../../sql/rules/issuers.sql")),
     ("presence", include_str!("../../sql/rules/presence.sql")),
+    ("webhooks", include_str!("../../sql/rules/webhooks.sql")),
     ("elapsed_time", include_str!("../../sql/rules/elapsed_time.sql")),
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),

@@ -21,6 +21,7 @@ use crate::database::{Snapshot, Value, Write, WriteResult, text};
 use crate::issuers::check_key;
 use crate::statements::{self, Statement};
 use crate::subjects;
+use crate::webhooks::new_secret;
 
 pub(super) fn routes(app: &App) -> Routes {
     let admin = |what| warp::path("admin").and(warp::path(what));
@@ -54,6 +55,11 @@ pub(super) fn routes(app: &App) -> Routes {
         route!(POST app, admin("issuers") => add_issuer().await),
         route!(DELETE app, one("issuers") => remove_issuer(name).await),
         route!(POST app, part("issuers", "key") => set_issuer_key(name).await),
+        route!(GET app, admin("webhooks") => webhooks().await),
+        route!(POST app, admin("webhooks") => add_webhook().await),
+        route!(DELETE app, one("webhooks") => remove_webhook(name).await),
+        route!(GET app, part("webhooks", "failures") => webhook_failures(name).await),
+        route!(POST app, part("webhooks", "retry") => retry_webhook(name).await),
         route!(GET app, admin("violations") => violations().await),
     ]
 }
@@ -445,6 +451,69 @@ async fn remove_issuer(name: String, request: &mut Request) -> HandlerResult {
     let name = decoded(name);
     let change = Change::new(&statements::REMOVE_ISSUER, "removed issuer", &name);
     change.respond(request, &admin, [text(name)], "removed").await
+}
+
+// Webhooks
+
+async fn webhooks(request: &mut Request) -> HandlerResult<impl Reply> {
+    page(request, &statements::WEBHOOKS).await
+}
+
+#[derive(Deserialize)]
+struct NewWebhook {
+    #[serde(deserialize_with = "trimmed")]
+    name: String,
+    #[serde(deserialize_with = "trimmed")]
+    url: String,
+    kinds: Option<Vec<String>>,
+    #[serde(default)]
+    allow_private: bool,
+    secret: Option<String>,
+}
+
+/// The response has the secret, which no other one has.
+async fn add_webhook(request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let NewWebhook { name, url, kinds, allow_private, secret } = request.json(JSON_MAX_BYTES).await?;
+    let secret = match secret {
+        Some(secret) => secret.trim().to_owned(),
+        None => new_secret().map_err(|error| Error::internal(&error.to_string()))?,
+    };
+    let kinds = kinds.map_or(Value::Null, |kinds| text(json!(kinds).to_string()));
+    let parameters = [text(&name), text(url), text(&secret), kinds, Value::Integer(allow_private.into())];
+    let change = Change::new(&statements::ADD_WEBHOOK, "added webhook", name);
+    change.run(request, &admin, parameters, |write| write).await?;
+    Ok(warp::reply::json(&json!({ "status": "added", "secret": secret })))
+}
+
+async fn remove_webhook(name: String, request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let name = decoded(name);
+    let change = Change::new(&statements::REMOVE_WEBHOOK, "removed webhook", &name);
+    change.respond(request, &admin, [text(name)], "removed").await
+}
+
+async fn webhook_failures(name: String, request: &mut Request) -> HandlerResult<impl Reply> {
+    let admin = request.admin()?;
+    let name = decoded(name);
+    let after = request.query("after").unwrap_or_default().to_owned();
+    let limit = request.limit()?;
+    let app = Arc::clone(&request.app);
+    let select = move |snapshot: &Snapshot, _: &_| {
+        if snapshot.row(&statements::IS_WEBHOOK, [&name], |row| row.get(0))? != Some(true) {
+            return Err(Error::refused(&app, "webhook_not_found"));
+        }
+        let parameters: [&dyn ToSql; 3] = [&name, &after, &limit];
+        Ok(json_items(snapshot, &statements::WEBHOOK_FAILURES, parameters)?)
+    };
+    request.large_response_for(admin, select).await
+}
+
+async fn retry_webhook(name: String, request: &mut Request) -> HandlerResult {
+    let admin = request.admin()?;
+    let name = decoded(name);
+    let change = Change::new(&statements::RETRY_WEBHOOK, "retried webhook", &name);
+    change.respond(request, &admin, [text(name)], "retried").await
 }
 
 /// What is wrong with the data. It reads whole tables.

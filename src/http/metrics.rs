@@ -65,6 +65,16 @@ pub(super) fn encode(app: &App, rows: Vec<Row>) -> Result<String> {
     let activity = app.database.writer_activity();
     let counters = [
         ("minimost_calls_commits_total", "Commits of the server.", activity.commits()),
+        (
+            "minimost_calls_webhook_delivered_total",
+            "Deliveries that receivers of webhooks have acknowledged.",
+            app.webhook_attempts.delivered(),
+        ),
+        (
+            "minimost_calls_webhook_failed_total",
+            "Attempts to deliver to webhooks that failed.",
+            app.webhook_attempts.failed(),
+        ),
         ("minimost_calls_writes_total", "Writes in these commits; several share one.", activity.writes()),
     ];
     for (name, meaning, value) in counters {

@@ -19,6 +19,7 @@ use super::metrics::RequestTimes;
 use crate::database::{Database, Write, WriteResult};
 use crate::passwords::Hashers;
 use crate::push::Hub;
+use crate::webhooks::Attempts;
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct App {
     pub database: Database,
     /// The subscribers to the event log.
     pub hub: Hub,
+    /// What was delivered to webhooks, for monitors.
+    pub webhook_attempts: Arc<Attempts>,
     /// The threads that verify passwords.
     pub hashers: Hashers,
     /// The times of requests, for monitors.

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tracing::Level;
 
 use super::messages::{Event, Message, Renderer, newest_event};
@@ -41,6 +42,8 @@ pub struct Hub {
 #[derive(Default)]
 struct Shared {
     subscribers: Mutex<Subscribers>,
+    /// Changes after each commit.
+    commits: watch::Sender<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -205,6 +208,12 @@ impl Hub {
         Some(Subscription { username: username.to_owned(), names, key, hub: self.clone(), queue: receiver, queued })
     }
 
+    /// Changes after commits of any program: at once after our own, within 50 ms after others.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<()> {
+        self.shared.commits.subscribe()
+    }
+
     /// Ends all subscriptions. Later ones end at once.
     pub fn close(&self) {
         let mut subscribers = self.subscribers();
@@ -296,6 +305,7 @@ impl HubLoop {
         }
         let database = self.database.clone();
         while database.read(|snapshot| self.deliver_page(snapshot))? {}
+        self.hub.shared.commits.send_replace(());
         self.version = version.or(self.version);
         self.log_due.get_or_insert_with(|| Instant::now() + POLL_INTERVAL);
         Ok(())

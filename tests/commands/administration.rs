@@ -263,6 +263,49 @@ fn settings_are_listed_changed_and_reset() {
     );
 }
 
+#[test]
+fn webhooks_are_added_listed_retried_and_removed() {
+    let (_folder, db) = file_with_users();
+    let secret = succeeds(&db, &["webhook", "add", "chat", "https://chat.example.org/"], "");
+    assert!(secret.starts_with("whsec_") && secret.ends_with('\n') && secret.len() == 51, "{secret}");
+    let given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let add = ["webhook", "add", "ends", "http://127.0.0.1:1/", "--kind", "call.ended", "--kind", "call.busy"];
+    let printed =
+        succeeds(&db, &[&add[..], &["--allow-private", "--secret-from-stdin"]].concat(), &format!("{given}\n"));
+    assert_eq!(printed, "");
+    assert_eq!(shell(&db, &["SELECT secret FROM webhooks WHERE name = 'ends'"]).trim(), given);
+    let list = json_of(&db, &["webhook", "list"]);
+    assert_eq!(names(&list, "name"), ["chat", "ends"]);
+    assert_eq!((&list[1]["kinds"], &list[1]["allow_private"]), (&json!(["call.ended", "call.busy"]), &json!(true)));
+    let listed = cells(&db, &["webhook", "list"]);
+    assert_eq!(listed[1][..4], ["ends", "http://127.0.0.1:1/", "call.ended, call.busy", "true"]);
+    assert!(!format!("{list}{listed:?}").contains("whsec"));
+
+    shell(&db, &["INSERT INTO initiate_call VALUES ('c', 'dm:alice:bob', 'alice')"]);
+    shell(&db, &["UPDATE webhook_deliveries SET given_up_ts = 1, next_ts = NULL, last_error = 'no answer'"]);
+    let failures = json_of(&db, &["webhook", "failures", "chat"]);
+    assert_eq!((&failures[0]["type"], &failures[0]["subject"]), (&json!("call.started"), &json!("c")));
+    assert_eq!(cells(&db, &["webhook", "failures", "chat"])[0][4], "no answer");
+    succeeds(&db, &["webhook", "retry", "chat"], "");
+    assert_eq!(json_of(&db, &["webhook", "failures", "chat"]), json!([]));
+    assert_mistakes(
+        &db,
+        &[
+            (&["webhook", "add", "chat", "https://example.org/"], "A webhook of that name exists already."),
+            (&["webhook", "add", "new", "ftp://example.org/"], "The URL of a webhook begins with"),
+            (&["webhook", "add", "new", "https://example.org/", "--kind", "ended"], "webhook_types"),
+            (&["webhook", "add", "new", "https://example.org/", "--secret-from-stdin"], "The secret of a webhook"),
+            (&["webhook", "failures", "none"], "There is no such webhook."),
+            (&["webhook", "retry", "none"], "There is no such webhook."),
+            (&["webhook", "remove", "none"], "There is no such webhook."),
+        ],
+    );
+    succeeds(&db, &["webhook", "remove", "chat"], "");
+    assert_eq!(names(&json_of(&db, &["webhook", "list"]), "name"), ["ends"]);
+    let log = shell(&db, &["SELECT change || ' ' || subject FROM command_log WHERE change LIKE '%webhook%'"]);
+    assert_eq!(log, "added webhook chat\nadded webhook ends\nretried webhook chat\nremoved webhook chat\n");
+}
+
 #[tokio::test]
 async fn a_backup_is_a_complete_database_of_one_moment() {
     let server = Server::start();

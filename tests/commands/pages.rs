@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 use crate::support::{Server, connect};
 
 /// The documents whose commands a test runs.
-const TESTED: [&str; 11] = [
+const TESTED: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "src/docs/api.md",
@@ -23,6 +23,7 @@ const TESTED: [&str; 11] = [
     "src/docs/performance.md",
     "src/docs/settings.md",
     "src/docs/tour.md",
+    "src/docs/webhooks.md",
 ];
 
 #[test]
@@ -94,6 +95,21 @@ fn settings() {
     assert_eq!(value("ringing_timeout"), "45");
     let servers: Value = serde_json::from_str(&value("ice_servers")).unwrap();
     assert_eq!(servers[1]["credential"], "secret", "{servers}");
+}
+
+#[test]
+fn webhooks() {
+    let (sandbox, sql) = with_data();
+    let out = sandbox.succeeds(&Document::at("src/docs/webhooks.md").blocks_of("sh").join("\n"));
+    assert_eq!(out.matches("whsec_").count(), 3, "{out}");
+    let names: String = sql.query_row("SELECT group_concat(name) FROM webhooks", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, "billing,chat,local");
+    // The table of types is that of the program.
+    let types = Document::at("src/docs/webhooks.md").table("| type | when |");
+    let types: BTreeSet<String> = types.iter().map(|row| code(&row[0]).to_owned()).collect();
+    let mut statement = sql.prepare("SELECT type FROM webhook_types").unwrap();
+    let known: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(types, known);
 }
 
 #[test]

@@ -86,6 +86,20 @@ const HARMLESS: &[(&str, &str)] = &[
     ("users.quiet_until", "until when calls do not ring, as an admin decides, too"),
     ("users.role", "an admin decides who else is one"),
     ("users.token_ts", "which tokens count as newer"),
+    ("webhook_deliveries.attempts", "the next pause; an attempt is due within an hour"),
+    ("webhook_deliveries.body", "the receiver gets it"),
+    ("webhook_deliveries.given_up_ts", "an admin may give one up"),
+    ("webhook_deliveries.last_error", "shown"),
+    ("webhook_deliveries.last_status", "shown"),
+    ("webhook_deliveries.message_id", "the receiver takes it for another event"),
+    ("webhook_deliveries.next_ts", "integrity_violations says if it waits for nothing; retry_webhook mends it"),
+    ("webhook_deliveries.queued_ts", "retried for a longer or shorter time"),
+    ("webhook_deliveries.subject", "in order with those of another call"),
+    ("webhooks.allow_private", "an admin decides"),
+    ("webhooks.created_ts", "shown"),
+    ("webhooks.disabled_ts", "an admin may disable one"),
+    ("webhooks.dropped", "shown"),
+    ("webhooks.kept", "integrity_violations compares it with the rows"),
 ];
 
 /// The tables whose rows a shell can delete while they matter, and why that is harmless. All others refuse it.
@@ -112,6 +126,8 @@ const DELETABLE: &[(&str, &str)] = &[
     ("sessions", "the session ends"),
     ("share_media", "as call_media"),
     ("users", "the user is removed"),
+    ("webhook_deliveries", "the receiver does not get it"),
+    ("webhooks", "it is removed, with its deliveries"),
 ];
 
 /// Values that a column may be set to: NULL, nothing, the past, the future, and other types.
@@ -157,6 +173,8 @@ fn filled() -> (tempfile::TempDir, Connection) {
              DELETE FROM users WHERE username = 'yves';
              INSERT INTO login_attempts (username, address, ts) VALUES ('bob', '192.0.2.1', 100000);
              INSERT INTO command_log (ts, change, subject) VALUES (1000, 'added user', 'alice');
+             INSERT INTO add_webhook (name, url, secret)
+             VALUES ('chat', 'https://chat.example.org/', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('finished', 'private:1', 'alice');
              INSERT INTO end_call (call_id, username) VALUES ('finished', 'alice');
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('active', 'private:1', 'alice');

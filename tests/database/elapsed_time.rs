@@ -27,6 +27,8 @@ const CALENDAR: &[(&str, &str, &str)] = &[
     ("command_log", "ts", "shown to admins"),
     ("users", "created_ts", "shown to admins"),
     ("users", "token_ts", "compared with the date in a token"),
+    ("webhooks", "created_ts", "shown to admins"),
+    ("webhooks", "disabled_ts", "shown to admins"),
     ("users", "quiet_until", "a person does not want to be disturbed until a date"),
 ];
 

@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use crate::new_file;
 
 /// Tables that grow with use.
-const GROWING: [&str; 19] = [
+const GROWING: &[&str] = &[
     "calls",
     "call_participants",
     "call_signals",
@@ -28,6 +28,7 @@ const GROWING: [&str; 19] = [
     "events",
     "ended_tokens",
     "removed_subjects",
+    "webhook_deliveries",
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
@@ -71,6 +72,11 @@ const SHORT: [&str; 32] = [
     "admin_access",
     // The calls and shares in which a person has signals, each found by a search.
     "signalling",
+    // The receivers that an admin has added, and the types of events.
+    "webhooks",
+    "webhook",
+    "type",
+    "webhook_types",
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.
@@ -98,8 +104,16 @@ const LISTS: [&str; 8] = [
 /// Statements that empty the signals, or apply a step of the wall clock: it moves all of the tables whose age is bounded, and
 /// no history.
 const STEPS: [&str; 2] = ["START_SERVER", "STEP_CLOCK"];
-const MOVED: [&str; 7] =
-    ["call_signals", "call_media", "share_media", "login_attempts", "events", "person_counts", "ring_counts"];
+const MOVED: [&str; 8] = [
+    "call_signals",
+    "call_media",
+    "share_media",
+    "login_attempts",
+    "events",
+    "person_counts",
+    "ring_counts",
+    "webhook_deliveries",
+];
 
 /// The lines of a statement's query plan, with those of its triggers.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {

@@ -46,3 +46,4 @@ mod sweeps;
 mod tls;
 mod trusted_header;
 mod two_people;
+mod webhooks;

@@ -34,6 +34,9 @@ fn example(scene: &Scene, share: &str, path: &str) -> String {
 async fn scene_with_share() -> (Scene, String) {
     let scene = Scene::active().await;
     scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
+    // NAME is nobody in every path.
+    let webhook = ["webhook", "add", "nobody", "https://127.0.0.1:1/", "--kind", "call.busy"];
+    scene.server.run(&webhook, "");
     let share = scene.alice.post_json("/screenshare/start", serde_json::json!({ "channel": "dm:alice:bob" })).await.1;
     (scene, share["share_id"].as_str().unwrap().to_owned())
 }

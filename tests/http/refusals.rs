@@ -125,6 +125,7 @@ impl AllStates {
              INSERT INTO attempt_login (username, address) VALUES ('alice', '127.0.0.1');",
         );
         scene.server.private_channel(&["alice"]);
+        scene.server.run(&["webhook", "add", "chat", "https://127.0.0.1:1/", "--kind", "call.busy"], "");
         scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
         Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace }
     }
@@ -237,6 +238,24 @@ impl AllStates {
         ]
     }
 
+    /// As `rule_requests`, for the rules of webhooks.
+    fn webhook_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
+        let alice = &self.scene.alice;
+        let add = |changed: &str, value: Value| {
+            let mut body = json!({ "name": "new", "url": "https://example.org/" });
+            body[changed] = value;
+            alice.posting_json("/admin/webhooks", body)
+        };
+        vec![
+            ("webhook_exists", add("name", json!("chat"))),
+            ("webhook_kind_unknown", add("kinds", json!(["ended"]))),
+            ("webhook_not_found", alice.request(Method::DELETE, "/admin/webhooks/none")),
+            ("webhooks_name_format", add("name", json!("a b"))),
+            ("webhooks_secret_format", add("secret", json!("short"))),
+            ("webhooks_url_format", add("url", json!("ftp://example.org/"))),
+        ]
+    }
+
     /// A request for each code of the HTTP layer, with its status.
     fn http_requests(&self) -> Vec<(&'static str, u16, RequestBuilder)> {
         let Scene { server, alice, .. } = &self.scene;
@@ -290,7 +309,7 @@ async fn every_code_of_a_rule_has_a_request() {
     let server = &all.scene.server;
     let statuses = refusals(server);
     let mut met = BTreeSet::new();
-    for (code, request) in all.rule_requests() {
+    for (code, request) in all.rule_requests().into_iter().chain(all.webhook_requests()) {
         let status = statuses.get(code).unwrap_or_else(|| panic!("{code} is not in refusals"));
         assert!((400..500).contains(status), "{code} has status {status}");
         server.assert_refuses(request, *status, code).await;

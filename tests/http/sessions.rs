@@ -56,6 +56,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/admin/settings/gone_after/reset"),
     ("GET", "/admin/tokens"),
     ("DELETE", "/admin/tokens/monitor"),
+    ("GET", "/admin/webhooks"),
+    ("POST", "/admin/webhooks"),
+    ("DELETE", "/admin/webhooks/chat"),
+    ("GET", "/admin/webhooks/chat/failures"),
+    ("POST", "/admin/webhooks/chat/retry"),
     ("GET", "/admin/violations"),
     ("POST", "/logout"),
 ];
