@@ -59,7 +59,7 @@ fn section(description: &Description, page: &mut String, heading: &str, shared: 
     if let Some(more) = operation.get("description") {
         line(page, text(more));
     }
-    line(page, &format!("{}\n", callers(operation)));
+    line(page, callers(operation));
     line(page, "| in | name | value | meaning |\n| --- | --- | --- | --- |");
     let own = operation.get("parameters").and_then(Value::as_sequence).map_or(&[][..], Vec::as_slice);
     for parameter in shared.iter().chain(own).map(|parameter| description.resolve(parameter)) {
@@ -84,8 +84,8 @@ fn section(description: &Description, page: &mut String, heading: &str, shared: 
 fn callers(operation: &Value) -> &'static str {
     match operation.get("security").and_then(Value::as_sequence).map(Vec::len) {
         None => "",
-        Some(0) => "It needs no authentication.",
-        Some(_) => "A bearer token is optional.",
+        Some(0) => "It needs no authentication.\n",
+        Some(_) => "A token is optional.\n",
     }
 }
 
@@ -206,10 +206,11 @@ fn refusals(description: &Description, names: &Value) -> String {
     let names = names.as_sequence().expect("x-refusals is a list");
     let (lists, codes): (Vec<_>, Vec<_>) =
         names.iter().cloned().partition(|name| description.list(text(name)).is_some());
-    let lists = lists.iter().map(|name| format!("[{0}](#lists-of-refusals)", text(name)));
-    let codes = Value::Sequence(codes);
-    let by_status = description.codes_of(&codes);
-    lists.chain(by_status.iter().map(|(status, codes)| codes_in_words(*status, codes))).collect::<Vec<_>>().join("; ")
+    let lists = lists.iter().map(|name| format!("[{}](#lists-of-refusals)", text(name))).collect::<Vec<_>>().join(", ");
+    let codes = description.codes_of(&Value::Sequence(codes));
+    let codes = codes.iter().map(|(status, codes)| codes_in_words(*status, codes));
+    let parts = Some(lists).filter(|lists| !lists.is_empty()).into_iter().chain(codes);
+    format!("Refusals: {}.", parts.collect::<Vec<_>>().join("; "))
 }
 
 fn codes_in_words(status: u64, codes: &[&str]) -> String {

@@ -123,17 +123,22 @@ pub fn assert_described(method: &str, path: &str, status: u16, content_type: Opt
     let request = format!("{method} {path}");
     let code = body.and_then(|body| body["code"].as_str());
     let method = if method == "HEAD" { "GET" } else { method };
+    // These precede the route.
+    let precedes = status == 400 && matches!(code, Some("bad_host" | "bad_target" | "https_needed"));
     let Some(template) = template(path) else {
-        assert!(status == 404 || method == "OPTIONS", "{request}, which the document does not have, answers {status}");
-        assert!(code.is_none_or(|code| code == "not_found"), "{request} answers {code:?}");
+        assert!(precedes || status == 404, "{request}, which the document does not have, answers {status}");
+        assert!(precedes || code.is_none_or(|code| code == "not_found"), "{request} answers {code:?}");
         return;
     };
     let Some(operation) =
         operations().into_iter().find(|operation| (operation.path, operation.method) == (template, method))
     else {
-        let refused = status == 405 && code.is_none_or(|code| code == "method_not_allowed");
-        // These precede the route.
-        let precedes = matches!(code, Some("bad_host" | "bad_target" | "https_needed"));
+        let refused = match status {
+            405 => code.is_none_or(|code| code == "method_not_allowed"),
+            // A page that does not exist has no methods either.
+            404 => template.contains('{') && code.is_none_or(|code| code == "not_found"),
+            _ => false,
+        };
         assert!(refused || precedes || (status, method) == (204, "OPTIONS"), "{request} answers {status} {code:?}");
         return;
     };
