@@ -1,6 +1,12 @@
-//! Turns `src/statements.sql` into the items of `src/statements.rs`, so that a misspelt name is a compile error.
+//! Turns `src/statements.sql` into the items of `src/statements.rs`, so that a misspelt name is a compile error, and
+//! `src/openapi.yaml` into the description of the API and its page.
 //!
 //! A build script reports an error by panicking: cargo prints the message and stops the build.
+
+#[path = "build/openapi.rs"]
+mod openapi;
+#[path = "build/reference.rs"]
+mod reference;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +14,34 @@ use std::{env, fs};
 
 const SOURCE: &str = "src/statements.sql";
 
+/// The description of the API.
+const DESCRIPTION: &str = "src/openapi.yaml";
+
 fn main() {
+    write_statements();
+    write_description();
+}
+
+/// Writes a file of the build's own folder.
+fn write_out(name: &str, contents: &str) {
+    let directory = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let path = Path::new(&directory).join(name);
+    fs::write(&path, contents).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+fn write_description() {
+    println!("cargo::rerun-if-changed={DESCRIPTION}");
+    let yaml = fs::read_to_string(DESCRIPTION).unwrap_or_else(|error| panic!("{DESCRIPTION}: {error}"));
+    let description = openapi::Description::parse(&yaml);
+    println!("cargo::rustc-env=API_VERSION={}", description.api_version());
+    write_out("openapi.json", &description.json());
+    write_out("routes.md", &reference::routes(&description));
+    write_out("refusals.md", &reference::lists(&description));
+    write_out("codes.md", &reference::codes(&description));
+    write_out("schemas.md", &reference::schemas(&description));
+}
+
+fn write_statements() {
     println!("cargo::rerun-if-changed={SOURCE}");
     // refinery's macro does not tell cargo about a new file.
     println!("cargo::rerun-if-changed=sql/migrations");
@@ -22,9 +55,7 @@ fn main() {
         names.join(", ")
     )
     .expect("writing to a String never fails");
-    let directory = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    let path = Path::new(&directory).join("statements.rs");
-    fs::write(&path, items).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    write_out("statements.rs", &items);
 }
 
 /// A statement of the file.

@@ -3,8 +3,9 @@
 //! The triggers, views and constraints in `sql/` decide what may happen in a call. This crate is the shell around them:
 //! [`database`] reads and writes the file, [`statements`] holds every SQL statement, `http` is the REST API, `push`
 //! sends the event log to clients and `webhooks` to other programs, `issuers` verifies the tokens of host applications,
-//! `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what admins change, and
-//! [`commands`] has the command line. The public modules are those that the program and its tests use.
+//! `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what admins change, [`openapi`]
+//! describes the API, and [`commands`] has the command line. The public modules are those that the program and its tests
+//! use.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -14,6 +15,7 @@ pub mod database;
 mod http;
 mod issuers;
 mod last_error;
+pub mod openapi;
 mod passwords;
 mod pruning;
 mod push;

@@ -1,8 +1,10 @@
-//! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`.
+//! The documentation as HTML: `/docs/` is an index, `/docs/NAME` is the page `src/docs/NAME.md`. And the description of the
+//! API, `/openapi.json`.
 //!
 //! The Markdown files are embedded in the binary and rendered when the first page is requested. A link to `NAME.md`
 //! works on a forge, where the files lie beside each other, and loses its `.md` here. All links are relative, so that the
-//! pages also work below a path of a proxy.
+//! pages also work below a path of a proxy. A comment such as `<!-- openapi: routes -->` stands for the tables that the
+//! build makes from `src/openapi.yaml`.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -12,13 +14,14 @@ use bytes::Bytes;
 use pulldown_cmark::{Alignment, CowStr, Event, Options, Parser, Tag, TagEnd, html};
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
-use warp::http::header::{HeaderValue, LOCATION};
+use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue, LOCATION};
 use warp::http::{HeaderMap, StatusCode};
 use warp::path::Tail;
 use warp::{Filter, Reply};
 
 use super::pages::Page;
 use super::{Routes, any_of, methods, path_end};
+use crate::openapi;
 
 #[derive(Embed)]
 #[folder = "src/docs"]
@@ -28,7 +31,9 @@ struct Sources;
 static DOCS: LazyLock<HashMap<String, Page>> = LazyLock::new(|| {
     let pages = Sources::iter().filter_map(|file| {
         let source = Sources::get(&file)?.data;
-        let html = render(std::str::from_utf8(&source).ok()?);
+        let source = std::str::from_utf8(&source).ok()?.to_owned();
+        let html =
+            render(&openapi::REFERENCE.iter().fold(source, |source, (comment, table)| source.replace(comment, table)));
         let hash = Sha256::digest(&html).into();
         let page = Page::new("text/html; charset=utf-8", Bytes::from(html), &hash)?;
         Some((file.strip_suffix(".md")?.to_owned(), page))
@@ -36,8 +41,35 @@ static DOCS: LazyLock<HashMap<String, Page>> = LazyLock::new(|| {
     pages.collect()
 });
 
-/// `/docs/` and `/docs/NAME`, and `/docs`, which leads to `/docs/`. No page needs a session.
+/// `/openapi.json`, which is public.
+static DESCRIPTION: LazyLock<Option<Page>> = LazyLock::new(|| {
+    let hash = Sha256::digest(openapi::JSON).into();
+    Page::new("application/json", Bytes::from_static(openapi::JSON.as_bytes()), &hash)
+});
+
+/// `/docs/`, `/docs/NAME` and `/openapi.json`, and `/docs`, which leads to `/docs/`. None needs a session.
 pub(super) fn routes() -> Routes {
+    any_of![pages(), description()]
+}
+
+fn description() -> Routes {
+    warp::path("openapi.json")
+        .and(path_end())
+        .and_then(|| ready(DESCRIPTION.as_ref().ok_or_else(warp::reject::not_found)))
+        .and(methods::get())
+        .and(warp::header::headers_cloned())
+        .map(|page: &Page, headers: HeaderMap| {
+            let mut response = page.response(&headers);
+            // Tools in browsers read it from their own pages.
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+            response
+        })
+        .boxed()
+}
+
+fn pages() -> Routes {
     let docs = warp::path("docs");
     let without_slash = docs.and(path_end()).and(methods::get()).map(|| {
         let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
@@ -104,11 +136,12 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// The target of a link: `NAME` for `NAME.md`, with its fragment.
+/// The target of a link: `NAME` for `NAME.md`, with its fragment, and `../openapi.json` for its source.
 fn link<'a>(target: &CowStr<'a>) -> CowStr<'a> {
     let (file, part) = target.split_at(target.find('#').unwrap_or(target.len()));
     match file.strip_suffix(".md") {
         Some(name) if !name.contains('/') => format!("{name}{part}").into(),
+        None if file == "../openapi.yaml" => "../openapi.json".into(),
         _ => target.clone(),
     }
 }

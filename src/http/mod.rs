@@ -53,6 +53,7 @@ pub use self::request::{App, PeerAddress};
 use self::body::Body;
 use self::request::Request;
 use crate::database::Snapshot;
+use crate::openapi;
 use crate::statements::Statement;
 
 /// What a handler returns.
@@ -99,6 +100,7 @@ fn unmatched() -> Routes {
 fn complete(mut response: warp::reply::Response) -> warp::reply::Response {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert("api-version", HeaderValue::from_static(openapi::API_VERSION));
     headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
     response
 }

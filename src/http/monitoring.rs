@@ -2,15 +2,14 @@
 
 use serde_json::json;
 use warp::http::StatusCode;
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::metrics::{Row, encode};
-use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, done, route};
+use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, done, json_text, route};
 use crate::database::Snapshot;
+use crate::openapi::API_VERSION;
 use crate::statements;
-
-/// The version of the API and of the client library, which a breaking change increases.
-pub(super) const API_VERSION: u32 = 1;
 
 pub(super) fn routes(app: &App) -> Routes {
     any_of![
@@ -30,8 +29,8 @@ fn health(request: &mut Request) -> HandlerResult {
     Ok(done())
 }
 
-fn version(_: &mut Request) -> warp::reply::Json {
-    warp::reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "api": API_VERSION }))
+fn version(_: &mut Request) -> Response {
+    json_text(format!("{{\"version\":{},\"api\":{API_VERSION}}}", json!(env!("CARGO_PKG_VERSION"))))
 }
 
 async fn metrics(request: &mut Request) -> HandlerResult<impl Reply> {

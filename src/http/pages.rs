@@ -24,7 +24,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use super::monitoring::API_VERSION;
+use crate::openapi::API_VERSION;
 use super::{App, Routes, any_of, methods, path_end};
 use crate::database::Database;
 use crate::statements;

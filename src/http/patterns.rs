@@ -1,7 +1,7 @@
 //! The pattern of a path, for logs and metrics: it has neither ids nor names, and there are few of them.
 
-/// The paths of all routes. A segment in upper-case letters stands for any other. A test compares them with the API's
-/// documentation.
+/// The paths of all routes. A segment in upper-case letters stands for any other. A test compares them with the
+/// description of the API.
 const PATTERNS: &[&str] = &[
     "/calls/incoming",
     "/calls/ID/signals",
@@ -75,6 +75,7 @@ const PATTERNS: &[&str] = &[
     "/metrics",
     "/ca.crt",
     "/authority.crt",
+    "/openapi.json",
     "/",
     "/relay",
     "/docs/",

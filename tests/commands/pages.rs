@@ -32,7 +32,7 @@ fn every_page_with_commands_has_a_test() {
     let with_commands =
         documents.filter(|page| !page.blocks_of("sh").is_empty() || !page.blocks_of("console").is_empty());
     let with_commands: BTreeSet<String> = with_commands.map(|page| page.path).collect();
-    assert_eq!(with_commands, TESTED.map(str::to_owned).into());
+    assert_eq!(with_commands, TESTED.iter().copied().map(str::to_owned).collect());
 }
 
 /// A sandbox with alice and bob, their channel, and an old call in `presence.db`.

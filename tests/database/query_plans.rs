@@ -32,7 +32,7 @@ const GROWING: &[&str] = &[
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
-const SHORT: [&str; 32] = [
+const SHORT: &[&str] = &[
     "json_each",
     "clock",
     "settings",

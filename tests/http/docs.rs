@@ -25,6 +25,11 @@ fn names() -> BTreeSet<String> {
     paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
+/// The ids of the headings of a page.
+fn ids(html: &str) -> Vec<&str> {
+    html.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
 /// Where the links of a page lead, below the path of a proxy.
 fn links(html: &str) -> Vec<String> {
     let page = Url::parse("http://proxy.test/talk/docs/page").unwrap();
@@ -52,6 +57,8 @@ async fn every_page_is_html_without_scripts() {
         for inline in ["<script", "<style", " style=", "javascript:"] {
             assert!(!html.contains(inline), "{name}: {inline}");
         }
+        let (ids, distinct) = (ids(&html), ids(&html).into_iter().collect::<BTreeSet<_>>());
+        assert_eq!(ids.len(), distinct.len(), "{name} has an id twice: {ids:?}");
 
         let cached = Client::new().get(format!("{}/docs/{name}", server.url)).header("if-none-match", &etag);
         assert_eq!(cached.send().await.unwrap().status(), 304, "{name}");
@@ -86,7 +93,13 @@ async fn markdown_becomes_headings_tables_and_links() {
     let html = page(&server, "/docs/api").await;
     assert!(html.contains("<title>API - minimost-calls</title>"), "{html}");
     assert!(html.contains("<h2 id=\"who-is-calling\">Who is calling</h2>"), "{html}");
-    assert!(html.contains("<td><code>GET /healthz</code></td>"), "{html}");
+    assert!(html.contains("<td><a href=\"#get-healthz\"><code>GET /healthz</code></a></td>"), "{html}");
+    assert!(html.contains("<h4 id=\"get-healthz\"><code>GET /healthz</code></h4>"), "{html}");
+    assert!(
+        html.contains("<td><code>call_full</code></td>") && html.contains("<h4 id=\"callstate\">CallState</h4>"),
+        "{html}"
+    );
+    assert!(html.contains("<a href=\"../openapi.json\">") && !html.contains("<!-- openapi"), "{html}");
     assert!(html.contains("<a href=\"protocol\">"), "{html}");
     assert!(!html.contains(".md\""), "a link leads to a Markdown file: {html}");
 }

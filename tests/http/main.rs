@@ -16,6 +16,7 @@ mod calls_active;
 mod calls_ringing;
 mod clients;
 mod cookies;
+mod description;
 mod docs;
 mod heads;
 mod http2;

@@ -1,34 +1,41 @@
 //! The methods of each path: HEAD, OPTIONS, 405 and `Allow`; and the headers that every response has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::raw::{Raw, RawResponse};
 use crate::scenes::Scene;
+use crate::support::openapi::operations;
 
-/// The rows of a table of the API's documentation, without the ticks around code.
-pub fn table(head: &str) -> Vec<Vec<String>> {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/api.md")).unwrap();
-    let lines = page.split(head).nth(1).unwrap_or_else(|| panic!("api.md has no {head}")).lines().skip(2);
-    let rows = lines.take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
+/// Each path of the description, with the value of `Allow`.
+pub fn paths() -> BTreeMap<&'static str, String> {
+    let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for operation in operations() {
+        let method = if operation.method == "GET" { "GET, HEAD" } else { operation.method };
+        methods.entry(operation.path).or_default().push(method);
+    }
+    methods.into_iter().map(|(path, methods)| (path, format!("{}, OPTIONS", methods.join(", ")))).collect()
 }
 
-/// Each path of the documentation, with the value of `Allow`.
-pub fn paths() -> BTreeMap<String, String> {
-    table("| path | `Allow` |").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+/// Whether browsers may keep what a path answers to GET.
+fn is_file(path: &str) -> bool {
+    operations().iter().any(|operation| operation.path == path && operation.response(304).is_some())
 }
 
 /// A path with ids and queries that exist.
 fn example(scene: &Scene, share: &str, path: &str) -> String {
-    match path {
-        "/calls/ID/media" => format!("/calls/{}/media?sender=alice", scene.call),
-        "/calls/active" | "/screenshare/active" => format!("{path}?channel=dm:alice:bob"),
-        _ if path.starts_with("/screenshare/ID") => path.replace("ID", share),
-        _ => path.replace("ID", &scene.call).replace("CHANNEL", "private:1").replace("NAME", "nobody"),
-    }
+    let query = match path {
+        "/calls/{call_id}/media" => "?sender=alice",
+        "/calls/active" | "/screenshare/active" => "?channel=dm:alice:bob",
+        _ => "",
+    };
+    let path = path.replace("{call_id}", &scene.call).replace("{share_id}", share).replace("{session}", "none");
+    let path = path.replace("{channel}", "private:1").replace("{page}", "api").replace("{file}", "main.js");
+    let path = ["{username}", "{setting}", "{service}"].iter().fold(path, |path, name| path.replace(name, "nobody"));
+    assert!(!path.contains('{'), "{path} has no example");
+    path + query
 }
 
 async fn scene_with_share() -> (Scene, String) {
@@ -54,32 +61,23 @@ fn send(scene: &Scene, method: &str, path: &str) -> Raw {
 fn assert_api_headers(response: &RawResponse) {
     assert_eq!(response.header("cache-control"), Some("no-store"), "{response:?}");
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
+    assert_eq!(response.header("api-version"), Some("1"), "{response:?}");
+}
+
+/// A path with a star for each variable.
+pub fn shape(path: &str) -> String {
+    let is_variable = |segment: &str| {
+        segment.starts_with('{') || !segment.is_empty() && segment.bytes().all(|letter| letter.is_ascii_uppercase())
+    };
+    path.split('/').map(|segment| if is_variable(segment) { "*" } else { segment }).collect::<Vec<_>>().join("/")
 }
 
 #[test]
-fn the_documentation_lists_each_path_of_its_routes_and_the_pages() {
-    let mut expected: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let rows = table("| route | answers | refuses |");
-    for row in &rows {
-        let (method, path) = row[0].split(' ').next().zip(row[0].split(' ').nth(1)).unwrap();
-        let path = path.split('?').next().unwrap().to_owned();
-        expected.entry(path).or_default().push(if method == "GET" { "GET, HEAD" } else { method });
-    }
-    for page in ["/", "/relay", "/admin", "/docs/"] {
-        expected.insert(page.to_owned(), vec!["GET, HEAD"]);
-    }
-    let expected: BTreeMap<String, String> = expected
-        .into_iter()
-        .map(|(path, mut methods)| {
-            methods.sort_unstable_by_key(|method| {
-                ["GET, HEAD", "POST", "DELETE"].iter().position(|known| known == method)
-            });
-            methods.dedup();
-            (path, format!("{}, OPTIONS", methods.join(", ")))
-        })
-        .collect();
-    let rows: String = expected.iter().map(|(path, allow)| format!("| `{path}` | {allow} |\n")).collect();
-    assert!(paths() == expected, "the table in api.md should have these rows:\n{rows}");
+fn the_description_has_the_paths_that_logs_name() {
+    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/patterns.rs")).unwrap();
+    let list = source.split("&[&str] = &[").nth(1).and_then(|rest| rest.split("];").next()).unwrap();
+    let named: BTreeSet<String> = list.split('"').skip(1).step_by(2).map(shape).collect();
+    assert_eq!(paths().into_keys().map(shape).collect::<BTreeSet<_>>(), named);
 }
 
 #[tokio::test]
@@ -87,7 +85,7 @@ async fn options_and_405_list_the_methods_of_every_path() {
     let (scene, share) = scene_with_share().await;
     let before = scene.server.rows();
     for (path, allow) in paths() {
-        let url = example(&scene, &share, &path);
+        let url = example(&scene, &share, path);
         let allow = allow.to_lowercase();
         let options = send(&scene, "OPTIONS", &url).response().unwrap();
         assert_eq!((options.status, options.header("allow")), (204, Some(allow.as_str())), "{path}");
@@ -134,7 +132,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
     scene.server.execute("UPDATE settings SET value = 0 WHERE name = 'gone_after'");
     scene.server.execute("UPDATE settings SET value = 3600 WHERE name = 'presence_interval'");
     let mut with_length = 0;
-    for path in paths().iter().filter(|(_, allow)| allow.contains("HEAD")).map(|(path, _)| path) {
+    for path in paths().iter().filter(|(_, allow)| allow.contains("HEAD")).map(|(path, _)| *path) {
         let url = example(&scene, &share, path);
         let begun = Instant::now();
         let mut raw = send(&scene, "HEAD", &url);
@@ -156,9 +154,9 @@ async fn head_has_the_headers_of_get_and_no_body() {
             fields.map(str::to_owned).collect()
         };
         assert_eq!(fields(&head), fields(&get), "{path}");
-        assert_eq!(get.status, if path == "/ca.crt" { 404 } else { 200 }, "{path}");
+        assert_eq!(get.status, if ["/ca.crt", "/authority.crt"].contains(&path) { 404 } else { 200 }, "{path}");
         with_length += usize::from(head.header("content-length").is_some_and(|length| length != "0"));
-        if !["/", "/relay", "/admin", "/docs/"].contains(&path.as_str()) {
+        if !is_file(path) {
             assert_api_headers(&head);
         }
     }
@@ -168,21 +166,22 @@ async fn head_has_the_headers_of_get_and_no_body() {
 #[tokio::test]
 async fn every_response_of_the_api_forbids_storing_and_sniffing() {
     let (scene, share) = scene_with_share().await;
-    for row in table("| route | answers | refuses |") {
-        let (method, path) = row[0].split(' ').next().zip(row[0].split(' ').nth(1)).unwrap();
-        if path == "/logout" {
+    for operation in operations() {
+        let (method, path) = (operation.method, operation.path);
+        if path == "/logout" || is_file(path) {
             continue;
         }
-        let url = example(&scene, &share, path.split('?').next().unwrap());
+        let url = example(&scene, &share, path);
         // With a session, and without.
         assert_api_headers(&send(&scene, method, &url).response_to_head().unwrap());
         let mut stranger = Raw::connect(&scene.server);
         stranger.send(format!("{method} {url} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"));
         assert_api_headers(&stranger.response_to_head().unwrap());
     }
-    for file in ["/", "/web/main.js", "/client/v1/api.js", "/docs/api"] {
+    for file in ["/", "/web/main.js", "/client/v1/api.js", "/docs/api", "/openapi.json"] {
         let page = send(&scene, "GET", file).response_to_head().unwrap();
         assert_eq!(page.header("cache-control"), Some("no-cache"), "{file}");
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{file}");
+        assert_eq!(page.header("api-version"), Some("1"), "{file}");
     }
 }

@@ -1,15 +1,19 @@
 //! Raw bytes on a socket, for requests that no HTTP library sends.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::support::openapi::assert_described;
 use crate::support::{Person, Server};
 
 /// A connection to a server.
 pub struct Raw {
     stream: TcpStream,
     received: Vec<u8>,
+    /// Method and path of the requests without a response.
+    requests: VecDeque<(String, String)>,
 }
 
 /// A response: status, headers in lower case, body.
@@ -29,11 +33,12 @@ impl Raw {
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new() }
+        Self { stream, received: Vec::new(), requests: VecDeque::new() }
     }
 
     /// Sends bytes. Ignores a connection that the server has closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.requests.extend(bytes.as_ref().split(|byte| *byte == b'\n').filter_map(request_of));
         let _ = self.stream.write_all(bytes.as_ref());
         self
     }
@@ -77,12 +82,17 @@ impl Raw {
 
     /// The next response. `None` if the server closes the connection instead.
     pub fn response(&mut self) -> Option<RawResponse> {
+        let request = self.requests.front().cloned();
         let mut response = self.response_to_head()?;
         let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.received.len() < length {
             assert!(self.fill(), "the body is incomplete");
         }
         response.body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
+        // hyper's own refusals have no body.
+        if let (Some((method, path)), Ok(body)) = (request, serde_json::from_str(&response.body)) {
+            assert_described(&method, &path, response.status, response.header("content-type"), Some(&body));
+        }
         Some(response)
     }
 
@@ -90,6 +100,9 @@ impl Raw {
     pub fn response_to_head(&mut self) -> Option<RawResponse> {
         let headers = self.head()?.to_lowercase();
         let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+        if status >= 200 {
+            self.requests.pop_front();
+        }
         Some(RawResponse { status, headers, body: String::new() })
     }
 
@@ -97,6 +110,17 @@ impl Raw {
     pub fn is_closed(&mut self) -> bool {
         self.received.is_empty() && !self.fill()
     }
+}
+
+/// Method and path of a request, if this is its first line and names a path.
+fn request_of(line: &[u8]) -> Option<(String, String)> {
+    let line = str::from_utf8(line).ok()?.trim_end();
+    let (method, target) =
+        line.strip_suffix(" HTTP/1.1").or_else(|| line.strip_suffix(" HTTP/1.0"))?.split_once(' ')?;
+    let path = target.split('?').next().filter(|path| path.starts_with('/'))?;
+    // The body of the request before may precede it.
+    let method = method.rsplit(|letter: char| !letter.is_ascii_alphabetic()).next()?;
+    Some((method.to_owned(), path.to_owned()))
 }
 
 impl RawResponse {

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::scenes::Scene;
+use crate::support::openapi::{DOCUMENT, Operation, operations};
 use crate::support::{Person, Server};
 
 /// Codes of the HTTP layer that other tests cover, because they take ten seconds or the write lock.
@@ -358,4 +359,24 @@ async fn every_code_of_the_http_layer_has_a_request() {
         assert!(listed.insert(code.to_owned()), "{code} is here twice");
     }
     assert_eq!(listed, codes_in_the_sources());
+}
+
+/// The description has the codes of rules that a request can meet, with their statuses, and those of the HTTP layer. A route
+/// answers with each of them.
+#[tokio::test]
+async fn the_description_has_every_code_and_no_other() {
+    let rules = refusals(&Server::start());
+    let described = DOCUMENT["components"]["schemas"]["Code"]["oneOf"].as_array().unwrap().iter();
+    let described: BTreeMap<String, u64> = described
+        .map(|code| (code["const"].as_str().unwrap().to_owned(), code["x-status"].as_u64().unwrap()))
+        .collect();
+    let known: BTreeSet<String> = rules.keys().cloned().chain(codes_in_the_sources()).collect();
+    assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), known);
+    for (code, status) in rules {
+        assert_eq!(described[&code], u64::from(status), "{code}");
+    }
+    let of_routes: BTreeSet<&str> = operations().iter().flat_map(Operation::codes).map(|(_, code)| code).collect();
+    let of_none: Vec<&str> = described.keys().map(String::as_str).filter(|code| !of_routes.contains(code)).collect();
+    // The target of a request that is for a proxy is no path of ours.
+    assert_eq!(of_none, ["bad_target", "method_not_allowed"]);
 }

@@ -6,6 +6,7 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 use super::Person;
+use super::openapi::assert_event_described;
 
 /// The timeout for the next event.
 const NEXT_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,13 +113,12 @@ impl EventStream {
     }
 }
 
-/// The event of a block. `None` for a comment.
+/// The event of a block, which is as the description of the API has it. `None` for a comment.
 fn parse(block: &str) -> Option<Event> {
     let field =
         |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_start);
-    Some(Event {
-        name: field("event")?.to_owned(),
-        id: field("id").unwrap().parse().unwrap(),
-        data: serde_json::from_str(field("data").unwrap()).unwrap(),
-    })
+    let name = field("event")?.to_owned();
+    let data = serde_json::from_str(field("data").unwrap()).unwrap();
+    assert_event_described(&name, &data);
+    Some(Event { name, id: field("id").unwrap().parse().unwrap(), data })
 }

@@ -6,6 +6,7 @@
 
 pub mod certificates;
 mod events;
+pub mod openapi;
 
 use std::fmt::{Debug, Write as _};
 use std::io::{BufRead, BufReader, Write};
@@ -420,13 +421,19 @@ impl Person {
     }
 }
 
-/// Sends a request; each response of the API is JSON.
+/// Sends a request; each response of the API is JSON, and as its description has it.
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let status = response.status().as_u16();
     let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(content_type.as_deref(), Some("application/json"), "status {status}");
-    (status, response.json().await.unwrap())
+    assert!(response.headers().contains_key("api-version"), "status {status}");
+    let body = response.json().await.unwrap();
+    openapi::assert_described(method.as_str(), &path, status, content_type.as_deref(), Some(&body));
+    (status, body)
 }
 
 /// Fails unless a response is an error with this status and code, and a sentence.
