@@ -24,9 +24,9 @@ use warp::http::header::{
 use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
-use crate::openapi::API_VERSION;
 use super::{App, Routes, any_of, methods, path_end};
 use crate::database::Database;
+use crate::openapi::API_VERSION;
 use crate::statements;
 
 #[derive(Embed)]
