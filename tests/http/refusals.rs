@@ -173,7 +173,6 @@ impl AllStates {
             ("setting_is_text", set("turn_secret", json!("\u{0}"))),
             ("origin_malformed", set("allowed_origins", json!(["*"]))),
             ("setting_is_a_json_list", set("ice_servers", json!("none"))),
-            ("ice_servers_are_a_json_list", set("ice_servers", json!("none"))),
             ("issuer_not_found", delete("/admin/issuers/none")),
             ("member_not_found", member("leave", "bob")),
             ("presence_interval_too_long", set("presence_interval", json!(31))),
