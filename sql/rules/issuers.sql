@@ -299,7 +299,8 @@ BEGIN
      OR NEW.username IN ('.', '..');
 
   SELECT RAISE(ABORT, 'trusted_name_taken')
-  WHERE EXISTS (SELECT 1 FROM users WHERE username = NEW.username COLLATE NOCASE AND issuer IS NOT NULL);
+  WHERE EXISTS (SELECT 1 FROM users WHERE username = NEW.username COLLATE NOCASE
+                  AND (issuer IS NOT NULL OR guest_of IS NOT NULL));
 
   INSERT INTO add_user (username)
   SELECT NEW.username WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username COLLATE NOCASE);

@@ -260,11 +260,14 @@ CREATE VIEW due_links AS
   SELECT token_hash FROM links WHERE expires_ts <= (SELECT ts FROM now);
 
 CREATE VIEW visible_people (viewer, username, display_name) AS
--- The people that a person sees: everybody but guests. A guest sees themself and, once admitted, those who have been on the call.
+-- Everybody sees people and no guests; a user of a host application, no users of other applications either. A guest sees
+-- themself and, once admitted, those who have been on the call.
   SELECT viewer.username, person.username, person.display_name
   FROM users AS viewer
   CROSS JOIN users AS person
-  WHERE CASE WHEN viewer.guest_of IS NULL THEN person.guest_of IS NULL
+  WHERE CASE WHEN viewer.guest_of IS NULL
+             THEN person.guest_of IS NULL
+              AND (viewer.issuer IS NULL OR person.issuer IS NULL OR person.issuer = viewer.issuer)
              WHEN person.number = viewer.number THEN 1
              ELSE EXISTS (SELECT 1 FROM call_participants AS other
                           WHERE other.call_id = viewer.guest_of AND other.username = person.username

@@ -116,6 +116,8 @@ CREATE VIEW webhook_types (kind, type, meaning) AS
     ('left', 'call.left', 'a person leaves, or is removed; the call continues or ends after it'),
     ('removed', 'call.removed', 'the initiator has removed a person from a call that continues'),
     ('sharer_changed', 'call.sharer_changed', 'a person shares their screen in the call; nobody, if `username` is null'),
+    ('guest_waits', 'call.guest_waits', 'a guest who came by a link waits to be admitted'),
+    ('guest_gone', 'call.guest_gone', 'a guest who waited was dismissed, or has given up'),
     ('ended', 'call.ended', 'the call is over; `participants` has those who took part, `duration` how long'),
     ('share_started', 'share.started', 'a person shares a screen outside a call; `members` has those who may watch'),
     ('share_stopped', 'share.stopped', 'that screen share is over');
@@ -130,6 +132,8 @@ CREATE VIEW webhook_event_json (event_id, subject, type, json) AS
            'data', json_object(
              'call_id', call.call_id, 'channel', call.channel,
              'title', (SELECT title FROM call_titles WHERE call_id = call.call_id),
+             'external_id', (SELECT external_id FROM private_channels
+                             WHERE id = CAST(substr(call.channel, 9) AS INTEGER) AND call.channel GLOB 'private:*'),
              'initiator', call.initiator,
              'state', CASE WHEN call.is_answered THEN 'active' ELSE call.state END,
              'started_ts', call.started_ts,
@@ -139,15 +143,20 @@ CREATE VIEW webhook_event_json (event_id, subject, type, json) AS
                               THEN round(max(call.ended_ts - call.answered_ts, 0), 3) END,
              'username', event.username,
              'display_name', (SELECT display_name FROM users WHERE username = event.username),
+             'subject', (SELECT subject FROM users WHERE username = event.username),
              'by', json_extract(event.detail, '$.by'),
              'members', json((SELECT json_group_array(username)
                               FROM (SELECT username FROM channel_members
                                     WHERE channel = call.channel ORDER BY username))),
              'participants', json((SELECT json_group_array(json_object(
-                                            'username', username, 'role', role, 'state', state,
+                                            'username', username,
+                                            'subject', (SELECT subject FROM users
+                                                        WHERE username = participant.username
+                                                          AND number = participant.number),
+                                            'role', role, 'state', state,
                                             'joined_ts', joined_ts, 'left_ts', left_ts))
                                    FROM (SELECT * FROM call_participants
-                                         WHERE call_id = call.call_id ORDER BY role, username)))))
+                                         WHERE call_id = call.call_id ORDER BY role, username) AS participant))))
   FROM events AS event
   JOIN webhook_types AS type ON type.kind = event.kind
   -- Of the triggers of an answer, that of the event may be before the one that makes the call active.
@@ -165,8 +174,11 @@ CREATE VIEW webhook_event_json (event_id, subject, type, json) AS
              'share_id', share.share_id, 'channel', share.channel,
              'title', (SELECT name FROM private_channels
                        WHERE id = CAST(substr(share.channel, 9) AS INTEGER) AND share.channel GLOB 'private:*'),
+             'external_id', (SELECT external_id FROM private_channels
+                             WHERE id = CAST(substr(share.channel, 9) AS INTEGER) AND share.channel GLOB 'private:*'),
              'username', share.sharer,
              'display_name', (SELECT display_name FROM users WHERE username = share.sharer),
+             'subject', (SELECT subject FROM users WHERE username = share.sharer),
              'state', share.state, 'started_ts', share.started_ts, 'ended_ts', share.ended_ts,
              'members', json((SELECT json_group_array(username)
                               FROM (SELECT username FROM channel_members

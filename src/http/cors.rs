@@ -19,7 +19,7 @@ const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, last-event-id, x-init, x-mime");
 
 /// The headers of responses that a page may read, besides those that every page may.
-const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static("allow, date, etag, retry-after");
+const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static("allow, api-version, date, etag, retry-after");
 
 /// How long a browser may remember the answer to a preflight, in seconds. Chromium shortens it to two hours.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");

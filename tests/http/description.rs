@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use minimost_calls::tokens::token_hash;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
@@ -36,11 +37,23 @@ async fn it_is_public_cached_and_of_this_version() {
     assert_eq!((&document["info"]["x-api-version"], version), (&versions["api"], versions["api"].to_string()));
 }
 
+/// The key of the issuer `chat`.
+const SECRET: &str = "a secret that only two applications know";
+
+/// The token of a link to the call.
+const LINK: &str = "a link";
+
 /// A scene in which every waiting request has news for alice, who is an admin, and her share.
 async fn with_news() -> (Scene, String) {
     let scene = Scene::active().await;
     scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
     scene.server.private_channel(&["alice"]);
+    scene
+        .server
+        .execute(&format!("INSERT INTO add_issuer (name, algorithm, key) VALUES ('chat', 'HS256', '{SECRET}')"));
+    scene.server.run(&["webhook", "add", "chat", "https://127.0.0.1:1/", "--kind", "call.busy"], "");
+    let link = "INSERT INTO add_link (token_hash, channel, username) VALUES (?1, 'dm:alice:bob', 'alice')";
+    scene.server.sql().execute(link, [token_hash(LINK)]).unwrap();
     scene.carol.call("dm:alice:carol").await;
     let channel = json!({ "channel": "dm:alice:bob" });
     let share = scene.alice.post_json("/screenshare/start", channel).await.1["share_id"].as_str().unwrap().to_owned();
@@ -61,6 +74,9 @@ fn path_of(operation: Operation, scene: &Scene, share: &str) -> String {
         ("{setting}", "gone_after"),
         ("{session}", "none"),
         ("{service}", "none"),
+        ("{issuer}", "chat"),
+        ("{webhook}", "chat"),
+        ("{link}", "none"),
     ];
     variables.iter().fold(operation.path.to_owned(), |path, (variable, value)| path.replace(variable, value))
 }
@@ -117,14 +133,15 @@ async fn bounds_of_a_query_are_those_of_the_server() {
 /// A body that a route takes.
 fn body_of(operation: Operation, schema: &Value) -> Map<String, Value> {
     static ADDED: AtomicUsize = AtomicUsize::new(0);
-    let username = match operation.path {
-        "/admin/people" => format!("new{}", ADDED.fetch_add(1, Relaxed)),
-        _ => "bob".to_owned(),
-    };
+    let new = format!("new{}", ADDED.fetch_add(1, Relaxed));
+    let username = if operation.path == "/admin/people" { new.as_str() } else { "bob" };
     let values = json!({
         "channel": "dm:alice:bob", "username": username, "to": "bob", "type": "offer", "payload": 1, "on": true,
         "old": "a password", "new": "a password", "password": "a password", "display_name": "Bob", "role": "member",
-        "title": "a title", "members": ["alice"], "value": 12, "up_to": 1.0,
+        "title": "a title", "members": ["alice"], "value": 12, "up_to": 1.0, "seconds": 60, "uses": 1, "admit": true,
+        "link": LINK, "name": new, "algorithm": "HS256", "key": SECRET, "audience": "calls", "clock_skew": 1,
+        "url": "https://example.org/", "kinds": ["call.ended"], "allow_private": false,
+        "secret": format!("whsec_{}", "a".repeat(32)),
     });
     let names = schema["properties"].as_object().unwrap().keys();
     names
@@ -132,8 +149,8 @@ fn body_of(operation: Operation, schema: &Value) -> Map<String, Value> {
         .collect()
 }
 
-/// Lengths and lists of words in a body: the first value beyond is refused, and the last one within is not, or for another
-/// reason. A member that is required cannot be missing.
+/// Lengths, numbers and lists of words in a body: the first value beyond is refused, and the last one within is not, or for
+/// another reason. A member that is required cannot be missing.
 #[tokio::test]
 async fn bounds_of_a_body_are_those_of_the_server() {
     let mut bounds = 0;
@@ -161,26 +178,32 @@ async fn bounds_of_a_body_are_those_of_the_server() {
                 body.insert(name.clone(), value);
                 body
             };
-            let mut pairs = Vec::new();
+            let mut pairs: Vec<(Value, Value)> = Vec::new();
             if let Some(highest) = length("maxLength") {
-                pairs.push(("x".repeat(highest + 1), "x".repeat(highest)));
+                pairs.push(("x".repeat(highest + 1).into(), "x".repeat(highest).into()));
             }
             if let Some(lowest) = length("minLength") {
-                pairs.push(("x".repeat(lowest - 1), "x".repeat(lowest)));
+                pairs.push(("x".repeat(lowest - 1).into(), "x".repeat(lowest).into()));
+            }
+            if let Some(highest) = member["maximum"].as_i64() {
+                pairs.push(((highest + 1).into(), highest.into()));
+            }
+            if let Some(lowest) = member["minimum"].as_i64() {
+                pairs.push(((lowest - 1).into(), lowest.into()));
             }
             if let Some(words) = member["enum"].as_array() {
-                pairs.push(("nothing".to_owned(), words[0].as_str().unwrap().to_owned()));
+                pairs.push(("nothing".into(), words[0].clone()));
             }
             for (beyond, within) in pairs {
-                let (status, refused) = send(&with(beyond.into())).await;
+                let (status, refused) = send(&with(beyond)).await;
                 assert_eq!(status, 400, "{name} of {path}: {refused}");
-                let (_, answered) = send(&with(within.into())).await;
+                let (_, answered) = send(&with(within)).await;
                 assert_ne!(answered["code"], refused["code"], "{name} of {path}");
                 bounds += 1;
             }
         }
     }
-    assert!(bounds >= 15, "{bounds}");
+    assert!(bounds >= 30, "{bounds}");
 }
 
 #[tokio::test]

@@ -28,12 +28,14 @@ fn is_file(path: &str) -> bool {
 fn example(scene: &Scene, share: &str, path: &str) -> String {
     let query = match path {
         "/calls/{call_id}/media" => "?sender=alice",
-        "/calls/active" | "/screenshare/active" => "?channel=dm:alice:bob",
+        "/calls/active" | "/screenshare/active" | "/links" => "?channel=dm:alice:bob",
         _ => "",
     };
     let path = path.replace("{call_id}", &scene.call).replace("{share_id}", share).replace("{session}", "none");
-    let path = path.replace("{channel}", "private:1").replace("{page}", "api").replace("{file}", "main.js");
-    let path = ["{username}", "{setting}", "{service}"].iter().fold(path, |path, name| path.replace(name, "nobody"));
+    let file = if path.starts_with("/client/") { "api.js" } else { "main.js" };
+    let path = path.replace("{channel}", "private:1").replace("{page}", "api").replace("{file}", file);
+    let names = ["{username}", "{setting}", "{service}", "{issuer}", "{webhook}", "{link}"];
+    let path = names.iter().fold(path, |path, name| path.replace(name, "nobody"));
     assert!(!path.contains('{'), "{path} has no example");
     path + query
 }
