@@ -78,6 +78,8 @@ const SHORT: &[&str] = &[
     "webhook",
     "type",
     "webhook_types",
+    // The people of one call, in the body of a webhook.
+    "attendee",
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.
