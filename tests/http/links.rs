@@ -158,7 +158,9 @@ async fn a_guest_who_waits_sees_nothing() {
     let waiting = json!([{ "username": gwen.name, "display_name": "Gwen" }]);
     assert_eq!(scene.state().await["waiting"], waiting);
     assert_eq!(participants(&scene.state().await), "alice accepted, bob accepted");
-    assert!(!scene.bob.read("/me").await.to_string().contains("guest-"));
+    let others = scene.bob.read("/me").await;
+    assert_eq!(others["people"], json!(["alice", "carol"]));
+    assert!(others["display_names"].get(&gwen.name).is_none(), "{others}");
     server.assert_integrity();
 }
 

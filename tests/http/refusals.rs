@@ -117,6 +117,8 @@ impl AllStates {
         assert_eq!(invite.0, 200, "{invite:?}");
         let [link, early_link] = [scene.link("dm:alice:bob").await, scene.link("dm:alice:carol").await];
         let guest = scene.server.guest(&link, "Gwen").await;
+        let admit = scene.bob.post_json(&scene.path("invite"), json!({ "username": guest.name })).await;
+        assert_eq!(admit.0, 200, "{admit:?}");
         assert_eq!(guest.post(&scene.path("accept")).await.0, 200);
         scene.server.execute(
             "UPDATE settings SET value = 2 WHERE name IN ('call_people_max', 'links_per_person', 'live_calls_per_person'); \
