@@ -129,7 +129,7 @@ SELECT column1, column2, column2, column3, column4, column5, column6, column7 FR
     ('ice_servers', '[]', 'JSON', 'characters', 2, 16384,
      'STUN and TURN servers for browsers, as a list of `{"urls", "username", "credential"}`'),
     ('turn_urls', '[]', 'JSON', 'characters', 2, 16384,
-     'URLs of a TURN server that shares `turn_secret`, for which each person gets a credential of their own'),
+     'URLs of a TURN server that shares `turn_secret`, for which each person gets a separate credential'),
     ('turn_secret', '', 'secret', 'characters', 0, 256,
      'secret of that TURN server, such as the `static-auth-secret` of coturn; empty: nobody gets a credential'),
     ('turn_ttl', 86400, 'number', 'seconds', 60, 2592000,

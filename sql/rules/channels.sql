@@ -109,10 +109,10 @@ BEGIN
 END;
 
 CREATE VIEW unregistered_names (spelling, username) AS
--- A function: the names in the name of a DM that nobody has.
+-- A function: the names in the name of a DM that nobody has who may be in one. Guests who came by a link may not.
 --   SELECT username FROM unregistered_names WHERE spelling = json_quote('dm:alice:ghost')
   SELECT spelling, username FROM dm_names
-  WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.username = dm_names.username);
+  WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.username = dm_names.username AND guest_of IS NULL);
 
 CREATE VIEW channel_members AS
 -- The members of private channels, and of DMs that were used. channel_access also knows DMs that were not.

@@ -33,6 +33,9 @@ BEGIN
   INSERT INTO check_channel_access (channel, username)
   VALUES ((SELECT channel FROM named_channels WHERE spelling = json_array(NEW.channel, NEW.username)), NEW.username);
 
+  SELECT RAISE(ABORT, 'user_not_found')
+  WHERE EXISTS (SELECT 1 FROM unregistered_names WHERE spelling = json_quote(NEW.channel));
+
   SELECT RAISE(ABORT, 'links_uses_in_range')
   WHERE NEW.uses < 1;
 
@@ -107,7 +110,7 @@ CREATE VIEW waiting_guests (call_id, username, display_name) AS
                       AND own.number = person.number);
 
 CREATE VIEW check_is_no_guest (username) AS
--- Refuses a guest who does what is for the channel's members, and for those whom they have invited.
+-- Refuses a guest who does what is for the channel's members, and for those they have invited.
   SELECT NULL WHERE 0;
 
 CREATE TRIGGER guests_let_nobody_in
@@ -119,7 +122,7 @@ BEGIN
 END;
 
 CREATE VIEW open_link (link_hash, username, display_name, session_hash) AS
--- POST /guest: a person without an account comes to the active call of the channel, with a session of their own.
+-- POST /guest: a person without an account comes to the active call of the channel, with a new session.
   SELECT NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER open_link_makes_a_guest
@@ -257,8 +260,8 @@ CREATE VIEW due_links AS
   SELECT token_hash FROM links WHERE expires_ts <= (SELECT ts FROM now);
 
 CREATE VIEW visible_people (viewer, username, display_name) AS
--- Whom a person sees: everybody but guests, and for a host application's user, but users of other applications. A guest
--- sees themself and, once admitted, those who have been on the call.
+-- Everybody sees people and no guests; a user of a host application, no users of other applications either. A guest sees
+-- themself and, once admitted, those who have been on the call.
   SELECT viewer.username, person.username, person.display_name
   FROM users AS viewer
   CROSS JOIN users AS person

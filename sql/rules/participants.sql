@@ -240,7 +240,7 @@ CREATE VIEW remove_from_call (call_id, username, removed_by) AS
 
 CREATE TRIGGER only_initiator_removes
 -- The initiator removes people while on the call. A removed person is out until invited again, or a member again; an
--- initiator who removes themself just leaves. The removed person gets an event of their own if the call goes on.
+-- initiator who removes themself just leaves. The removed person gets a separate event if the call goes on.
 INSTEAD OF INSERT ON remove_from_call
 BEGIN
   INSERT INTO check_participant (call_id, username) VALUES (NEW.call_id, NEW.removed_by);

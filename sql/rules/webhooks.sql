@@ -151,12 +151,12 @@ CREATE VIEW webhook_event_json (event_id, subject, type, json) AS
              'participants', json((SELECT json_group_array(json_object(
                                             'username', username,
                                             'subject', (SELECT subject FROM users
-                                                        WHERE username = participant.username
-                                                          AND number = participant.number),
+                                                        WHERE username = attendee.username
+                                                          AND number = attendee.number),
                                             'role', role, 'state', state,
                                             'joined_ts', joined_ts, 'left_ts', left_ts))
                                    FROM (SELECT * FROM call_participants
-                                         WHERE call_id = call.call_id ORDER BY role, username) AS participant))))
+                                         WHERE call_id = call.call_id ORDER BY role, username) AS attendee))))
   FROM events AS event
   JOIN webhook_types AS type ON type.kind = event.kind
   -- Of the triggers of an answer, that of the event may be before the one that makes the call active.

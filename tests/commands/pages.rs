@@ -193,6 +193,9 @@ fn integration() {
     assert_eq!(lines[2], "{\"call\":null}", "{out}");
     assert_eq!(server.value::<String>("SELECT value FROM settings WHERE name = 'trusted_header'"), "Remote-User");
     assert_eq!(server.value::<i64>("SELECT count(*) FROM issuers"), 2);
+    assert!(out.contains("[{'username': 'guest-"), "{out}");
+    let guest = "SELECT display_name || ' ' || state FROM current_participants WHERE username GLOB 'guest-*'";
+    assert_eq!(server.value::<String>(guest), "Gwen accepted");
 }
 
 #[test]

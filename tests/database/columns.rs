@@ -11,6 +11,7 @@ use crate::new_file;
 
 /// The columns that a shell can change in some way, and why that is harmless. All others refuse every change.
 const HARMLESS: &[(&str, &str)] = &[
+    ("call_participants.guest_name", "shown in history"),
     ("call_participants.invited_by", "an admin may grant or take a person's way back into the call"),
     ("call_participants.invited_ts", "the past: the invitation ends sooner; for those off the call it is history"),
     ("call_participants.joined_ts", "shown; not in the future, and not removed while on the call"),
@@ -36,6 +37,10 @@ const HARMLESS: &[(&str, &str)] = &[
     ("issuers.clock_skew", "as audience"),
     ("issuers.created_ts", "shown"),
     ("issuers.key", "as audience; with an unusable one no token is accepted"),
+    ("links.admit", "whether guests wait, as an admin decides"),
+    ("links.created_ts", "shown"),
+    ("links.expires_ts", "an admin may end or prolong a link"),
+    ("links.uses_left", "how many guests may come, as an admin decides"),
     ("login_attempts.address", "failed logins; an admin may delete them, too"),
     ("login_attempts.failures", "as address"),
     ("login_attempts.ts", "as address"),
@@ -113,6 +118,7 @@ const DELETABLE: &[(&str, &str)] = &[
     ("ended_tokens", "an admin may let a token in again"),
     ("events", "clients that resume from before get a snapshot"),
     ("issuers", "the sessions of its people end"),
+    ("links", "the link is revoked"),
     ("login_attempts", "an admin may lift a pause"),
     ("media_bytes", "integrity_violations compares it with the rows"),
     ("person_counts", "integrity_violations says which are missing"),
@@ -151,7 +157,7 @@ const VALUES: [&str; 17] = [
     "'admin'",
 ];
 
-/// A file at a pinned clock with a row in every table: a ringing, an active and a finished call, two shares, a guest.
+/// A file at a pinned clock with a row in every table: a ringing, an active and a finished call, two shares, guests.
 fn filled() -> (tempfile::TempDir, Connection) {
     let (folder, _, connection) = new_file();
     connection.set_prepared_statement_cache_capacity(1000);
@@ -180,6 +186,12 @@ fn filled() -> (tempfile::TempDir, Connection) {
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('active', 'private:1', 'alice');
              INSERT INTO accept_call (call_id, username) VALUES ('active', 'bob');
              INSERT INTO invite_to_call (call_id, username, invited_by) VALUES ('active', 'dave', 'alice');
+             INSERT INTO add_link (token_hash, channel, username, admit)
+             VALUES (printf('%064d', 1), 'private:1', 'alice', 1), (printf('%064d', 2), 'private:1', 'alice', 0);
+             INSERT INTO open_link (link_hash, username, display_name, session_hash)
+             VALUES (printf('%064d', 1), 'guest-1', 'Gwen', printf('%064d', 11)),
+                    (printf('%064d', 2), 'guest-2', 'Hugo', printf('%064d', 12));
+             INSERT INTO accept_call (call_id, username) VALUES ('active', 'guest-2');
              INSERT INTO share_screen_in_call (call_id, username, sharing) VALUES ('active', 'bob', 1);
              INSERT INTO initiate_call (call_id, channel, initiator) VALUES ('ringing', 'dm:alice:carol', 'alice');
              INSERT INTO send_call_signal VALUES ('active', 'alice', 'bob', 'offer', '1');

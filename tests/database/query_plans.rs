@@ -29,6 +29,7 @@ const GROWING: &[&str] = &[
     "ended_tokens",
     "removed_subjects",
     "webhook_deliveries",
+    "links",
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
@@ -77,6 +78,8 @@ const SHORT: &[&str] = &[
     "webhook",
     "type",
     "webhook_types",
+    // The people of one call, in the body of a webhook.
+    "attendee",
 ];
 
 /// Indexes of live rows only: a scan of one of them is no scan of history.
@@ -170,14 +173,14 @@ fn every_statement_is_a_search() {
 /// The history of a channel grows without limit. A statement about live calls must not read it.
 #[test]
 fn only_history_reads_history() {
+    // Removing a user asks whether a DM has any history, once a channel. A sweep removes guests, who are in no DM.
+    const HAS_HISTORY: &str = "SEARCH calls USING COVERING INDEX calls_by_channel (channel=?)";
     let (_folder, connection) = connection_that_explains_triggers();
-    // Removing a user asks whether a DM has any history, once a channel.
     let history = [
         "ADMIN_HISTORY",
         "HISTORY",
         "PRUNE_HISTORY",
         "PRUNE_DUE_HISTORY",
-        "REMOVE_USER",
         "STATISTICS",
         "VIOLATIONS",
         "VIOLATION_ITEMS",
@@ -185,7 +188,7 @@ fn only_history_reads_history() {
     for statement in statements::ALL.iter().filter(|statement| !history.contains(&statement.name())) {
         let plan = plan(&connection, statement.sql());
         let reading: Vec<_> = plan.iter().filter(|line| line.contains("calls_by_channel")).collect();
-        assert!(reading.is_empty(), "{}: {reading:?}", statement.name());
+        assert!(reading.is_empty() || reading == [HAS_HISTORY], "{}: {reading:?}", statement.name());
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use minimost_calls::database::{Database, ReadError, Snapshot, Value, WRITE_DEADLINE, Write, WriteError};
 use minimost_calls::statements;
+use rusqlite::ToSql;
 
 use crate::new_file;
 
@@ -19,8 +20,16 @@ fn add(name: &str) -> Write {
     Write::new(&statements::ADD_USER, [text(name), text("x")])
 }
 
+/// The names of all users.
+fn users(snapshot: &Snapshot) -> Result<Vec<String>, ReadError> {
+    snapshot.rows(&statements::USERS, [&"" as &dyn ToSql, &-1], |row| {
+        let user: serde_json::Value = serde_json::from_str(&row.get::<_, String>(0)?).unwrap();
+        Ok(user["username"].as_str().unwrap().to_owned())
+    })
+}
+
 fn names(database: &Database) -> Vec<String> {
-    database.read(|snapshot| snapshot.rows(&statements::OTHER_USERS, [&""], |row| row.get(0))).unwrap()
+    database.read(users).unwrap()
 }
 
 #[test]
@@ -220,7 +229,7 @@ fn read_sees_every_earlier_commit_of_any_program() {
 fn queries_of_a_read_see_one_snapshot() {
     let (_folder, path, other) = new_file();
     let database = Database::open(&path).unwrap();
-    let count = |snapshot: &Snapshot| snapshot.rows(&statements::OTHER_USERS, [&""], |_| Ok(())).unwrap().len();
+    let count = |snapshot: &Snapshot| users(snapshot).unwrap().len();
     let counts = database.read(|snapshot| {
         let before = count(snapshot);
         other.execute(statements::ADD_USER.sql(), ["alice", "x"]).unwrap();
@@ -282,7 +291,7 @@ fn large_reads_run_on_a_bounded_pool() {
                         peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(20));
                         running.fetch_sub(1, Ordering::SeqCst);
-                        snapshot.rows(&statements::OTHER_USERS, [&""], |row| row.get::<_, String>(0))
+                        users(snapshot)
                     });
                     assert_eq!(read.await.unwrap(), [""; 0]);
                 })

@@ -25,6 +25,7 @@ mod imported;
 mod issuers;
 mod issuers_admin;
 mod limits;
+mod links;
 mod login;
 mod methods;
 mod monitoring;

@@ -83,6 +83,11 @@ struct AllStates {
     frank: Person,
     /// Bob has declined all their calls.
     grace: Person,
+    /// Came to the active call by `link`, and has accepted.
+    guest: Person,
+    link: String,
+    /// To a channel whose call rings.
+    early_link: String,
 }
 
 impl AllStates {
@@ -110,9 +115,12 @@ impl AllStates {
         let [dave, erin, frank, grace] = ["dave", "erin", "frank", "grace"].map(|name| scene.server.person(name));
         let invite = scene.alice.post_json(&scene.path("invite"), json!({ "username": "dave" })).await;
         assert_eq!(invite.0, 200, "{invite:?}");
+        let [link, early_link] = [scene.link("dm:alice:bob").await, scene.link("dm:alice:carol").await];
+        let guest = scene.server.guest(&link, "Gwen").await;
+        assert_eq!(guest.post(&scene.path("accept")).await.0, 200);
         scene.server.execute(
-            "UPDATE settings SET value = 2 WHERE name IN ('call_people_max', 'live_calls_per_person'); \
-             UPDATE settings SET value = 1 WHERE name = 'live_shares_per_person'; \
+            "UPDATE settings SET value = 2 WHERE name IN ('call_people_max', 'links_per_person', 'live_calls_per_person'); \
+             UPDATE settings SET value = 1 WHERE name IN ('guests_per_call', 'live_shares_per_person'); \
              UPDATE person_counts SET rings = 60, rings_from_ts = (SELECT ts FROM now) WHERE username = 'erin'; \
              INSERT INTO ring_counts (caller, callee, rings, rings_from_ts) SELECT 'frank', 'bob', 30, ts FROM now; \
              INSERT INTO ring_counts (caller, callee, rings, rings_from_ts, refusals, refused_ts) \
@@ -128,7 +136,7 @@ impl AllStates {
         scene.server.private_channel(&["alice"]);
         scene.server.run(&["webhook", "add", "chat", "https://127.0.0.1:1/", "--kind", "call.busy"], "");
         scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
-        Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace }
+        Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace, guest, link, early_link }
     }
 
     /// A request for each code of a rule that a client can get.
@@ -152,46 +160,7 @@ impl AllStates {
         let in_share = format!("/screenshare/{share}/signal");
         let media = format!("/calls/{call}/media");
         let long_mime = format!("init=1&mime={}", "m".repeat(256));
-        let set = |name: &str, value: Value| {
-            alice.posting_json(&format!("/admin/settings/{name}"), json!({ "value": value }))
-        };
-        let add = |name: &str| alice.posting_json("/admin/people", json!({ "username": name, "password": "8 chars!" }));
-        let title = |title: &str| alice.posting_json("/admin/channels/private:1/title", json!({ "title": title }));
-        let member = |action: &str, name: &str| {
-            alice.posting_json(&format!("/admin/channels/private:1/{action}"), json!({ "username": name }))
-        };
-        let delete = |path: &str| alice.request(Method::DELETE, path);
         vec![
-            ("admin_only", bob.getting("/admin/people")),
-            ("already_a_member", member("join", "alice")),
-            ("channel_not_found", delete("/admin/channels/private:7")),
-            ("history_max_age_too_short", set("history_max_age", json!(10))),
-            ("busy_policy_unknown", set("busy_policy", json!("maybe"))),
-            ("quiet_seconds_out_of_range", alice.posting_json("/quiet", json!({ "seconds": -1 }))),
-            ("ice_server_malformed", set("ice_servers", json!([1]))),
-            ("turn_url_malformed", set("turn_urls", json!(["stun:stun.example.org"]))),
-            ("setting_is_text", set("turn_secret", json!("\u{0}"))),
-            ("origin_malformed", set("allowed_origins", json!(["*"]))),
-            ("setting_is_a_json_list", set("ice_servers", json!("none"))),
-            ("issuer_not_found", delete("/admin/issuers/none")),
-            ("member_not_found", member("leave", "bob")),
-            ("presence_interval_too_long", set("presence_interval", json!(31))),
-            ("private_channels_name_length", title("")),
-            ("private_channels_name_printable", title("a\tb")),
-            ("service_token_not_found", delete("/admin/tokens/none")),
-            ("session_cookie_malformed", set("session_cookie", json!("a b"))),
-            ("session_not_found", delete("/sessions/none")),
-            ("setting_is_a_number", set("gone_after", json!("soon"))),
-            ("setting_is_in_range", set("gone_after", json!(-1))),
-            ("setting_not_found", alice.posting("/admin/settings/none/reset")),
-            ("trusted_header_malformed", set("trusted_header", json!("Remote User"))),
-            (
-                "users_display_name_format",
-                alice.posting_json("/admin/people/bob/display_name", json!({ "display_name": "" })),
-            ),
-            ("users_role_known", alice.posting_json("/admin/people/bob/role", json!({ "role": "owner" }))),
-            ("users_username_format", add("a b")),
-            ("user_exists", add("Bob")),
             ("already_in_call", invite(call, "bob")),
             ("call_full", dave.posting(&format!("/calls/{call}/accept"))),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),
@@ -217,9 +186,11 @@ impl AllStates {
             ("not_accepted", carol.posting_bytes(&format!("/calls/{ringing}/media"), *b"x")),
             ("not_pending", alice.posting(&format!("/calls/{call}/reject"))),
             ("not_the_sharer", bob.posting(&format!("/screenshare/{share}/stop"))),
+            ("quiet_seconds_out_of_range", alice.posting_json("/quiet", json!({ "seconds": -1 }))),
             ("recipient_not_in_call", signal(alice, &in_call, "carol", "offer", json!(1))),
             ("recipient_not_in_share", signal(alice, &in_share, "carol", "offer", json!(1))),
             ("removed_from_call", alice.posting(&format!("/calls/{removed}/accept"))),
+            ("session_not_found", alice.request(Method::DELETE, "/sessions/none")),
             ("share_ended", alice.posting_bytes(&format!("/screenshare/{ended_share}/media"), *b"x")),
             (
                 "share_media_mime_type_length",
@@ -235,6 +206,71 @@ impl AllStates {
             ("too_many_rings_for_person", start(frank, "dm:bob:frank")),
             ("too_many_shares", alice.posting_json("/screenshare/start", json!({ "channel": "dm:alice:carol" }))),
             ("user_not_found", initiate("dm:alice:ghost")),
+        ]
+    }
+
+    /// As `rule_requests`, for what an admin does.
+    fn admin_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
+        let Scene { alice, bob, .. } = &self.scene;
+        let set = |name: &str, value: Value| {
+            alice.posting_json(&format!("/admin/settings/{name}"), json!({ "value": value }))
+        };
+        let add = |name: &str| alice.posting_json("/admin/people", json!({ "username": name, "password": "8 chars!" }));
+        let title = |title: &str| alice.posting_json("/admin/channels/private:1/title", json!({ "title": title }));
+        let member = |action: &str, name: &str| {
+            alice.posting_json(&format!("/admin/channels/private:1/{action}"), json!({ "username": name }))
+        };
+        let delete = |path: &str| alice.request(Method::DELETE, path);
+        vec![
+            ("admin_only", bob.getting("/admin/people")),
+            ("already_a_member", member("join", "alice")),
+            ("channel_not_found", delete("/admin/channels/private:7")),
+            ("history_max_age_too_short", set("history_max_age", json!(10))),
+            ("busy_policy_unknown", set("busy_policy", json!("maybe"))),
+            ("ice_server_malformed", set("ice_servers", json!([1]))),
+            ("turn_url_malformed", set("turn_urls", json!(["stun:stun.example.org"]))),
+            ("setting_is_text", set("turn_secret", json!("\u{0}"))),
+            ("origin_malformed", set("allowed_origins", json!(["*"]))),
+            ("setting_is_a_json_list", set("ice_servers", json!("none"))),
+            ("issuer_not_found", delete("/admin/issuers/none")),
+            ("member_not_found", member("leave", "bob")),
+            ("presence_interval_too_long", set("presence_interval", json!(31))),
+            ("private_channels_name_length", title("")),
+            ("private_channels_name_printable", title("a\tb")),
+            ("service_token_not_found", delete("/admin/tokens/none")),
+            ("session_cookie_malformed", set("session_cookie", json!("a b"))),
+            ("setting_is_a_number", set("gone_after", json!("soon"))),
+            ("setting_is_in_range", set("gone_after", json!(-1))),
+            ("setting_not_found", alice.posting("/admin/settings/none/reset")),
+            ("trusted_header_malformed", set("trusted_header", json!("Remote User"))),
+            (
+                "users_display_name_format",
+                alice.posting_json("/admin/people/bob/display_name", json!({ "display_name": "" })),
+            ),
+            ("users_role_known", alice.posting_json("/admin/people/bob/role", json!({ "role": "owner" }))),
+            ("users_username_format", add("a b")),
+            ("user_exists", add("Bob")),
+        ]
+    }
+
+    /// As `rule_requests`, for links and guests.
+    fn guest_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
+        let Scene { server, alice, bob, .. } = &self.scene;
+        let add = |person: &Person, member: &str, value: i64| {
+            person.posting_json("/links", json!({ "channel": "dm:alice:bob", member: value }))
+        };
+        let naming = |person: &Person, action: &str| {
+            person.posting_json(&self.scene.path(action), json!({ "username": "dave" }))
+        };
+        vec![
+            ("guest_may_not", naming(&self.guest, "invite")),
+            ("guest_not_found", naming(alice, "dismiss")),
+            ("link_not_found", alice.request(Method::DELETE, "/links/none")),
+            ("links_lifetime_in_range", add(bob, "seconds", 1)),
+            ("links_uses_in_range", add(bob, "uses", 0)),
+            ("no_active_call", server.opening_link(&self.early_link, "Hugo")),
+            ("too_many_guests", server.opening_link(&self.link, "Hugo")),
+            ("too_many_links", add(alice, "uses", 1)),
         ]
     }
 
@@ -309,7 +345,8 @@ async fn every_code_of_a_rule_has_a_request() {
     let server = &all.scene.server;
     let statuses = refusals(server);
     let mut met = BTreeSet::new();
-    for (code, request) in all.rule_requests().into_iter().chain(all.webhook_requests()) {
+    let requests = [all.rule_requests(), all.admin_requests(), all.guest_requests(), all.webhook_requests()];
+    for (code, request) in requests.into_iter().flatten() {
         let status = statuses.get(code).unwrap_or_else(|| panic!("{code} is not in refusals"));
         assert!((400..500).contains(status), "{code} has status {status}");
         server.assert_refuses(request, *status, code).await;

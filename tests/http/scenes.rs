@@ -34,6 +34,13 @@ impl Scene {
         format!("/calls/{}/{what}", self.call)
     }
 
+    /// Makes a link of alice to a channel, and returns its token.
+    pub async fn link(&self, channel: &str) -> String {
+        let (status, link) = self.alice.post_json("/links", serde_json::json!({ "channel": channel })).await;
+        assert_eq!(status, 200, "{link}");
+        link["token"].as_str().unwrap().to_owned()
+    }
+
     /// The state of the call, as alice reads it.
     pub async fn state(&self) -> Value {
         self.alice.read(&self.path("state")).await

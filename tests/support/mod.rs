@@ -165,6 +165,20 @@ impl Server {
         format!("private:{id}")
     }
 
+    /// A request that opens a link. Nobody is logged in.
+    pub fn opening_link(&self, token: &str, name: &str) -> RequestBuilder {
+        let body = serde_json::json!({ "link": token, "name": name });
+        reqwest::Client::new().post(format!("{}/guest", self.url)).json(&body)
+    }
+
+    /// Opens a link. The guest has a session from then on.
+    pub async fn guest(&self, token: &str, name: &str) -> Person {
+        let (status, guest) = answer(self.opening_link(token, name)).await;
+        assert_eq!(status, 200, "{guest}");
+        let [name, token] = ["username", "token"].map(|member| guest[member].as_str().unwrap().to_owned());
+        Person::with_client(name, token, self.url.clone(), reqwest::Client::new())
+    }
+
     /// Moves ringing calls and pending invitations into the past by `seconds`.
     pub fn age_invitations(&self, seconds: f64) {
         self.sql()
