@@ -56,9 +56,10 @@ async fn add_link(request: &mut Request) -> HandlerResult {
 
 /// The valid links of a channel.
 async fn links(request: &mut Request) -> HandlerResult<impl Reply> {
-    let channel = request.required_query("channel")?.to_owned();
+    let channel = request.required_query("channel").map(str::to_owned);
     let app = request.app.clone();
     let select = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+        let channel = channel?;
         require(&app, snapshot, &statements::CHANNEL_ACCESS, [&channel, name])?;
         Ok(json_items(snapshot, &statements::LINKS, [&channel as &dyn ToSql, name])?)
     };
