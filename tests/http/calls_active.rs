@@ -213,9 +213,11 @@ async fn state_has_every_member() {
             "screenshare_user",
             "started_ts",
             "state",
-            "version"
+            "version",
+            "waiting"
         ]
     );
+    assert_eq!(state["waiting"], json!([]));
     let (started, answered): (f64, f64) = scene
         .server
         .sql()

@@ -206,6 +206,15 @@ async fn bounds_of_a_body_are_those_of_the_server() {
     assert!(bounds >= 30, "{bounds}");
 }
 
+#[test]
+fn the_types_of_events_are_those_that_webhooks_get() {
+    let server = Server::start();
+    let sql = server.sql();
+    let mut types = sql.prepare("SELECT type FROM webhook_types").unwrap();
+    let types: Result<Vec<String>, _> = types.query_map([], |row| row.get(0)).unwrap().collect();
+    assert_eq!(DOCUMENT["components"]["schemas"]["EventType"]["enum"], json!(types.unwrap()));
+}
+
 #[tokio::test]
 async fn a_session_is_needed_where_the_description_says_so() {
     let (scene, share) = with_news().await;

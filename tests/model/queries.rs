@@ -156,7 +156,7 @@ impl Model {
         Verdict::Done(json!({
             "call_id": call.id, "channel": self.channel_name(call.channel), "initiator": self.name(call.initiator),
             "state": call.state.name(), "started_ts": call.started, "answered_ts": call.answered,
-            "ended_ts": call.ended, "screenshare_user": call.sharer.map(|sharer| self.name(sharer)),
+            "waiting": [], "ended_ts": call.ended, "screenshare_user": call.sharer.map(|sharer| self.name(sharer)),
             "ended_reason": call.reason, "participants": participants,
         }))
     }
