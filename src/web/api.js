@@ -7,8 +7,19 @@ import { Calls } from "./client/calls.js";
 
 export { Refused, ServerGone, messageOf, pause, retryWhileOffline, within } from "./client/api.js";
 
-/** The one client of the page. The paths of the API and of the pages are below the same address. */
-export const calls = new Calls({ server: new URL(".", document.baseURI) });
+/** The address that the paths of the API and of the pages are below. */
+export const SERVER = new URL(".", document.baseURI);
+
+/** The one client of the page. */
+export let calls = new Calls({ server: SERVER });
+
+/**
+ * Makes the client of a guest the one of the page, before the page has used the other.
+ * @param {Calls} client
+ */
+export function useClient(client) {
+  calls = client;
+}
 
 /**
  * A moment of this device's clock in seconds of the server's.

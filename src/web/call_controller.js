@@ -150,7 +150,7 @@ export class CallController extends Emitter {
       showPeople: () => this.#call && showPeople(this.#store, this.#call),
       chooseDevices: () => chooseDevices((kind) => this.deviceChanged(kind)),
       leave: () => this.#leaveOrCancel(),
-      callAgain: () => this.start(channel, video),
+      callAgain: this.#store.isGuest ? null : () => this.start(channel, video),
       close: () => this.close(),
     });
     this.#view = view;

@@ -5,10 +5,12 @@ import { calls, messageOf, post } from "./api.js";
 import { CallController } from "./call_controller.js";
 import { isLive } from "./client/store.js";
 import { byId, notify, setText } from "./dom.js";
+import { linkOf } from "./join_page.js";
 import { Overlay } from "./overlay.js";
 import { ShareController } from "./share_controller.js";
 import { showAccount } from "./views/account.js";
 import { chooseDevices } from "./views/devices.js";
+import { showLink } from "./views/link.js";
 import { Lobby } from "./views/lobby.js";
 import { Ringing } from "./views/ringing.js";
 import { signInForm } from "./views/signin.js";
@@ -59,6 +61,7 @@ export class Page {
       join: (id, video) => this.#calls.join(id, video),
       leaveElsewhere: (id) => reportFailure(post(`/calls/${id}/leave`)),
       share: (channel) => this.#shares.share(channel),
+      showLink: (channel) => reportFailure(showLink(channel)),
       watch: (id) => this.#shares.watch(id),
       stopShare: (id) => this.#shares.stop(id),
       isBusy: () => this.#calls.isBusy,
@@ -168,6 +171,10 @@ export class Page {
   }
 
   #onNavigation() {
+    if (linkOf(location.hash) !== null) {
+      location.reload(); // a guest has a client of their own
+      return;
+    }
     if (this.#store.me !== null) {
       this.#route();
       if (!this.#lobby.isEmpty) {

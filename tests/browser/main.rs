@@ -16,6 +16,7 @@ mod devices;
 mod driver;
 mod embedding;
 mod faults;
+mod guests;
 mod history;
 mod host;
 mod network;

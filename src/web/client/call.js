@@ -112,6 +112,11 @@ export class Call extends Emitter {
       }));
   }
 
+  /** Guests whom nobody has admitted yet. */
+  get waiting() {
+    return this.state?.waiting ?? [];
+  }
+
   /** Names this visit to the call. */
   get joinedTs() {
     const mine = this.state && participantOf(this.state, this.me);
@@ -152,8 +157,8 @@ export class Call extends Emitter {
   }
 
   /** Leaves; the call continues while two people are on it. */
-  async leave() {
-    this.#finish("You have left the call.");
+  async leave(reason = "You have left the call.") {
+    this.#finish(reason);
     await depart(this, "leave");
   }
 
@@ -196,6 +201,7 @@ export class Call extends Emitter {
     }
     const before = this.state;
     this.state = state;
+    this.client.names.learn(state);
     if (!isLive(state)) {
       this.#finish(this.#endReason(state));
       return;
@@ -392,6 +398,22 @@ export class Call extends Emitter {
   /** @param {string} username */
   remove(username) {
     return this.client.api.post(`/calls/${this.id}/remove`, { username });
+  }
+
+  /**
+   * Lets a guest in who waits.
+   * @param {string} username
+   */
+  admit(username) {
+    return this.invite(username);
+  }
+
+  /**
+   * Turns a guest away who waits.
+   * @param {string} username
+   */
+  dismiss(username) {
+    return this.client.api.post(`/calls/${this.id}/dismiss`, { username });
   }
 
   // ---- checking the connections

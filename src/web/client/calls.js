@@ -14,7 +14,7 @@ import { Undo } from "./undo.js";
 /** @import { Media, MediaOptions } from "./media.js" */
 /** @import { ScreenShare } from "./screen_share.js" */
 /** @import { TokenSource } from "./tokens.js" */
-/** @import { CallState, IncomingCall, MissedCall, PastCall, ServerEvent } from "./types.js" */
+/** @import { CallState, GuestLink, IncomingCall, MissedCall, NewLink, PastCall, ServerEvent } from "./types.js" */
 
 /**
  * `connecting` until the server has said who this is, then `open` or, without a connection, `reconnecting`.
@@ -89,6 +89,11 @@ export class Calls extends Emitter {
   /** My name; null until the server has said it. */
   get me() {
     return this.store.me;
+  }
+
+  /** Whether I came by a link. Guests are on one call, and let nobody in. */
+  get isGuest() {
+    return this.store.isGuest;
   }
 
   get names() {
@@ -174,10 +179,13 @@ export class Calls extends Emitter {
     }
   }
 
-  /** Ends everything but the session. */
-  async #stop() {
+  /**
+   * Ends everything but the session.
+   * @param {string} [reason] why the call is over
+   */
+  async #stop(reason) {
     this.#opening?.abort();
-    const left = Promise.all([this.current?.leave(), ...[...this.#shares].map((share) => share.stop())]);
+    const left = Promise.all([this.current?.leave(reason), ...[...this.#shares].map((share) => share.stop())]);
     this.#events.close();
     this.store.clear();
     await left;
@@ -185,8 +193,10 @@ export class Calls extends Emitter {
 
   #onSignedOut() {
     if (this.state !== "signed-out" && this.state !== "closed") {
+      // The session of a guest ends with the call.
+      const reason = this.isGuest ? "The call has ended." : undefined;
       this.#setState("signed-out");
-      this.#stop();
+      this.#stop(reason);
     }
   }
 
@@ -430,6 +440,33 @@ export class Calls extends Emitter {
     }
   }
 
+  // ---- links for guests
+
+  /**
+   * Makes a link by which people without an account come to the calls of a channel. It lasts a day, for ten guests, who
+   * wait until somebody on the call admits them, unless the options say otherwise.
+   * @param {string} channel
+   * @param {{ seconds?: number, uses?: number, admit?: boolean }} [options]
+   * @returns {Promise<NewLink>}
+   */
+  link(channel, options = {}) {
+    return this.api.post("/links", { ...options, channel: this.store.canonical(channel) });
+  }
+
+  /**
+   * The valid links of a channel.
+   * @param {string} channel
+   * @returns {Promise<GuestLink[]>}
+   */
+  links(channel) {
+    return this.api.get(`/links?${new URLSearchParams({ channel: this.store.canonical(channel) })}`);
+  }
+
+  /** @param {string} id of a link */
+  revokeLink(id) {
+    return this.api.remove(`/links/${id}`);
+  }
+
   // ---- screens shared outside a call
 
   /**
@@ -502,3 +539,15 @@ const SHARE_ENDED = "The screen share has ended.";
  * @param {{ server: string | URL, token?: TokenSource }} options
  */
 export const connect = (options) => new Calls(options).open();
+
+/**
+ * Opens a link, as a guest who calls themself `name`. The guest waits, or the call rings for them at once. The client's
+ * session, and with it `token`, ends with the call.
+ * @param {{ server: string | URL, link: string, name: string }} options
+ * @returns {Promise<{ calls: Calls, token: string, callId: string, waits: boolean }>} rejects with Refused, whose code is
+ *   `no_active_call` while the call has not begun
+ */
+export async function openLink({ server, link, name }) {
+  const { token, call_id: callId, waits } = await new Api({ server }).post("/guest", { link, name });
+  return { calls: connect({ server, token }), token, callId, waits };
+}

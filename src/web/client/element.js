@@ -13,6 +13,7 @@ import { button, face, h, keyedList, setButtonText, setIcon, setProperties, setT
 import { elementStyle } from "./element_style.js";
 import { audioContext, callWaitingTone, ringbackTone, ringtone } from "./sound.js";
 import { Tiles, muteText, statusOf } from "./tiles.js";
+import { Waiting } from "./waiting.js";
 
 /** @import { Call } from "./call.js" */
 /** @import { CallOptions, Calls } from "./calls.js" */
@@ -61,6 +62,7 @@ export class MinimostCall extends Base {
   #start = h("div", { class: "row" }, this.#voice, this.#video);
   #sound = button({ icon: "sound", text: "Turn on sound", class: "primary", hidden: true, "data-action": "sound" });
   #tiles = new Tiles(() => (this.#sound.hidden = false));
+  #waiting = new Waiting((sentence) => setText(this.#alert, sentence));
   #mute = button({ icon: "microphone", text: "Mute", "data-action": "mute" });
   #camera = button({ icon: "video", text: "Camera on", "data-action": "camera" });
   #share = button({ icon: "screen", text: "Share screen", "data-action": "share" });
@@ -68,7 +70,7 @@ export class MinimostCall extends Base {
   #buttons = [this.#mute, this.#camera, this.#share, this.#leave];
   #controls = h("div", { class: "controls", role: "group", "aria-label": "Controls" }, this.#buttons);
   #section = h("section", { tabindex: "-1", "aria-label": "Call" }, this.#status, this.#alert, this.#ringing,
-    this.#start, this.#sound, this.#tiles.element, this.#controls);
+    this.#start, this.#sound, this.#waiting.element, this.#tiles.element, this.#controls);
 
   constructor() {
     super();
@@ -313,11 +315,13 @@ export class MinimostCall extends Base {
     this.#start.hidden = this.channel === "" || !isIdle || ringing.length > 0;
     this.#voice.disabled = this.#video.disabled = !isOpen;
     this.#tiles.element.hidden = !call;
+    this.#waiting.element.hidden = !call;
     this.#controls.hidden = isIdle;
     this.#buttons.forEach((one) => (one.disabled = !call && one !== this.#leave));
     setName(this.#leave, call && !isMineAndRings(call) ? "Leave" : "Cancel");
     if (call?.state) {
       this.#tiles.render(call, call.state);
+      this.#waiting.render(call);
       this.#renderControls(call, call.state);
     }
     this.#playTone(toneOf(call, ringing.length > 0));

@@ -32,6 +32,9 @@ section { display: flex; flex-direction: column; gap: 0.6rem; height: 100%; padd
 .row { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
 .ring { display: flex; flex-wrap: wrap; gap: 0.6rem; align-items: center; }
 .ring .grow { flex: 1 1 8rem; min-width: 0; }
+.guests ul { display: grid; gap: 0.4rem; margin: 0; padding: 0; list-style: none; outline: none; }
+.guests li { display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: center; }
+.guests .grow { flex: 1 1 8rem; min-width: 0; }
 .icon {
   width: 1.2rem; height: 1.2rem; flex: none;
   fill: none; stroke: currentcolor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round;

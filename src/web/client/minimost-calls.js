@@ -3,5 +3,5 @@
 // its path stays; the other modules are its parts.
 
 export { Refused, ServerGone } from "./api.js";
-export { Calls, connect } from "./calls.js";
+export { Calls, connect, openLink } from "./calls.js";
 export { DeviceError } from "./devices.js";

@@ -75,6 +75,8 @@ export class Store extends Emitter {
   /** @type {string | null} */
   me = null;
   isAdmin = false;
+  /** Whether I came by a link. */
+  isGuest = false;
   /** Until when no call rings for me, in seconds since the epoch. @type {number | null} */
   quietUntil = null;
   names = new Names();
@@ -96,13 +98,14 @@ export class Store extends Emitter {
   /** @param {Me} me the answer of GET /me */
   load({ username, role, quiet_until, display_names, channels, people, calls }) {
     this.me = username;
-    this.calls = new Map(calls.map((call) => [call.call_id, call]));
+    this.#setCalls(calls);
     this.setDirectory({ role, quiet_until, display_names, channels, people });
   }
 
   /** @param {Pick<Me, "role" | "quiet_until" | "display_names" | "channels" | "people">} directory */
   setDirectory({ role, quiet_until: quietUntil, display_names: displayNames, channels, people }) {
     this.isAdmin = role === "admin";
+    this.isGuest = role === "guest";
     this.quietUntil = quietUntil;
     this.names.set(displayNames);
     this.channels = new Map(channels.map((channel) => [channel.channel, channel]));
@@ -113,6 +116,7 @@ export class Store extends Emitter {
   clear() {
     this.me = null;
     this.isAdmin = false;
+    this.isGuest = false;
     this.quietUntil = null;
     for (const map of [this.channels, this.calls, this.incoming, this.shares]) {
       map.clear();
@@ -125,7 +129,7 @@ export class Store extends Emitter {
   /** @param {ServerEvent} event */
   applyEvent({ name, data }) {
     if (name === "snapshot") {
-      this.calls = new Map(data.calls.map((call) => [call.call_id, call]));
+      this.#setCalls(data.calls);
       this.incoming = new Map(data.incoming.map((call) => [call.call_id, call]));
       this.shares = new Map(data.shares.map((share) => [share.share_id, share]));
     } else if (name === "incoming") {
@@ -141,8 +145,15 @@ export class Store extends Emitter {
     this.changed();
   }
 
+  /** @param {CallState[]} calls */
+  #setCalls(calls) {
+    this.calls = new Map(calls.map((call) => [call.call_id, call]));
+    calls.forEach((call) => this.names.learn(call));
+  }
+
   /** @param {CallState} call */
   #applyCall(call) {
+    this.names.learn(call);
     this.calls.delete(call.call_id);
     if (isLive(call) && !call.removed) {
       this.calls.set(call.call_id, call);

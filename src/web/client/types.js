@@ -13,6 +13,7 @@
  * @property {Undo} undo departures by call id, and calls made without learning their id by channel
  * @property {Names} names
  * @property {Map<string, Call>} calls by id, including those being joined
+ * @property {boolean} isGuest whether this person came by a link
  */
 
 /** @typedef {"ringing" | "active" | "ended" | "rejected"} LifecycleState */
@@ -43,6 +44,7 @@
  * @property {string | null} screenshare_user
  * @property {number} version grows with each change
  * @property {Participant[]} participants
+ * @property {{ username: string, display_name: string }[]} [waiting] guests whom nobody has admitted yet
  * @property {boolean} [removed] I was removed: the event of it has no other participants
  */
 
@@ -118,12 +120,29 @@
  * What GET /me answers.
  * @typedef {object} Me
  * @property {string} username
- * @property {"admin" | "member"} role
+ * @property {"admin" | "member" | "guest"} role
  * @property {number | null} quiet_until until when no call rings for me
  * @property {Record<string, string>} display_names what people see of each user
  * @property {Channel[]} channels
  * @property {string[]} people everybody else
  * @property {CallState[]} calls live calls of mine
+ */
+
+/**
+ * A link by which people without an account come to the calls of a channel, as GET /links answers it.
+ * @typedef {object} GuestLink
+ * @property {string} id
+ * @property {string} channel
+ * @property {string} created_by
+ * @property {number} created_ts
+ * @property {number} expires_ts
+ * @property {number} uses_left
+ * @property {boolean} admit whether guests wait
+ */
+
+/**
+ * A link as POST /links answers it, the only time with its token.
+ * @typedef {Pick<GuestLink, "id" | "channel" | "expires_ts"> & { token: string }} NewLink
  */
 
 /**

@@ -3,6 +3,7 @@
 
 import { ringbackTone } from "../client/sound.js";
 import { Tiles, muteText, statusOf } from "../client/tiles.js";
+import { Waiting } from "../client/waiting.js";
 import { avatar, button, formatDuration, h, keyedList, notify, setButtonText, setIcon, setProperties, setText }
   from "../dom.js";
 import { shown } from "../names.js";
@@ -18,7 +19,7 @@ import { shown } from "../names.js";
  * @property {() => void} showPeople
  * @property {() => void} chooseDevices
  * @property {() => void} leave
- * @property {() => void} callAgain
+ * @property {(() => void) | null} callAgain null for guests, who are on one call
  * @property {() => void} close
  */
 
@@ -38,6 +39,7 @@ export class CallView {
   #sharing = h("p", { class: "notice", role: "status", hidden: true, "data-sharing": true });
   #tiles = new Tiles(() => (this.#soundOn.hidden = false));
   #grid = this.#tiles.element;
+  #waiting = new Waiting((sentence) => notify(sentence, { urgent: true }));
   #mute;
   #camera;
   #screen;
@@ -69,6 +71,7 @@ export class CallView {
       this.#offline,
       this.#sharing,
       this.#soundOn,
+      this.#waiting.element,
       this.#grid,
       h("div", { class: "controls", role: "group", "aria-label": "Call" }, this.#controls),
     );
@@ -115,6 +118,7 @@ export class CallView {
     this.#sharing.hidden = !state.screenshare_user;
     setText(this.#sharing, sharingNotice(state.screenshare_user, me));
     this.#tiles.render(call, state);
+    this.#waiting.render(call);
     this.#renderControls(call, state);
     setButtonText(this.#leave, isMyRingingCall ? "Cancel" : "Leave");
   }
@@ -177,7 +181,8 @@ export class CallView {
     this.stop();
     this.element.dataset.phase = "ended";
     const { callAgain, close } = this.#actions;
-    const again = button({ icon: "phone", text: "Call again", id: "call-again", class: "primary", onclick: callAgain });
+    const again = { icon: "phone", text: "Call again", id: "call-again", class: "primary", onclick: callAgain };
+    const buttons = [callAgain && button(again), button({ text: "Close", id: "call-close", onclick: close })];
     const duration = this.#duration.textContent;
     this.element.replaceChildren(
       h(
@@ -187,10 +192,10 @@ export class CallView {
         h("h2", { id: "call-title" }, this.#title),
         h("p", { id: "call-ended-reason", role: "alert" }, reason),
         duration && h("p", { class: "quiet" }, `Duration ${duration}`),
-        h("div", { class: "row center" }, again, button({ text: "Close", id: "call-close", onclick: close })),
+        h("div", { class: "row center" }, buttons),
       ),
     );
-    again.focus();
+    this.element.querySelector("button")?.focus();
   }
 
   /** Stops sounds, media and timers. */

@@ -16,6 +16,7 @@ import { HistoryList } from "./history.js";
  * @property {(id: string, video: boolean) => void} join
  * @property {(id: string) => void} leaveElsewhere
  * @property {(channel: string) => void} share
+ * @property {(channel: string) => void} showLink makes a link for guests
  * @property {(id: string) => void} watch
  * @property {(id: string) => void} stopShare
  * @property {() => boolean} isBusy whether this page is on a call or enters one
@@ -32,6 +33,7 @@ export class ChannelPane {
   #voice;
   #video;
   #share;
+  #link;
   #live = h("div", { class: "cards", "data-live": true });
   #shares = h("div", { class: "cards", "data-shares": true });
   #members = h("ul", { class: "members", "aria-label": "Members" });
@@ -48,17 +50,18 @@ export class ChannelPane {
     this.#store = store;
     this.#channel = channel;
     this.#actions = actions;
-    const { call, share } = actions;
+    const { call, share, showLink } = actions;
     const voice = { icon: "phone", text: "Voice call", id: "call-voice", class: "primary" };
     const video = { icon: "video", text: "Video call", id: "call-video", class: "primary" };
     this.#voice = button({ ...voice, onclick: () => call(channel, false) });
     this.#video = button({ ...video, onclick: () => call(channel, true) });
     this.#share = button({ icon: "screen", text: "Share screen", id: "share-screen", onclick: () => share(channel) });
+    this.#link = button({ icon: "invite", text: "Copy guest link", id: "copy-link", onclick: () => showLink(channel) });
     this.history = new HistoryList(store, channel);
     this.element = h(
       "div",
       { class: "scroll" },
-      h("div", { class: "row actions" }, this.#voice, this.#video, this.#share),
+      h("div", { class: "row actions" }, this.#voice, this.#video, this.#share, this.#link),
       this.#live,
       this.#shares,
       this.#members,
@@ -85,6 +88,7 @@ export class ChannelPane {
     }
     const shares = store.sharesIn(this.#channel);
     this.#share.disabled = !store.online;
+    this.#link.disabled = !store.online;
     this.#share.hidden = shares.some(({ sharer }) => sharer === store.me);
     keyedList(this.#live, call ? [call] : [], ({ call_id: id }) => id, (one) => this.#callCard(one));
     keyedList(this.#shares, shares, ({ share_id: id }) => id, (one) => this.#shareCard(one));

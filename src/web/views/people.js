@@ -5,6 +5,7 @@ import { messageOf } from "../api.js";
 import { stateOf } from "../client/store.js";
 import { avatar, button, h, keyedList, notify, rememberFocus, setText } from "../dom.js";
 import { shown } from "../names.js";
+import { showLink } from "./link.js";
 
 /** @import { Call } from "../client/call.js" */
 /** @import { Store } from "../client/store.js" */
@@ -25,19 +26,20 @@ export function showPeople(store, call) {
   const present = h("ul", { class: "members", "aria-label": "On the call" });
   const absent = h("ul", { class: "members", id: "invite-list", "aria-label": "Can be invited" });
   const nobody = h("p", { class: "quiet" }, "Everybody is on the call.");
+  const link = { icon: "invite", text: "Copy guest link", id: "copy-call-link" };
   const endForAll = { text: "End call for everyone", id: "end-for-all", class: "danger-quiet" };
   const dialog = h(
     "dialog",
     { id: "people-dialog", class: "dialog", "aria-labelledby": "people-title" },
     h("h2", { id: "people-title" }, "People"),
     present,
-    h("h3", {}, "Invite"),
-    nobody,
-    absent,
+    // Guests let nobody in, and end the call for themselves alone.
+    ...(store.isGuest ? [] : [h("h3", {}, "Invite"), nobody, absent]),
     h(
       "div",
       { class: "row end" },
-      button({ ...endForAll, onclick: () => call.end() }),
+      !store.isGuest && button({ ...link, onclick: () => reportFailure(showLink(call.channel)) }),
+      !store.isGuest && button({ ...endForAll, onclick: () => call.end() }),
       button({ text: "Done", class: "primary", "data-answer": "done", onclick: () => dialog.close() }),
     ),
   );
