@@ -231,7 +231,7 @@ async fn state_has_every_member() {
         json!({
             "call_id": scene.call, "channel": "dm:alice:bob", "initiator": "alice", "state": "active",
             "started_ts": started, "answered_ts": answered, "ended_ts": null,
-            "version": scene.server.value::<i64>("SELECT version FROM calls"),
+            "waiting": [], "version": scene.server.value::<i64>("SELECT version FROM calls"),
             "screenshare_user": null, "ended_reason": null,
             "participants": [
                 { "username": "alice", "display_name": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
