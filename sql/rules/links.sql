@@ -256,7 +256,7 @@ CREATE VIEW due_guests AS
   WHERE guest_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM calls WHERE call_id = users.guest_of AND is_live);
 
 CREATE VIEW due_links AS
--- Expired and used links.
+-- Expired links.
   SELECT token_hash FROM links WHERE expires_ts <= (SELECT ts FROM now);
 
 CREATE VIEW visible_people (viewer, username, display_name) AS
