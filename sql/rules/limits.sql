@@ -240,8 +240,11 @@ CREATE VIEW check_ring (call_id, caller, callee, invited_by) AS
 
 CREATE TRIGGER ring_comes_not_too_soon
 -- A call to several people rings for all of them, however often some of them declined: otherwise one member could make a
--- channel uncallable by refusing. It is bounded by rings_per_pair. So a pause concerns calls of two, and invitations.
+-- channel uncallable by refusing. It is bounded by rings_per_pair. So a pause concerns calls of two, and invitations. A
+-- guest has asked to come in.
 INSTEAD OF INSERT ON check_ring
+WHEN NEW.invited_by IS NULL
+  OR NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.callee AND guest_of IS NOT NULL)
 BEGIN
   SELECT RAISE(ABORT, 'too_many_rings')
   WHERE EXISTS (SELECT 1 FROM too_many_rings WHERE caller = NEW.invited_by);
@@ -283,8 +286,10 @@ CREATE VIEW do_count_ring (caller, callee, invited_by) AS
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER ring_is_counted
--- The first ring after a minute begins a new window.
+-- The first ring after a minute begins a new window. A guest has asked to come in.
 INSTEAD OF INSERT ON do_count_ring
+WHEN NEW.invited_by IS NULL
+  OR NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.callee AND guest_of IS NOT NULL)
 BEGIN
   INSERT INTO ring_counts (caller, callee, rings, rings_from_ts)
   VALUES (NEW.caller, NEW.callee, 1, (SELECT ts FROM now))

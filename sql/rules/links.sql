@@ -229,6 +229,18 @@ BEGIN
   DELETE FROM users WHERE username = NEW.username;
 END;
 
+CREATE TRIGGER call_of_guests_alone_ends
+-- It is a call of the channel's members, and of those they have invited.
+INSTEAD OF INSERT ON do_end_deserted_call
+WHEN EXISTS (SELECT 1 FROM users WHERE guest_of = NEW.call_id)
+  AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')
+  AND NOT EXISTS (SELECT 1 FROM call_participants AS own
+                  LEFT JOIN users AS guest ON guest.username = own.username AND guest.guest_of = own.call_id
+                  WHERE own.call_id = NEW.call_id AND own.in_call AND guest.number IS NULL)
+BEGIN
+  UPDATE calls SET state = 'ended', ended_reason = 'hangup' WHERE call_id = NEW.call_id;
+END;
+
 CREATE TRIGGER guest_goes_with_the_last_session
 -- Nobody can come back as them.
 AFTER DELETE ON sessions

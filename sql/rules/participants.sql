@@ -575,7 +575,7 @@ BEGIN
 END;
 
 CREATE VIEW do_end_deserted_call (call_id, state, missed_ts) AS
--- Ends a call that has too few people after a departure to `state`. At most one of the three rules applies.
+-- Ends a call that has too few people after a departure to `state`. Once one of the rules has ended it, no other applies.
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER call_rejected_when_all_reject
