@@ -406,7 +406,7 @@ pub enum Webhook {
         /// Allow an address of this machine or of a private network
         #[arg(long)]
         allow_private: bool,
-        /// Read the secret from the first line of standard input, instead of printing a new one
+        /// Read the secret from standard input, instead of printing a new one
         #[arg(long)]
         secret_from_stdin: bool,
     },

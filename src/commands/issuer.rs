@@ -1,11 +1,11 @@
 //! `issuer …`: host applications whose users come in with tokens.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use super::output::{self, Columns};
-use super::{CommandError, change, refused};
+use super::{CommandError, change, read_input, refused};
 use crate::command_line::Issuer;
 use crate::database::{Database, Value, Write, text};
 use crate::issuers::check_key;
@@ -19,9 +19,6 @@ const ISSUERS: Columns = &[
     ("SINCE", "created_ts"),
     ("PEOPLE", "people"),
 ];
-
-/// More than the longest key.
-const KEY_FILE_MAX_BYTES: u64 = 128 * 1024;
 
 pub(super) fn run(database: &Database, command: Issuer) -> Result<(), CommandError> {
     match command {
@@ -48,20 +45,10 @@ pub(super) fn run(database: &Database, command: Issuer) -> Result<(), CommandErr
     }
 }
 
-/// Reads the key of issuer `name` from a file, or from standard input if `path` is `-`. Line breaks at its end are no part
-/// of it.
+/// Reads the key of issuer `name` from a file, or from standard input if `path` is `-`.
 fn read_key(path: &Path, name: &str, algorithm: &str) -> Result<String, CommandError> {
-    let read = |mut source: Box<dyn Read>| {
-        let mut key = String::new();
-        source.by_ref().take(KEY_FILE_MAX_BYTES).read_to_string(&mut key).map(|_| key)
-    };
-    let key = if path == Path::new("-") {
-        read(Box::new(io::stdin()))
-    } else {
-        File::open(path).and_then(|file| read(Box::new(file)))
-    };
+    let key = if path == Path::new("-") { read_input(io::stdin()) } else { File::open(path).and_then(read_input) };
     let key = key.map_err(|error| CommandError::refused(path.display().to_string(), error.to_string()))?;
-    let key = key.trim_end_matches(['\r', '\n']).to_owned();
     check_key(algorithm, &key).map_err(|error| CommandError::refused(name, error.to_string()))?;
     Ok(key)
 }

@@ -16,7 +16,7 @@ mod token;
 mod user;
 mod webhook;
 
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use thiserror::Error;
@@ -200,6 +200,16 @@ fn change(
 fn refused(database: &Database, subject: &str, code: &str) -> CommandError {
     let sentence = database.refusal(code).map_or(code, |refusal| &refusal.sentence);
     CommandError::refused(subject, sentence)
+}
+
+/// More bytes than any setting, key or secret has.
+const INPUT_MAX_BYTES: u64 = 1024 * 1024;
+
+/// The text of a file, or of standard input, which other users cannot read as they can a command line. Line breaks at its
+/// end are no part of it.
+fn read_input(input: impl Read) -> io::Result<String> {
+    let text = io::read_to_string(input.take(INPUT_MAX_BYTES))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Prints a line to standard output.

@@ -1,17 +1,14 @@
 //! `setting list`, `setting get`, `setting set`, `setting reset`.
 
-use std::io::{self, Read};
+use std::io;
 
 use serde_json::Value as Json;
 
 use super::output::{self, Columns};
-use super::{CommandError, change, print_line, refused};
+use super::{CommandError, change, print_line, read_input, refused};
 use crate::command_line::Setting;
 use crate::database::{Database, Write, text};
 use crate::statements;
-
-/// More bytes than any setting has.
-const VALUE_MAX_BYTES: u64 = 1024 * 1024;
 
 const SETTINGS: Columns = &[
     ("SETTING", "name"),
@@ -38,7 +35,7 @@ pub(super) fn run(database: &Database, command: Setting) -> Result<(), CommandEr
         }
         // The value may be a credential of a TURN server, so the log does not get it.
         Setting::Set { name, value } => {
-            let value = if value == "-" { read_value()? } else { value };
+            let value = if value == "-" { read_input(io::stdin())? } else { value };
             let set = Write::new(&statements::SET_SETTING, [text(&name), text(value)]);
             change(database, &name, "changed setting", &[], set).map(drop)
         }
@@ -47,10 +44,4 @@ pub(super) fn run(database: &Database, command: Setting) -> Result<(), CommandEr
             change(database, &name, "reset setting", &[], reset).map(drop)
         }
     }
-}
-
-/// The value on standard input, without the end of its last line.
-fn read_value() -> Result<String, CommandError> {
-    let value = io::read_to_string(io::stdin().take(VALUE_MAX_BYTES))?;
-    Ok(value.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -5,7 +5,7 @@ use std::io;
 use serde_json::json;
 
 use super::output::{self, Columns};
-use super::{CommandError, change, print_line, refused};
+use super::{CommandError, change, print_line, read_input, refused};
 use crate::command_line::{Output, Webhook};
 use crate::database::{Database, Value, Write, text};
 use crate::statements;
@@ -35,7 +35,7 @@ const FAILURES: Columns = &[
 pub(super) fn run(database: &Database, command: Webhook) -> Result<(), CommandError> {
     match command {
         Webhook::Add { name, url, kinds, allow_private, secret_from_stdin } => {
-            let secret = if secret_from_stdin { first_line()? } else { new_secret()? };
+            let secret = if secret_from_stdin { read_input(io::stdin())? } else { new_secret()? };
             let kinds = if kinds.is_empty() { Value::Null } else { text(json!(kinds).to_string()) };
             let parameters = [text(&name), text(url), text(&secret), kinds, Value::Integer(allow_private.into())];
             change(database, &name, "added webhook", &[], Write::new(&statements::ADD_WEBHOOK, parameters))?;
@@ -59,11 +59,4 @@ fn failures(database: &Database, name: &str, output: Output) -> Result<(), Comma
         return Err(refused(database, name, "webhook_not_found"));
     }
     output::list(database, &statements::WEBHOOK_FAILURES, [&name, &"", &output::ALL], FAILURES, output)
-}
-
-/// The first line of standard input: a command line can be read by other users.
-fn first_line() -> Result<String, CommandError> {
-    let mut line = String::new();
-    io::stdin().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
 }
