@@ -93,6 +93,7 @@ fn content_type(path: &str) -> Option<&'static str> {
         "css" => Some("text/css; charset=utf-8"),
         "js" => Some("text/javascript; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
+        "png" => Some("image/png"),
         "webmanifest" => Some("application/manifest+json"),
         _ => None,
     }

@@ -2,10 +2,12 @@
 // The page `/`: signing in and out, routing, and wiring of the client library, controllers and views.
 
 import { calls, messageOf, post } from "./api.js";
+import { Badge } from "./badge.js";
 import { CallController } from "./call_controller.js";
 import { isLive } from "./client/store.js";
 import { byId, notify, setText } from "./dom.js";
 import { linkOf } from "./join_page.js";
+import { shown } from "./names.js";
 import { Overlay } from "./overlay.js";
 import { ShareController } from "./share_controller.js";
 import { showAccount } from "./views/account.js";
@@ -46,6 +48,7 @@ export class Page {
   /** @type {Lobby} */
   #lobby;
   #ringing;
+  #badge = new Badge();
   /** @type {ReturnType<typeof setTimeout> | null} */
   #renderTimer = null;
   /** Whether the sign-in form follows a session. */
@@ -157,12 +160,14 @@ export class Page {
   }
 
   #render() {
-    const { me, online, incoming } = this.#store;
+    const { me, online, incoming, missed } = this.#store;
     if (me !== null) {
       this.#lobby.render();
     }
-    const ringing = [...incoming.values()].filter((call) => !this.#calls.isEntered(call));
-    this.#ringing.render(me !== null && online ? ringing : [], this.#calls.isOnCall);
+    const canRing = me !== null && online;
+    const ringing = canRing ? [...incoming.values()].filter((call) => !this.#calls.isEntered(call)) : [];
+    this.#ringing.render(ringing, this.#calls.isOnCall);
+    this.#badge.render(ringing.length > 0 ? shown(ringing[0].initiator) : null, missed.filter(({ seen }) => !seen).length);
   }
 
   #route() {

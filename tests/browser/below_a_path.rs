@@ -128,18 +128,15 @@ async fn the_pages_work_below_a_path_of_a_proxy() {
     assert_eq!(style, json!(true), "the style sheet is there");
     alice.click("nav a:last-child").await;
     alice.wait_visible("[data-view=lobby]").await;
-    let start = alice
-        .client
-        .execute_async(
-            "const done = arguments[0];
-             const link = document.querySelector('link[rel=manifest]').href;
-             fetch(link).then((response) => response.json()).then((manifest) =>
-                 done([manifest.start_url, manifest.icons[0].src].map((path) => new URL(path, link).href)));",
-            vec![],
-        )
-        .await
-        .unwrap();
-    assert_eq!(start, json!([format!("{}/", proxy.url), format!("{}/web/icon.svg", proxy.url)]));
+    let manifest = alice.devtools("Page.getAppManifest", json!({})).await;
+    assert_eq!(manifest["errors"], json!([]), "{manifest}");
+    assert_eq!(manifest["url"], json!(format!("{}/web/app.webmanifest", proxy.url)));
+    for address in ["startUrl", "scope"] {
+        assert_eq!(manifest["manifest"][address], json!(format!("{}/", proxy.url)), "{manifest}");
+    }
+    // The browser has loaded the icons, and would install the page.
+    let errors = alice.devtools("Page.getInstallabilityErrors", json!({})).await;
+    assert_eq!(errors["installabilityErrors"], json!([]));
     proxy.assert_no_strays();
     driver.finish([alice, bob]).await;
 }

@@ -17,10 +17,14 @@ async fn missed_call_is_counted_until_the_history_shows_it() {
     alice.click("#call-close").await;
     for browser in [&bob, &device] {
         browser.wait_until("document.querySelector('[data-missed]').textContent === '1'").await;
+        browser.wait_until("document.title === '(1) Calls'").await;
+        browser.wait_until("document.querySelector('link[rel=icon]').href.endsWith('/web/icon-badge.svg')").await;
     }
     bob.click("#open-history").await;
     bob.wait_text("[data-history=all] [data-outcome=missed].missed", "Missed").await;
     bob.wait_until("!document.querySelector('[data-missed]').checkVisibility()").await;
+    bob.wait_until("document.title === 'Calls'").await;
+    bob.wait_until("document.querySelector('link[rel=icon]').href.endsWith('/web/icon.svg')").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM missed_calls WHERE NOT seen"), 0);
 
     alice.click("#open-history").await;

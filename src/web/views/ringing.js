@@ -23,7 +23,6 @@ export class Ringing {
   #isToneQuiet = false;
   /** @type {Map<string, Notification | null>} */
   #notifications = new Map();
-  #pageTitle = document.title;
   /** @type {Element | null} */
   #focusBefore = null;
 
@@ -46,7 +45,6 @@ export class Ringing {
     this.#moveFocus(before, calls.length);
     this.#playTone(calls.length > 0, isOnCall);
     this.#showNotifications(calls);
-    document.title = calls.length > 0 ? `${shown(calls[0].initiator)} is calling` : this.#pageTitle;
   }
 
   /**
