@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
+use crate::bidi::Bidi;
 use crate::support::Server;
 use crate::views::Viewport;
 
@@ -50,22 +51,29 @@ pub struct MediaStats {
     pub width: u64,
 }
 
+/// How a browser takes commands that are not part of WebDriver.
+pub enum Commands {
+    /// The session's URL at chromedriver.
+    Chromium(String),
+    Firefox(Box<Bidi>),
+}
+
 /// One person's browser.
 pub struct Browser {
     pub name: String,
     pub client: Client,
-    /// The session's URL at chromedriver.
-    session_url: String,
+    commands: Commands,
 }
 
 impl Browser {
-    pub fn new(name: &str, client: Client, session_url: String) -> Self {
-        Self { name: name.to_owned(), client, session_url }
+    pub fn new(name: &str, client: Client, commands: Commands) -> Self {
+        Self { name: name.to_owned(), client, commands }
     }
 
     /// A chromedriver command that is not part of WebDriver.
     async fn driver_command(&self, path: &str, body: Value) -> Value {
-        let request = reqwest::Client::new().post(format!("{}/{path}", self.session_url)).json(&body);
+        let Commands::Chromium(session_url) = &self.commands else { panic!("{}: Firefox has no {path}", self.name) };
+        let request = reqwest::Client::new().post(format!("{session_url}/{path}")).json(&body);
         let mut answer: Value = request.send().await.unwrap().json().await.unwrap();
         assert!(answer["value"]["error"].is_null(), "{}: {answer}", self.name);
         answer["value"].take()
@@ -79,6 +87,11 @@ impl Browser {
     /// What the page has logged since the last call: content security policy violations, uncaught errors and unusable signals.
     /// Refusals by the server are left out, because the page handles them.
     pub async fn console_errors(&self) -> Vec<String> {
+        if let Commands::Firefox(bidi) = &self.commands {
+            let is_error = |level: &Value| level == "error" || level == "warn";
+            let entries = bidi.log_entries().await.into_iter().map(|mut event| event["params"].take());
+            return entries.filter(|entry| is_error(&entry["level"])).map(|entry| entry.to_string()).collect();
+        }
         let log = self.driver_command("se/log", json!({ "type": "browser" })).await;
         let is_error = |entry: &&Value| {
             let source = entry["source"].as_str().unwrap();
@@ -103,11 +116,20 @@ impl Browser {
     /// The same at another address of the server.
     pub async fn sign_in_at(&self, server: &Server, url: &str, path: &str) {
         let token = server.person(&self.name).token;
-        let cookie = json!({
-            "name": "session", "value": token, "url": url, "httpOnly": true, "sameSite": "Strict",
-            "secure": url.starts_with("https:"),
-        });
-        assert_eq!(self.devtools("Network.setCookie", cookie).await["success"], json!(true));
+        let is_secure = url.starts_with("https:");
+        if let Commands::Firefox(bidi) = &self.commands {
+            let cookie = json!({
+                "name": "session", "value": { "type": "string", "value": token }, "domain": "127.0.0.1",
+                "httpOnly": true, "sameSite": "strict", "secure": is_secure,
+            });
+            bidi.command("storage.setCookie", json!({ "cookie": cookie })).await;
+        } else {
+            let cookie = json!({
+                "name": "session", "value": token, "url": url, "httpOnly": true, "sameSite": "Strict",
+                "secure": is_secure,
+            });
+            assert_eq!(self.devtools("Network.setCookie", cookie).await["success"], json!(true));
+        }
         self.client.goto(&format!("{url}{path}")).await.unwrap();
     }
 

@@ -1,7 +1,10 @@
-//! Chromium's driver, and the browsers of one test, which end with it.
+//! The drivers, and the browsers of one test, which end with them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::mem;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +15,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use procfs::process::{Process, all_processes};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::browser::Browser;
+use crate::bidi::Bidi;
+use crate::browser::{Browser, Commands};
 use crate::support::Server;
 
 /// Two cores carry the browsers of one test, so tests run one after the other.
@@ -49,9 +54,40 @@ const FAKE_DEVICES: &str = "--use-fake-device-for-media-stream=fps=10";
 /// Grants every permission.
 const GRANT_PERMISSIONS: &str = "--use-fake-ui-for-media-stream";
 
-/// The driver and its browsers.
+/// Fake devices without questions, sound without a click, and candidates with the addresses of this machine.
+const FIREFOX_PREFERENCES: [(&str, Preference); 9] = [
+    ("media.navigator.streams.fake", Preference::Bool(true)),
+    ("media.navigator.permission.disabled", Preference::Bool(true)),
+    ("media.autoplay.default", Preference::Number(0)),
+    ("media.peerconnection.ice.loopback", Preference::Bool(true)),
+    ("media.peerconnection.ice.obfuscate_host_addresses", Preference::Bool(false)),
+    // OpenH264 is a download.
+    ("media.gmp-manager.updateEnabled", Preference::Bool(false)),
+    ("app.update.disabledForTesting", Preference::Bool(true)),
+    ("network.captive-portal-service.enabled", Preference::Bool(false)),
+    ("network.connectivity-service.enabled", Preference::Bool(false)),
+];
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Preference {
+    Bool(bool),
+    Number(u32),
+}
+
+/// geckodriver does not end its browser if it is killed; the kernel does.
+const FIREFOX_SCRIPT: &str = "#!/bin/sh\nexec setpriv --pdeathsig KILL firefox-esr \"$@\"\n";
+
+/// Violations of the content security policy are in Firefox's console alone.
+const LOG_VIOLATIONS: &str = "
+    addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+        console.error('content security policy:', violatedDirective, blockedURI));";
+
+/// The driver of Chromium, those of Firefox, and their browsers.
 pub struct Driver {
     process: Child,
+    /// Each geckodriver has one browser.
+    geckodrivers: Mutex<Vec<Child>>,
     url: String,
     folder: TempDir,
     browsers: AtomicUsize,
@@ -80,26 +116,12 @@ impl Driver {
         if let Some(ca) = trusted_ca {
             trust(ca, folder.path());
         }
-        // A browser ends with its driver (see `launch`). If the test is killed, the kernel ends the driver with the thread that
-        // started it.
-        let mut driver = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
-            .env("TMPDIR", folder.path())
-            .envs(trusted_ca.map(|_| ("HOME", folder.path())))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("setpriv of util-linux");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("started successfully on port"));
-        let line = line.expect("tests/run installs chromium-driver");
-        let port: u16 = line.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
-        // Drains the output: a full pipe would block the driver.
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = format!("http://127.0.0.1:{port}");
+        let mut command = driver_command("chromedriver", folder.path());
+        command.arg("--port=0").envs(trusted_ca.map(|_| ("HOME", folder.path())));
+        let (process, url) = spawn(&mut command, "started successfully on port");
         Self {
-            process: driver,
+            process,
+            geckodrivers: Mutex::default(),
             url,
             folder,
             browsers: AtomicUsize::new(0),
@@ -174,9 +196,53 @@ impl Driver {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&self.url).await.expect("a browser");
         let session = client.session_id().await.unwrap().unwrap();
-        let browser = Browser::new(name, client, format!("{}/session/{session}", self.url));
+        let browser = Browser::new(name, client, Commands::Chromium(format!("{}/session/{session}", self.url)));
         keep_connections(&browser).await;
         browser
+    }
+
+    /// A new Firefox in which a person is signed in, at `path`.
+    pub async fn firefox_signed_in_at(&self, server: &Server, name: &str, path: &str) -> Browser {
+        let browser = self.firefox(name).await;
+        browser.sign_in(server, path).await;
+        browser
+    }
+
+    /// A new Firefox, with a fake camera and microphone.
+    pub async fn firefox(&self, name: &str) -> Browser {
+        let number = self.browsers.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.path().join(format!("{name}-{number}"));
+        fs::create_dir(&folder).unwrap();
+        let script = folder.join("firefox");
+        fs::write(&script, FIREFOX_SCRIPT).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        // tests/run builds it, since Debian has no package.
+        let built = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/bin/geckodriver");
+        let program = if Path::new(built).exists() { built } else { "geckodriver" };
+        let mut command = driver_command(program, self.folder.path());
+        command.args(["--port=0", "--websocket-port=0", "--profile-root"]).arg(&folder).env("HOME", &folder);
+        let (process, url) = spawn(&mut command, "Listening on");
+        self.geckodrivers.lock().await.push(process);
+        let capabilities = json!({
+            "acceptInsecureCerts": true,
+            "webSocketUrl": true,
+            "moz:firefoxOptions": {
+                "binary": script,
+                "args": ["-headless", "--width=1000", "--height=800"],
+                "prefs": FIREFOX_PREFERENCES.into_iter().collect::<BTreeMap<_, _>>(),
+            },
+        });
+        let Value::Object(capabilities) = capabilities else { unreachable!("an object") };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = builder.capabilities(capabilities).connect(&url).await.expect("a browser");
+        let socket = client.capabilities().unwrap()["webSocketUrl"].as_str().unwrap().to_owned();
+        let bidi = Bidi::connect(&socket).await;
+        bidi.command("session.subscribe", json!({ "events": ["log.entryAdded"] })).await;
+        for script in [KEEP_CONNECTIONS, LOG_VIOLATIONS] {
+            let function = format!("() => {{ {script} }}");
+            bidi.command("script.addPreloadScript", json!({ "functionDeclaration": function })).await;
+        }
+        Browser::new(name, client, Commands::Firefox(Box::new(bidi)))
     }
 
     /// Kills the processes of a person's browsers, as a crash would.
@@ -224,6 +290,27 @@ impl Driver {
     }
 }
 
+/// A driver, which ends with this thread: if the test is killed, the kernel ends the driver. A browser ends with its
+/// driver.
+fn driver_command(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", program]).env("TMPDIR", folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+/// Starts a driver, whose line that contains `announcement` ends with its port.
+fn spawn(command: &mut Command, announcement: &str) -> (Child, String) {
+    let mut driver = command.spawn().expect("setpriv of util-linux");
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.contains(announcement));
+    let line = line.unwrap_or_else(|| panic!("tests/run installs what is missing: {command:?}"));
+    let port: u16 = line.trim_end_matches('.').rsplit([' ', ':']).next().unwrap().parse().unwrap();
+    // Drains the output: a full pipe would block the driver.
+    std::thread::spawn(move || lines.for_each(drop));
+    (driver, format!("http://127.0.0.1:{port}"))
+}
+
 /// Keeps the connections of the pages in the present window of a browser.
 pub async fn keep_connections(browser: &Browser) {
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": KEEP_CONNECTIONS })).await;
@@ -245,10 +332,14 @@ fn trust(ca: &str, home: &Path) {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let mut processes = vec![Process::new(self.process.id().try_into().unwrap()).unwrap()];
+        let mut geckodrivers = mem::take(self.geckodrivers.get_mut());
+        let drivers = geckodrivers.iter().chain([&self.process]).map(Child::id);
+        let mut processes: Vec<Process> = drivers.map(|id| Process::new(id.try_into().unwrap()).unwrap()).collect();
         self.find_processes(&mut processes);
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for driver in geckodrivers.iter_mut().chain([&mut self.process]) {
+            let _ = driver.kill();
+            let _ = driver.wait();
+        }
         let deadline = Instant::now() + EXIT_TIMEOUT;
         let remaining = loop {
             // An exiting browser may still start processes.

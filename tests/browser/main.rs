@@ -1,4 +1,4 @@
-//! Calls between browsers: Debian's Chromium, with its fake camera and microphone, and a server on a file.
+//! Calls between browsers: Debian's Chromium and Firefox, with fake cameras and microphones, and a server on a file.
 //!
 //! The tests check the media received, by the browsers' WebRTC statistics.
 
@@ -10,12 +10,14 @@ mod account;
 mod admin;
 mod axe;
 mod below_a_path;
+mod bidi;
 mod browser;
 mod calls;
 mod devices;
 mod driver;
 mod embedding;
 mod faults;
+mod firefox;
 mod guests;
 mod history;
 mod host;
