@@ -2,13 +2,15 @@
 // The view of the page's call: calling, answering, hanging up, and what the buttons of the call do.
 
 import { ServerGone, calls, messageOf } from "./api.js";
+import { BackGuard } from "./call/back_guard.js";
 import { isDismissal } from "./client/devices.js";
 import { Emitter } from "./client/emitter.js";
 import { audioContext, failureTone, joinedTone, leftTone } from "./client/sound.js";
 import { busySentence, stateOf } from "./client/store.js";
-import { notify } from "./dom.js";
+import { toggleMicrophone } from "./client/toggles.js";
+import { askInDialog, h, notify } from "./dom.js";
 import { CallView } from "./views/call.js";
-import { chooseDevices, openMedia } from "./views/devices.js";
+import { checkDevices, chooseDevices, needsCheck, openMedia } from "./views/devices.js";
 import { showPeople } from "./views/people.js";
 
 /** @import { Call } from "./client/call.js" */
@@ -22,6 +24,7 @@ import { showPeople } from "./views/people.js";
  * @property {string | null} id of the call to join; null to call the channel
  * @property {boolean} video
  * @property {boolean} muted
+ * @property {boolean} [isChecked] the devices were checked, or are those from before a reload
  * @property {AbortController} cancelling
  */
 
@@ -37,6 +40,9 @@ export class CallController extends Emitter {
   /** The view of the call, of the entry, or of a call that has ended. @type {CallView | null} */
   #view = null;
   #peerCount = 0;
+  #guard = new BackGuard(() => this.#onBack());
+  /** Whether this person is muted as soon as a key is no longer held. */
+  #isTalking = false;
 
   /**
    * @param {Store} store
@@ -91,10 +97,10 @@ export class CallController extends Emitter {
    * @param {string} id
    * @param {boolean} video
    */
-  async join(id, video, muted = false) {
+  async join(id, video, muted = false, isChecked = false) {
     const known = this.#store.calls.get(id) ?? this.#store.incoming.get(id);
     if (known) {
-      await this.#enter({ channel: known.channel, id, video, muted, cancelling: new AbortController() });
+      await this.#enter({ channel: known.channel, id, video, muted, isChecked, cancelling: new AbortController() });
     }
   }
 
@@ -128,9 +134,11 @@ export class CallController extends Emitter {
    * @param {Entry} entry
    * @param {CallView} view
    */
-  async #openMedia({ video, muted, cancelling }, view) {
+  async #openMedia(entry, view) {
+    const { video, muted, cancelling } = entry;
     view.showProgress("Allow the microphone if the browser asks…");
-    const media = await openMedia(video, muted);
+    const choice = this.#needsCheck(entry) ? await this.#checkDevices(entry) : { video, muted };
+    const media = choice && !cancelling.signal.aborted ? await openMedia(choice.video, choice.muted) : null;
     if (!media) {
       this.#closeView(view);
       cancelling.abort();
@@ -141,15 +149,29 @@ export class CallController extends Emitter {
   }
 
   /** @param {Entry} entry */
+  #needsCheck({ channel, id, isChecked = false }) {
+    const isRunning = id !== null && !this.#store.incoming.has(id);
+    return !isChecked && needsCheck({ isRunning, isPair: this.#store.isPair(channel) });
+  }
+
+  /** @param {Entry} entry */
+  #checkDevices({ channel, id, video, cancelling: { signal } }) {
+    return checkDevices({ title: this.#store.title(channel), action: id === null ? "Call" : "Join", video, signal });
+  }
+
+  /** @param {Entry} entry */
   #openView({ channel, video }) {
     this.close();
     const view = new CallView(this.#store.title(channel), {
       toggleMute: () => this.#toggleMute(),
       toggleCamera: () => this.#toggleCamera(),
       toggleScreen: () => this.#toggleScreen(),
+      talk: (isTalking) => this.#talk(isTalking),
       showPeople: () => this.#call && showPeople(this.#store, this.#call),
       chooseDevices: () => chooseDevices((kind) => this.deviceChanged(kind)),
       leave: () => this.#leaveOrCancel(),
+      // Below a guest's call is nothing to see.
+      resize: this.#store.isGuest ? null : (isSmall) => this.#resize(view, isSmall),
       callAgain: this.#store.isGuest ? null : () => this.start(channel, video),
       close: () => this.close(),
     });
@@ -171,6 +193,8 @@ export class CallController extends Emitter {
     }
     this.#peerCount = call.peers.size;
     this.#remember(call);
+    this.#guard.start();
+    this.#guard.cover();
     call.on("end", () => this.#onEnd(call, view));
     call.on("change", () => this.#onCallChange(call));
     view.attach(call);
@@ -195,8 +219,50 @@ export class CallController extends Emitter {
   #onEnd(call, view) {
     leftTone();
     sessionStorage.removeItem(REMEMBERED);
-    view.showEnd(call.reason);
+    this.#guard.stop();
+    if (view.isSmall) {
+      notify(call.reason, { urgent: true });
+      this.#closeView(view);
+    } else {
+      view.showEnd(call.reason);
+    }
     this.emit("change");
+  }
+
+  // ---- the call and the page below it
+
+  /**
+   * @param {CallView} view
+   * @param {boolean} isSmall
+   */
+  #resize(view, isSmall) {
+    document.body.classList.toggle("in-call", !isSmall);
+    document.body.classList.toggle("above-bar", isSmall);
+    if (isSmall) {
+      this.#overlay.shrink(view.element);
+      this.#guard.uncover();
+    } else {
+      this.#overlay.expand(view.element);
+      this.#guard.cover();
+    }
+  }
+
+  /** Back leads from the call to the lobby. A guest has none, so Back would leave the call. */
+  async #onBack() {
+    if (!this.#store.isGuest) {
+      this.#view?.resize(true);
+      return;
+    }
+    this.#guard.cover();
+    const answer = await askInDialog({
+      id: "leave-dialog",
+      title: "Leave the call?",
+      body: [h("p", {}, "You are on a call.")],
+      buttons: [{ value: "stay", text: "Stay" }, { value: "leave", text: "Leave", class: "danger" }],
+    });
+    if (answer === "leave") {
+      this.#leaveOrCancel();
+    }
   }
 
   // ---- leaving it
@@ -235,15 +301,27 @@ export class CallController extends Emitter {
     this.#overlay.close(view.element);
     if (this.#view === view) {
       this.#view = null;
-      document.body.classList.remove("in-call");
+      document.body.classList.remove("in-call", "above-bar");
     }
     this.emit("change");
   }
 
   // ---- what the buttons do
 
-  #toggleMute() {
-    this.#call?.mute(!this.#call.media.muted);
+  async #toggleMute() {
+    if (this.#call) {
+      await toggleMicrophone(this.#call).catch(reportError);
+    }
+  }
+
+  /** @param {boolean} isTalking a key is held */
+  #talk(isTalking) {
+    const call = this.#call;
+    const changes = isTalking ? Boolean(call?.media.muted && call.media.tracks.microphone) : this.#isTalking;
+    if (changes) {
+      call?.mute(!isTalking);
+    }
+    this.#isTalking = isTalking && changes;
   }
 
   async #toggleCamera() {
@@ -283,7 +361,7 @@ export class CallController extends Emitter {
     sessionStorage.removeItem(REMEMBERED);
     const live = remembered && this.#store.calls.get(remembered.id);
     if (live && stateOf(live, this.#store.me) === "accepted") {
-      await this.join(live.call_id, remembered.video, remembered.muted);
+      await this.join(live.call_id, remembered.video, remembered.muted, true);
     }
   }
 }

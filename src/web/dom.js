@@ -59,9 +59,10 @@ export function notify(sentence, { urgent = false } = {}) {
  * @param {string} options.title
  * @param {Node[]} options.body
  * @param {({ value: string, text: string } & Properties)[]} options.buttons
+ * @param {AbortSignal} [options.signal] dismisses it
  * @returns {Promise<string | null>} the value of the chosen button; null if it was dismissed
  */
-export function askInDialog({ id, title, body, buttons }) {
+export function askInDialog({ id, title, body, buttons, signal }) {
   return new Promise((resolve) => {
     const restoreFocus = rememberFocus();
     const row = buttons.map(({ value, text, ...rest }) =>
@@ -78,6 +79,7 @@ export function askInDialog({ id, title, body, buttons }) {
       restoreFocus();
       resolve(dialog.returnValue || null);
     });
+    signal?.addEventListener("abort", () => dialog.close());
     document.body.append(dialog);
     dialog.showModal();
   });

@@ -12,6 +12,8 @@ import { JoinView } from "./views/join.js";
 
 /** @import { Calls } from "./client/calls.js" */
 
+/** What the guest has turned on before the call. @typedef {{ video: boolean, muted: boolean }} Devices */
+
 /** Where a reload finds the guest's session. */
 const REMEMBERED = "guest";
 
@@ -27,7 +29,7 @@ export const linkOf = (hash) => /^#join\/([\w-]+)$/.exec(hash)?.[1] ?? null;
 
 export class JoinPage {
   #link;
-  #view = new JoinView((name) => this.#join(name));
+  #view = new JoinView((name, devices) => this.#join(name, devices));
   #wasOnCall = false;
 
   /** @param {string} link */
@@ -38,23 +40,26 @@ export class JoinPage {
   start() {
     byId("app").replaceChildren(this.#view.element);
     addEventListener("hashchange", () => location.reload());
-    const { link, token } = JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "{}");
+    const { link, token, devices } = JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "{}");
     if (link === this.#link) {
-      this.#follow(connect({ server: SERVER, token }));
+      this.#follow(connect({ server: SERVER, token }), devices);
     } else {
       this.#view.showForm();
     }
   }
 
-  /** @param {string} name */
-  async #join(name) {
+  /**
+   * @param {string} name
+   * @param {Devices} devices
+   */
+  async #join(name, devices) {
     audioContext(); // a click lets it play
     this.#view.show("Connecting…");
     for (;;) {
       try {
         const { calls: client, token } = await openLink({ server: SERVER, link: this.#link, name });
-        sessionStorage.setItem(REMEMBERED, JSON.stringify({ link: this.#link, token }));
-        this.#follow(client);
+        sessionStorage.setItem(REMEMBERED, JSON.stringify({ link: this.#link, token, devices }));
+        this.#follow(client, devices);
         return;
       } catch (error) {
         if (error instanceof Refused && error.code === "no_active_call") {
@@ -70,8 +75,11 @@ export class JoinPage {
     }
   }
 
-  /** @param {Calls} client of the guest */
-  #follow(client) {
+  /**
+   * @param {Calls} client of the guest
+   * @param {Devices} devices
+   */
+  #follow(client, { video, muted }) {
     useClient(client);
     const controller = new CallController(client.store, new Overlay(byId("app"), () => this.#view.status));
     this.#view.show("Connecting…");
@@ -79,7 +87,7 @@ export class JoinPage {
       this.#view.show("Waiting for somebody on the call to let you in.");
       controller.rejoin();
     });
-    client.on("incoming", ({ call_id: id }) => controller.join(id, false));
+    client.on("incoming", ({ call_id: id }) => controller.join(id, video, muted, true));
     client.on("current", (call) => {
       if (call) {
         this.#wasOnCall = true;

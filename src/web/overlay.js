@@ -1,10 +1,10 @@
 // @ts-check
-// Views that cover the page: calls and watched screens.
+// Views that cover the page: calls and watched screens. The view of a call can also be a bar at the lower edge.
 
 export class Overlay {
   #page;
   #fallback;
-  /** @type {Set<HTMLElement>} */
+  /** Views that cover the page. @type {Set<HTMLElement>} */
   #open = new Set();
   /** What had the focus before the first view opened. @type {Element | null} */
   #focusBefore = null;
@@ -24,6 +24,27 @@ export class Overlay {
     this.#open.add(view);
     this.#page.inert = true;
     document.body.append(view);
+    view.focus();
+  }
+
+  /**
+   * Makes an open view a bar below the page, which is no longer covered.
+   * @param {HTMLElement} view
+   */
+  shrink(view) {
+    this.#open.delete(view);
+    this.#page.inert = this.#open.size > 0;
+    this.#focusBefore = null;
+    this.#fallback().focus();
+  }
+
+  /**
+   * Covers the page with the view of a bar again.
+   * @param {HTMLElement} view
+   */
+  expand(view) {
+    this.#open.add(view);
+    this.#page.inert = true;
     view.focus();
   }
 

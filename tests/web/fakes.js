@@ -206,6 +206,9 @@ export class FakeTrack {
   stop() {
     this.readyState = "ended";
   }
+  clone() {
+    return new FakeTrack(this.kind);
+  }
 }
 
 export class FakeStream {
@@ -243,8 +246,13 @@ class FakeSourceNode {
   }
 }
 
+/** How loud every sound is: the value of its samples. */
+export const sound = { level: 0 };
+
 class FakeAnalyserNode {
-  getFloatTimeDomainData() {}
+  getFloatTimeDomainData(samples) {
+    samples.fill(sound.level);
+  }
 }
 
 class FakeAudioContext {
@@ -418,4 +426,5 @@ export function reset() {
   FakeEventStream.all = [];
   FakeConnection.all = [];
   audioSources.clear();
+  sound.level = 0;
 }

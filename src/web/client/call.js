@@ -5,9 +5,11 @@
 // another device do the same.
 
 import { Refused, SHORT_TIMEOUT, ServerGone } from "./api.js";
+import { Conversation } from "./conversation.js";
 import { depart } from "./departure.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
+import { MutedVoice } from "./muted_voice.js";
 import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
 import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateOf } from "./store.js";
@@ -46,6 +48,7 @@ export class Call extends Emitter {
   /** @type {Map<string, Quality>} */
   #meters = new Map();
   #speaking;
+  #mutedVoice;
   #isJoined = false;
   /** People for whom my call does not ring, while it rings for others. @type {string[]} */
   busy = [];
@@ -61,6 +64,8 @@ export class Call extends Emitter {
   mesh = null;
   /** Who speaks now. @type {Set<string>} */
   speakers = new Set();
+  /** Whether this person speaks while muted. */
+  speaksMuted = false;
   /** @type {Map<string, Measurement>} */
   qualities = new Map();
   /** Whether the event stream is open. */
@@ -82,6 +87,10 @@ export class Call extends Emitter {
     this.id = id;
     this.channel = channel;
     this.media = media;
+    this.conversation = new Conversation(me, (message) => this.#sendToOthers(message));
+    for (const event of /** @type {const} */ (["hand", "reaction", "message"])) {
+      this.conversation.on(event, () => this.#changed());
+    }
     media.on("track", (role) => this.#sendTrack(role));
     media.on("change", () => this.#onMediaChange());
     media.on("deviceLost", (role) => this.#onDeviceLost(role));
@@ -91,6 +100,10 @@ export class Call extends Emitter {
       } else {
         this.speakers.delete(name);
       }
+      this.#changed();
+    });
+    this.#mutedVoice = new MutedVoice((isSpeaking) => {
+      this.speaksMuted = isSpeaking;
       this.#changed();
     });
   }
@@ -142,7 +155,8 @@ export class Call extends Emitter {
     });
     this.mesh = mesh;
     mesh.on("change", () => this.#onPeersChange());
-    mesh.on("open", (peer) => peer.sendMessage(this.#mediaStatus()));
+    mesh.on("open", (peer) => peer.sendMessage({ ...this.#mediaStatus(), ...this.conversation.status }));
+    mesh.on("message", ({ name, message }) => this.conversation.receive(name, message));
     mesh.on("replaced", () => this.#finish("You are on this call on another device or in another window now."));
     this.#cursor = cursor;
     this.#joinedTs = joinedTs;
@@ -190,6 +204,7 @@ export class Call extends Emitter {
     networkInformation()?.removeEventListener("change", this.#onNetworkChange);
     this.mesh?.close();
     this.#speaking.close();
+    this.#mutedVoice.close();
   }
 
   // ---- what the server sends
@@ -215,6 +230,7 @@ export class Call extends Emitter {
       return;
     }
     this.#followParticipants(state);
+    this.conversation.keepOnly(acceptedNames(state));
     this.#followSharer(before, state);
     this.#changed();
   }
@@ -334,9 +350,20 @@ export class Call extends Emitter {
     return { muted: this.media.muted || !microphone, camera: Boolean(camera) };
   }
 
+  /**
+   * @param {PeerMessage} message
+   * @returns {string[]} the people on the call whom it did not reach
+   */
+  #sendToOthers(message) {
+    const others = this.state ? acceptedNames(this.state).filter((name) => name !== this.me) : [];
+    const unreached = this.mesh?.broadcast(message) ?? others;
+    return others.filter((name) => unreached.includes(name) || !this.peers.has(name));
+  }
+
   #onMediaChange() {
     if (!this.over) {
       this.#speaking.listen(this.me, this.media.camera);
+      this.#mutedVoice.follow(this.media);
       this.mesh?.broadcast(this.#mediaStatus());
       this.#changed();
     }

@@ -62,23 +62,47 @@ const MEDIA_KINDS = { microphone: "audioinput", camera: "videoinput", speaker: "
  * @param {DeviceKind} kind
  * @returns {string} a device id, empty for the default
  */
-export function chosenDevice(kind) {
-  try {
-    return localStorage.getItem(`device-${kind}`) ?? "";
-  } catch {
-    return "";
-  }
-}
+export const chosenDevice = (kind) => remembered(`device-${kind}`) ?? "";
 
 /**
  * @param {DeviceKind} kind
  * @param {string} id
  */
-export function chooseDevice(kind, id) {
+export const chooseDevice = (kind, id) => remember(`device-${kind}`, id);
+
+/** What the browser does with the microphone's sound. @typedef {"noiseSuppression" | "echoCancellation"} Processing */
+
+/** @param {Processing} name on unless it was turned off */
+export const isProcessing = (name) => remembered(`device-${name}`) !== "off";
+
+/**
+ * Counts the next time the microphone is opened.
+ * @param {Processing} name
+ * @param {boolean} isOn
+ */
+export const setProcessing = (name, isOn) => remember(`device-${name}`, isOn ? "on" : "off");
+
+/**
+ * @param {string} key
+ * @returns {string | null} null without storage, too
+ */
+function remembered(key) {
   try {
-    localStorage.setItem(`device-${kind}`, id);
+    return localStorage.getItem(key);
   } catch {
-    // Without storage the choice lasts until the page is closed.
+    return null;
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {string} value
+ */
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Without storage the choice is lost.
   }
 }
 
@@ -93,6 +117,9 @@ export async function listDevices(kind) {
     .filter((device) => device.kind === MEDIA_KINDS[kind] && device.deviceId)
     .map((device) => ({ id: device.deviceId, label: device.label || `A ${kind}` }));
 }
+
+/** Whether the browser can share a screen; those of phones cannot. */
+export const canShareScreen = () => Boolean(navigator.mediaDevices?.getDisplayMedia);
 
 export const canChooseSpeaker = () => "setSinkId" in HTMLMediaElement.prototype;
 
@@ -128,7 +155,8 @@ const preferredDevice = (kind) => (chosenDevice(kind) ? { deviceId: { ideal: cho
 
 /** @returns {Promise<MediaStreamTrack>} */
 export function openMicrophone() {
-  const processing = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  const [echoCancellation, noiseSuppression] = [isProcessing("echoCancellation"), isProcessing("noiseSuppression")];
+  const processing = { echoCancellation, noiseSuppression, autoGainControl: true };
   const audio = { ...processing, ...preferredDevice("microphone") };
   return open("microphone", async (devices) => (await devices.getUserMedia({ audio })).getAudioTracks()[0]);
 }

@@ -6,19 +6,21 @@
 // channel, it rings for that channel alone. Several elements can share one client: the property `calls`.
 // Events: `incoming`, `call-started` and `call-ended`.
 
+import { Absent } from "./absent.js";
 import { messageOf } from "./api.js";
 import { connect } from "./calls.js";
 import { isDismissal } from "./devices.js";
-import { button, face, h, keyedList, setButtonText, setIcon, setProperties, setText } from "./dom.js";
+import { button, face, h, keyedList, setButtonText, setProperties, setText } from "./dom.js";
 import { elementStyle } from "./element_style.js";
 import { audioContext, callWaitingTone, ringbackTone, ringtone } from "./sound.js";
-import { Tiles, muteText, statusOf } from "./tiles.js";
+import { Tiles, statusOf } from "./tiles.js";
+import { cameraToggle, microphoneToggle, renderToggle, screenToggle, toggleMicrophone } from "./toggles.js";
 import { Waiting } from "./waiting.js";
 
 /** @import { Call } from "./call.js" */
 /** @import { CallOptions, Calls } from "./calls.js" */
 /** @import { TokenSource } from "./tokens.js" */
-/** @import { CallState, IncomingCall } from "./types.js" */
+/** @import { IncomingCall } from "./types.js" */
 
 /** Without a browser, the module can be imported all the same. */
 const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
@@ -61,16 +63,17 @@ export class MinimostCall extends Base {
   #video = button({ icon: "video", text: "Video call", "data-action": "video-call" });
   #start = h("div", { class: "row" }, this.#voice, this.#video);
   #sound = button({ icon: "sound", text: "Turn on sound", class: "primary", hidden: true, "data-action": "sound" });
-  #tiles = new Tiles(() => (this.#sound.hidden = false));
+  #tiles = new Tiles({ onBlocked: () => (this.#sound.hidden = false) });
+  #absent = new Absent();
   #waiting = new Waiting((sentence) => setText(this.#alert, sentence));
-  #mute = button({ icon: "microphone", text: "Mute", "data-action": "mute" });
-  #camera = button({ icon: "video", text: "Camera on", "data-action": "camera" });
+  #mute = button({ icon: "microphone", "aria-label": "Microphone", text: "Mic", "data-action": "mute" });
+  #camera = button({ icon: "video", text: "Camera", "data-action": "camera" });
   #share = button({ icon: "screen", text: "Share screen", "data-action": "share" });
   #leave = button({ icon: "hangup", text: "Leave", class: "danger", "data-action": "leave" });
   #buttons = [this.#mute, this.#camera, this.#share, this.#leave];
   #controls = h("div", { class: "controls", role: "group", "aria-label": "Controls" }, this.#buttons);
   #section = h("section", { tabindex: "-1", "aria-label": "Call" }, this.#status, this.#alert, this.#ringing,
-    this.#start, this.#sound, this.#waiting.element, this.#tiles.element, this.#controls);
+    this.#start, this.#sound, this.#waiting.element, this.#absent.element, this.#tiles.element, this.#controls);
 
   constructor() {
     super();
@@ -83,7 +86,7 @@ export class MinimostCall extends Base {
       this.#sound.hidden = true;
       this.#tiles.play();
     };
-    this.#mute.onclick = () => this.#call?.mute(!this.#call.media.muted);
+    this.#mute.onclick = () => this.#report(this.#call ? toggleMicrophone(this.#call) : undefined);
     this.#camera.onclick = () => this.#report(this.#call?.camera(!this.#call.media.tracks.camera));
     this.#share.onclick = () => this.#report(this.#call?.share(!this.#call.media.tracks.screen));
     this.#leave.onclick = () => this.leave();
@@ -316,13 +319,18 @@ export class MinimostCall extends Base {
     this.#voice.disabled = this.#video.disabled = !isOpen;
     this.#tiles.element.hidden = !call;
     this.#waiting.element.hidden = !call;
+    this.#absent.element.hidden = !call;
     this.#controls.hidden = isIdle;
     this.#buttons.forEach((one) => (one.disabled = !call && one !== this.#leave));
     setName(this.#leave, call && !isMineAndRings(call) ? "Leave" : "Cancel");
     if (call?.state) {
       this.#tiles.render(call, call.state);
       this.#waiting.render(call);
-      this.#renderControls(call, call.state);
+      this.#absent.render(call.state, call.client.names);
+      renderToggle(this.#mute, microphoneToggle(call.media));
+      renderToggle(this.#camera, cameraToggle(call.media));
+      renderToggle(this.#share, screenToggle(call));
+      this.#share.disabled = call.state.state !== "active";
     }
     this.#playTone(toneOf(call, ringing.length > 0));
     if (focused && (!focused.isConnected || focused.closest("[hidden]"))) {
@@ -347,7 +355,7 @@ export class MinimostCall extends Base {
       return "Connecting… Allow the microphone if the browser asks.";
     }
     if (call?.state) {
-      return statusOf(call.state, names);
+      return call.speaksMuted ? "You are muted." : statusOf(call.state, names);
     }
     return ringing ? `${names.shown(ringing.initiator)} is calling.` : this.#ended;
   }
@@ -369,20 +377,6 @@ export class MinimostCall extends Base {
       button({ ...decline, onclick: () => this.#report(this.#calls?.decline(id)) }),
     );
     return { element, render: () => setButtonText(answer, this.#call ? "Hang up and answer" : "Answer") };
-  }
-
-  /**
-   * @param {Call} call
-   * @param {CallState} state
-   */
-  #renderControls({ me, media }, state) {
-    const isMuted = media.muted || !media.tracks.microphone;
-    setToggle(this.#mute, isMuted, isMuted ? "microphoneOff" : "microphone", muteText(media));
-    const isFilming = Boolean(media.tracks.camera);
-    setToggle(this.#camera, isFilming, isFilming ? "video" : "videoOff", isFilming ? "Camera off" : "Camera on");
-    const isSharing = state.screenshare_user === me && Boolean(media.tracks.screen);
-    setToggle(this.#share, isSharing, isSharing ? "screenOff" : "screen", isSharing ? "Stop sharing" : "Share screen");
-    this.#share.disabled = state.state !== "active";
   }
 
   /** @param {(() => () => void) | null} tone */
@@ -417,18 +411,6 @@ function toneOf(call, isRinging) {
 function setName(element, text) {
   setButtonText(element, text);
   setProperties(element, { title: text });
-}
-
-/**
- * @param {HTMLButtonElement} element
- * @param {boolean} isPressed
- * @param {string} iconName
- * @param {string} text
- */
-function setToggle(element, isPressed, iconName, text) {
-  setProperties(element, { "aria-pressed": String(isPressed) });
-  setIcon(element, iconName);
-  setName(element, text);
 }
 
 globalThis.customElements?.define("minimost-call", MinimostCall);

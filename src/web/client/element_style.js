@@ -50,7 +50,9 @@ button:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
 button.primary { background: var(--accent); border-color: var(--accent); color: #fff; }
 button.answer { background: var(--answer); border-color: var(--answer); color: #fff; }
 button.danger { background: var(--danger); border-color: var(--danger); color: #fff; }
-button[aria-pressed="true"] { background: var(--text); border-color: var(--text); color: var(--surface); }
+[data-action="mute"][aria-pressed="false"], [data-action="share"][aria-pressed="true"] {
+  background: var(--text); border-color: var(--text); color: var(--surface);
+}
 .controls { display: grid; gap: 0.4rem; grid-template-columns: repeat(auto-fit, minmax(2.75rem, 1fr)); }
 .controls button { padding: 0; }
 @container (max-width: 30rem) {
@@ -58,14 +60,16 @@ button[aria-pressed="true"] { background: var(--text); border-color: var(--text)
 }
 
 .tiles {
-  flex: 1; display: grid; gap: 0.5rem; min-height: 0;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 11rem), 1fr)); grid-auto-rows: minmax(8rem, 1fr);
+  position: relative; flex: 1 1 clamp(10rem, 60cqi, 32rem); min-height: 8rem; overflow: auto;
 }
 .tile {
-  position: relative; display: grid; place-items: center; min-width: 0; overflow: hidden;
+  position: absolute; display: grid; place-items: center; overflow: hidden;
   border-radius: 12px; background: #1d222d; color: #f2f4f8;
 }
-.tile.screen { grid-column: 1 / -1; min-height: 12rem; }
+.tiles[data-layout="pair"] .tile.self { z-index: 2; box-shadow: 0 0 0 1px rgb(255 255 255 / 25%); }
+.tiles[data-layout="pair"] .tile.self .avatar { width: 2.25rem; height: 2.25rem; font-size: 1rem; }
+.tile.screen .avatar { display: none; }
+.tile.screen .tile-note { top: calc(50% - 0.6rem); }
 .tile video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
 .tile.screen video { object-fit: contain; background: #000; }
 .tile video.mirrored { transform: scaleX(-1); }
@@ -76,6 +80,9 @@ button[aria-pressed="true"] { background: var(--text); border-color: var(--text)
   background: rgb(12 14 20 / 78%); color: #fff; font-size: 0.8rem;
 }
 .tile-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.tile-hand { display: inline-flex; color: #ffd166; }
+.tile-hand .icon { width: 0.9rem; height: 0.9rem; }
+.tile-reaction { position: absolute; z-index: 1; right: 0.5rem; top: 0.3rem; font-size: 1.8rem; line-height: 1; }
 .tile-muted { display: inline-flex; color: #ff9aa4; }
 .tile-muted .icon { width: 0.9rem; height: 0.9rem; }
 .tile-note { position: absolute; z-index: 1; top: 0.4rem; width: 92%; text-align: center; font-size: 0.8rem; }
@@ -83,6 +90,10 @@ button[aria-pressed="true"] { background: var(--text); border-color: var(--text)
   display: grid; place-items: center; width: 3.5rem; height: 3.5rem; border-radius: 50%;
   background: #3f4a63; color: #fff; font-size: 1.4rem; font-weight: 600;
 }
+.absent { display: flex; flex-wrap: wrap; gap: 0.35rem 0.75rem; margin: 0; padding: 0; list-style: none; font-size: 0.85rem; }
+.absent li { display: flex; align-items: center; gap: 0.35rem; min-width: 0; }
+.absent .avatar { width: 1.6rem; height: 1.6rem; font-size: 0.8rem; }
+.absent-word { color: var(--quiet); white-space: nowrap; }
 .ring .avatar { width: 2.75rem; height: 2.75rem; font-size: 1.1rem; }
 .bars { display: inline-flex; align-items: flex-end; gap: 2px; height: 0.7rem; }
 .bars i { width: 3px; background: #fff; opacity: 0.3; }

@@ -32,7 +32,7 @@ const visitOf = (session) => session.split("/")[0];
  *   offer needs no tracks of its own to negotiate
  */
 
-/** @extends {Emitter<{ change: void, open: Peer, replaced: void }>} */
+/** @extends {Emitter<{ change: void, open: Peer, message: { name: string, message: PeerMessage }, replaced: void }>} */
 export class Mesh extends Emitter {
   #options;
   /** @type {Map<string, Pick<Signal, "from" | "type" | "payload">[]>} */
@@ -210,6 +210,7 @@ export class Mesh extends Emitter {
     if (message.replaced) {
       this.emit("replaced");
     }
+    this.emit("message", { name: peer.name, message });
   }
 
   /**
@@ -230,9 +231,12 @@ export class Mesh extends Emitter {
     this.peers.forEach((peer) => peer.restart());
   }
 
-  /** @param {PeerMessage} message */
+  /**
+   * @param {PeerMessage} message
+   * @returns {string[]} the people whom it could not be sent to
+   */
   broadcast(message) {
-    this.peers.forEach((peer) => peer.sendMessage(message));
+    return [...this.peers.values()].filter((peer) => !peer.sendMessage(message)).map(({ name }) => name);
   }
 
   close() {

@@ -26,6 +26,9 @@ const POLITE_PAUSE = 2_500;
 /** Milliseconds between ICE restarts while there is no connection. */
 const RESTART_INTERVAL = 8_000;
 
+/** The longest message over the data channel, in UTF-16 units. */
+const MESSAGE_MAX = 16_384;
+
 /**
  * @typedef {object} PeerOptions
  * @property {string} name
@@ -368,15 +371,21 @@ export class Peer extends Emitter {
   /**
    * Sends a message over the data channel; dropped if they are not connected.
    * @param {PeerMessage} message
+   * @returns {boolean} whether it was sent
    */
   sendMessage(message) {
-    if (this.#channel.readyState === "open") {
-      this.#channel.send(JSON.stringify(message));
+    if (this.#channel.readyState !== "open") {
+      return false;
     }
+    this.#channel.send(JSON.stringify(message));
+    return true;
   }
 
-  /** @param {string} data */
+  /** @param {unknown} data */
   #onMessage(data) {
+    if (typeof data !== "string" || data.length > MESSAGE_MAX) {
+      return;
+    }
     let message;
     try {
       message = JSON.parse(data);
@@ -384,7 +393,8 @@ export class Peer extends Emitter {
       return;
     }
     if (message && typeof message === "object") {
-      Object.assign(this.status, message);
+      const { muted = this.status.muted, camera = this.status.camera } = message;
+      this.status = { muted, camera };
       this.emit("message", message);
       this.#changed();
     }

@@ -9,15 +9,33 @@ const QUIET_AFTER = 600;
 
 const MEASURE_INTERVAL = 120;
 
-/**
- * @typedef {object} Meter
- * @property {MediaStreamTrack} track
- * @property {MediaStreamAudioSourceNode} source
- * @property {AnalyserNode} analyser
- * @property {Float32Array<ArrayBuffer>} samples
- * @property {number} speaksUntil
- * @property {boolean} isSpeaking
- */
+/** Measures how loud a track is. */
+export class Meter {
+  #source;
+  #analyser;
+  #samples = new Float32Array(512);
+  speaksUntil = 0;
+  isSpeaking = false;
+
+  /** @param {MediaStreamTrack} track */
+  constructor(track) {
+    this.track = track;
+    this.#source = new MediaStreamAudioSourceNode(audioContext(), { mediaStream: new MediaStream([track]) });
+    this.#analyser = new AnalyserNode(audioContext(), { fftSize: 512 });
+    this.#source.connect(this.#analyser);
+  }
+
+  /** The root mean square of the newest samples. */
+  get loudness() {
+    this.#analyser.getFloatTimeDomainData(this.#samples);
+    const power = this.#samples.reduce((sum, sample) => sum + sample * sample, 0) / this.#samples.length;
+    return Math.sqrt(power);
+  }
+
+  close() {
+    this.#source.disconnect();
+  }
+}
 
 export class Speaking {
   /** @type {Map<string, Meter>} */
@@ -43,11 +61,7 @@ export class Speaking {
     }
     this.forget(name);
     if (track) {
-      const source = new MediaStreamAudioSourceNode(audioContext(), { mediaStream: new MediaStream([track]) });
-      const analyser = new AnalyserNode(audioContext(), { fftSize: 512 });
-      source.connect(analyser);
-      const samples = new Float32Array(512);
-      this.#meters.set(name, { track, source, analyser, samples, speaksUntil: 0, isSpeaking: false });
+      this.#meters.set(name, new Meter(track));
     }
   }
 
@@ -55,7 +69,7 @@ export class Speaking {
   forget(name) {
     const meter = this.#meters.get(name);
     if (meter) {
-      meter.source.disconnect();
+      meter.close();
       this.#meters.delete(name);
       if (meter.isSpeaking) {
         this.#onChange(name, false);
@@ -74,9 +88,7 @@ export class Speaking {
   #measure() {
     const now = performance.now();
     for (const [name, meter] of this.#meters) {
-      meter.analyser.getFloatTimeDomainData(meter.samples);
-      const power = meter.samples.reduce((sum, sample) => sum + sample * sample, 0) / meter.samples.length;
-      if (Math.sqrt(power) > SPEECH_MIN && meter.track.enabled) {
+      if (meter.track.enabled && meter.loudness > SPEECH_MIN) {
         meter.speaksUntil = now + QUIET_AFTER;
       }
       const isSpeaking = now < meter.speaksUntil;

@@ -1,22 +1,34 @@
 // @ts-check
-// One tile of a call: a person, a person who is ringing, or a shared screen.
+// One tile of a call: a person, a shared screen, or whom the call rings for while nobody else is on it.
 
 import { useSpeaker } from "./devices.js";
-import { face, h, setProperties, setText } from "./dom.js";
+import { button, face, h, setProperties, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @import { Call } from "./call.js" */
+/** @import { Rect } from "./layout.js" */
 /** @import { Peer } from "./peer.js" */
 /** @import { Measurement } from "./quality.js" */
+/** @import { Volume } from "./tiles.js" */
 
 /** A connection attempt that takes longer, in milliseconds, is explained on the tile. */
 const SLOW_AFTER = 8_000;
+
+/** Milliseconds that a reaction is shown. */
+const REACTION_TIME = 4_000;
 
 /**
  * @typedef {object} TileItem
  * @property {string} key
  * @property {string} name whose camera or screen it is
- * @property {"self" | "peer" | "screen" | "invited"} kind
+ * @property {"self" | "peer" | "screen" | "calling"} kind
+ */
+
+/**
+ * @typedef {object} TileOptions
+ * @property {() => void} onBlocked the browser wants a click before it plays sound
+ * @property {(tile: Tile) => void} [showMenu]
+ * @property {() => void} [togglePin]
  */
 
 /**
@@ -35,49 +47,131 @@ export class Tile {
   #name;
   #me;
   #shown;
-  #onBlocked;
-  #video = h("video", { autoplay: true, playsinline: true, hidden: true });
+  #options;
   /** Sound has an element of its own, so that it plays without video. @type {HTMLAudioElement | null} */
   #audio = null;
   #muted = h("span", { class: "tile-muted", hidden: true },
     icon("microphoneOff"), h("span", { class: "visually-hidden" }, "Muted"));
+  #hand = h("span", { class: "tile-hand", hidden: true },
+    icon("hand"), h("span", { class: "visually-hidden" }, "Hand raised"));
   #bars = h("span", { class: "bars", hidden: true, role: "img" }, h("i"), h("i"), h("i"));
   #note = h("p", { class: "tile-note", role: "status" });
+  #reaction = h("span", { class: "tile-reaction", "aria-hidden": "true", hidden: true });
+  /** @type {HTMLButtonElement | null} */
+  #pin = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #reactionTimer;
+
+  video = h("video", { autoplay: true, playsinline: true, hidden: true });
 
   /**
    * @param {TileItem} item
    * @param {Call} call
-   * @param {() => void} onBlocked the browser wants a click before it plays sound
+   * @param {TileOptions} options
    */
-  constructor({ name, kind }, { me, client }, onBlocked) {
+  constructor({ key, name, kind }, { me, client }, options) {
+    this.key = key;
     this.#name = name;
     this.#kind = kind;
     this.#me = me;
     this.#shown = client.names.shown(name);
-    this.#onBlocked = onBlocked;
-    this.#video.muted = true;
+    this.#options = options;
+    this.video.muted = true;
+    this.video.onresize = () => this.#renderLoading();
     if (kind === "peer" || kind === "screen") {
       this.#audio = h("audio", { autoplay: true });
       useSpeaker(this.#audio);
     }
-    const isInvited = kind === "invited";
     this.element = h(
       "figure",
       { class: `tile ${kind}`, "data-tile": name, "data-kind": kind },
-      face(name, this.#shown, `huge${isInvited ? " pulse" : ""}`),
-      this.#video,
+      face(name, this.#shown, `huge${kind === "calling" ? " pulse" : ""}`),
+      this.video,
       this.#audio,
-      h("figcaption", {}, this.#muted, h("span", { class: "tile-name", title: name }, this.#label()), this.#bars),
+      h("figcaption", {}, this.#hand, this.#muted,
+        h("span", { class: "tile-name", title: name }, this.label), this.#bars),
       this.#note,
+      this.#reaction,
+      kind !== "calling" && this.#buttons(),
     );
+    this.element.ondblclick = () => this.togglePin();
   }
 
-  #label() {
+  /** What the tile shows. */
+  get label() {
     if (this.#kind === "screen") {
       return this.#name === this.#me ? "Your screen" : `${this.#shown}’s screen`;
     }
     return this.#kind === "self" ? `${this.#shown} (you)` : this.#shown;
   }
+
+  #buttons() {
+    const { showMenu, togglePin } = this.#options;
+    if (!showMenu || !togglePin) {
+      return null;
+    }
+    const pin = { icon: "pin", label: `Pin ${this.label}`, "aria-pressed": "false", "data-action": "pin" };
+    this.#pin = button({ ...pin, class: "plain tile-pin", onclick: togglePin });
+    const more = { icon: "more", label: `Options for ${this.label}`, "data-action": "tile-menu" };
+    return h("div", { class: "tile-actions" }, this.#pin,
+      button({ ...more, class: "plain", onclick: () => showMenu(this) }));
+  }
+
+  // ---- what the view sets
+
+  /** Whether it stays large. */
+  get isPinned() {
+    return this.#pin?.getAttribute("aria-pressed") === "true";
+  }
+
+  set isPinned(isPinned) {
+    this.#pin?.setAttribute("aria-pressed", String(isPinned));
+  }
+
+  togglePin() {
+    this.#options.togglePin?.();
+  }
+
+  /** Whether it can be made louder or quieter. */
+  get hasSound() {
+    return this.#audio !== null;
+  }
+
+  /** @returns {Volume} */
+  get volume() {
+    return { level: this.#audio?.volume ?? 1, muted: this.#audio?.muted ?? false };
+  }
+
+  set volume({ level, muted }) {
+    if (this.#audio) {
+      this.#audio.volume = level;
+      this.#audio.muted = muted;
+      this.element.classList.toggle("silenced", muted || level === 0);
+    }
+  }
+
+  /**
+   * @param {Rect} rect
+   * @param {boolean} isLarge
+   */
+  place({ left, top, width, height }, isLarge) {
+    const { style } = this.element;
+    style.left = `${left}px`;
+    style.top = `${top}px`;
+    style.width = `${width}px`;
+    style.height = `${height}px`;
+    this.element.classList.toggle("large", isLarge);
+  }
+
+  /** @param {string} reaction */
+  showReaction(reaction) {
+    setText(this.#reaction, reaction);
+    this.#reaction.hidden = false;
+    clearTimeout(this.#reactionTimer);
+    this.#reactionTimer = setTimeout(() => (this.#reaction.hidden = true), REACTION_TIME);
+  }
+
+  // ---- rendering
 
   /** @param {Call} call */
   render(call) {
@@ -85,14 +179,27 @@ export class Tile {
     const { videoTrack, audioTrack, isMuted, note, peer } = content;
     this.#showVideo(videoTrack);
     this.#playAudio(audioTrack);
-    this.#video.hidden = !videoTrack;
-    this.#video.classList.toggle("mirrored", this.#kind === "self");
+    this.video.hidden = !videoTrack;
+    this.video.classList.toggle("mirrored", this.#kind === "self");
     this.element.classList.toggle("with-video", Boolean(videoTrack));
     this.element.classList.toggle("speaking", this.#kind !== "screen" && call.speakers.has(this.#name));
     this.#muted.hidden = !isMuted;
-    setText(this.#note, note);
-    if (this.#name !== this.#me && this.#kind !== "invited") {
+    this.#hand.hidden = this.#kind === "screen" || !call.conversation.hands.has(this.#name);
+    if (this.#kind === "screen") {
+      this.#renderLoading();
+    } else {
+      setText(this.#note, note);
+    }
+    if (this.#name !== this.#me && this.#kind !== "calling") {
       this.#renderConnection(peer, call.qualities.get(this.#name) ?? null);
+    }
+  }
+
+  /** Of a screen, until the first picture is there. */
+  #renderLoading() {
+    if (this.#kind === "screen") {
+      const isLoading = this.video.hidden || this.video.videoWidth === 0;
+      setText(this.#note, isLoading ? "Loading screen…" : "");
     }
   }
 
@@ -102,7 +209,7 @@ export class Tile {
    */
   #content({ me, media, peers }) {
     const isScreen = this.#kind === "screen";
-    if (this.#kind === "invited") {
+    if (this.#kind === "calling") {
       return { ...NOTHING, note: "Ringing…" };
     }
     if (this.#name === me) {
@@ -144,10 +251,10 @@ export class Tile {
 
   /** @param {MediaStreamTrack | null} track */
   #showVideo(track) {
-    if (trackOf(this.#video) !== track) {
-      this.#video.srcObject = track ? new MediaStream([track]) : null;
+    if (trackOf(this.video) !== track) {
+      this.video.srcObject = track ? new MediaStream([track]) : null;
       if (track) {
-        this.#video.play().catch(() => {});
+        this.video.play().catch(() => {});
       }
     }
   }
@@ -158,8 +265,8 @@ export class Tile {
     if (audio && trackOf(audio) !== track) {
       audio.srcObject = track ? new MediaStream([track]) : null;
       if (track) {
-        // Until somebody has touched the page, for instance after a reload, browsers block its sound.
-        audio.play().catch((error) => error.name === "NotAllowedError" && this.#onBlocked());
+        // Until a person has touched the page, for instance after a reload, browsers block its sound.
+        audio.play().catch((error) => error.name === "NotAllowedError" && this.#options.onBlocked());
       }
     }
   }
@@ -175,6 +282,7 @@ export class Tile {
   }
 
   stop() {
+    clearTimeout(this.#reactionTimer);
     this.#showVideo(null);
     this.#playAudio(null);
   }

@@ -28,6 +28,7 @@
  * @property {ParticipantState} state
  * @property {number | null} joined_ts
  * @property {number | null} left_ts
+ * @property {"declined" | "unanswered" | "busy" | "quiet" | null} [absence] why a person who was called is not on it
  */
 
 /**
@@ -202,6 +203,9 @@
  * @typedef {object} PeerMessage
  * @property {boolean} [muted]
  * @property {boolean} [camera]
+ * @property {boolean} [hand] the sender has raised a hand
+ * @property {string} [reaction]
+ * @property {string} [text] a message of the call's chat
  * @property {boolean} [bye] the sender closes this connection
  * @property {boolean} [replaced] the recipient's person is now on the call from another page or device
  */

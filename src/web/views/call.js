@@ -1,27 +1,48 @@
 // @ts-check
-// The view of a call: tiles, status, and the buttons.
+// The view of a call: tiles, chat, status, and the buttons. It covers the page, or is a bar at its lower edge.
 
+import { Absent } from "../client/absent.js";
 import { ringbackTone } from "../client/sound.js";
-import { Tiles, muteText, statusOf } from "../client/tiles.js";
+import { Tiles, statusOf } from "../client/tiles.js";
 import { Waiting } from "../client/waiting.js";
-import { avatar, button, formatDuration, h, keyedList, notify, setButtonText, setIcon, setProperties, setText }
-  from "../dom.js";
+import { Announcer } from "../call/announcer.js";
+import { ChatPanel } from "../call/chat_panel.js";
+import { Controls } from "../call/controls.js";
+import { preference, setPreference } from "../call/preferences.js";
+import { Shortcuts, showShortcuts } from "../call/shortcuts.js";
+import { showTileMenu } from "../call/tile_menu.js";
+import { avatar, button, formatDuration, h, notify, setIcon, setProperties, setText } from "../dom.js";
 import { shown } from "../names.js";
 
 /** @import { Call } from "../client/call.js" */
 /** @import { CallState } from "../client/types.js" */
+/** @import { Action } from "../call/shortcuts.js" */
 
 /**
- * @typedef {object} CallActions what the buttons do
+ * @typedef {object} ViewActions what the view asks its controller for
  * @property {() => void} toggleMute
  * @property {() => void} toggleCamera
  * @property {() => void} toggleScreen
  * @property {() => void} showPeople
  * @property {() => void} chooseDevices
  * @property {() => void} leave
+ * @property {(isTalking: boolean) => void} talk unmutes while a key is held
+ * @property {((isSmall: boolean) => void) | null} resize makes the view a bar or large again; null where nothing is below it
  * @property {(() => void) | null} callAgain null for guests, who are on one call
  * @property {() => void} close
  */
+
+/**
+ * @typedef {object} OwnActions what the view does for its buttons
+ * @property {() => void} toggleHand
+ * @property {() => void} toggleChat
+ * @property {() => void} toggleLayout
+ * @property {() => void} toggleFullscreen
+ * @property {() => void} showShortcuts
+ * @property {(reaction: string) => void} react
+ */
+
+/** @typedef {ViewActions & OwnActions} CallActions */
 
 export class CallView {
   #title;
@@ -31,52 +52,79 @@ export class CallView {
   #timer;
   /** @type {(() => void) | null} */
   #stopRingback = null;
+  #isSmall = false;
 
   #status = h("p", { class: "quiet", role: "status", "data-call-status": true });
   #duration = h("span", { class: "duration", "data-duration": true, role: "timer", "aria-live": "off" });
-  #offline = h("p", { class: "notice", role: "status", hidden: true, "data-call-offline": true },
-    "Connection to the server lost. Reconnecting… The call continues meanwhile.");
+  #offline = h("p", { class: "notice", role: "status", hidden: true, "data-call-offline": true });
   #sharing = h("p", { class: "notice", role: "status", hidden: true, "data-sharing": true });
-  #tiles = new Tiles(() => (this.#soundOn.hidden = false));
-  #grid = this.#tiles.element;
+  #mutedHint = h("p", { class: "muted-hint", role: "status", hidden: true, "data-muted-hint": true },
+    "You are muted. Nobody hears you.");
+  #progress;
+  #tiles = new Tiles({
+    onBlocked: () => (this.#soundOn.hidden = false),
+    showMenu: (tile) => showTileMenu(tile, this.#tiles),
+  });
+  #absent = new Absent();
   #waiting = new Waiting((sentence) => notify(sentence, { urgent: true }));
-  #mute;
-  #camera;
-  #screen;
-  #people;
-  #leave;
+  #announcer = new Announcer();
+  /** @type {ChatPanel | null} */
+  #chat = null;
+  #main;
   #soundOn;
+  #resize;
   #controls;
+  #shortcuts;
 
   /**
    * @param {string} title
-   * @param {CallActions} actions
+   * @param {ViewActions} actions
    */
   constructor(title, actions) {
     this.#title = title;
     this.#actions = actions;
-    this.#mute = control("mute", "microphone", "Mute", actions.toggleMute);
-    this.#camera = control("camera", "video", "Camera on", actions.toggleCamera);
-    this.#screen = control("screen", "screen", "Share screen", actions.toggleScreen);
-    this.#people = control("people-button", "people", "People", actions.showPeople);
-    this.#leave = control("leave", "hangup", "Leave", actions.leave, "control danger");
-    const devices = control("call-devices", "devices", "Devices", actions.chooseDevices);
+    this.#controls = new Controls({
+      ...actions,
+      toggleHand: () => this.#do("hand"),
+      toggleChat: () => this.#do("chat"),
+      toggleLayout: () => this.#do("layout"),
+      toggleFullscreen: () => this.#toggleFullscreen(),
+      showShortcuts,
+      react: (reaction) => this.#call?.conversation.react(reaction),
+    });
+    this.#shortcuts = new Shortcuts({
+      isActive: () => !this.#isSmall && this.#call !== null && !this.#call.over,
+      onAction: (action) => this.#do(action),
+      onTalk: (isTalking) => actions.talk(isTalking),
+    });
     const soundOn = { icon: "sound", text: "Turn on sound", id: "sound-on", class: "primary", hidden: true };
     this.#soundOn = button({ ...soundOn, onclick: () => this.#playAll() });
-    this.#controls = [this.#mute, this.#camera, this.#screen, this.#people, devices, this.#leave];
+    const resize = { icon: "shrink", label: "Back to the lobby", id: "resize-call", class: "plain" };
+    this.#resize = button({ ...resize, onclick: () => this.resize(!this.#isSmall), hidden: !actions.resize });
+    this.#tiles.setLayout(preference("call-layout") === "speaker" ? "speaker" : "grid");
+    this.#progress = h("div", { class: "waiting" }, avatar(title, "huge pulse"));
+    this.#main = h("div", { class: "call-main" }, this.#progress, this.#tiles.element);
     this.element = h(
       "section",
       { class: "call", id: "call", "aria-labelledby": "call-title", tabindex: "-1", "data-view": "call" },
-      h("header", {}, h("div", { class: "grow" }, h("h2", { id: "call-title" }, title), this.#status), this.#duration),
+      h("header", {}, this.#resize, h("div", { class: "grow" }, h("h2", { id: "call-title" }, title), this.#status),
+        this.#duration),
       this.#offline,
       this.#sharing,
       this.#soundOn,
       this.#waiting.element,
-      this.#grid,
-      h("div", { class: "controls", role: "group", "aria-label": "Call" }, this.#controls),
+      this.#absent.element,
+      this.#main,
+      this.#mutedHint,
+      this.#controls.element,
+      this.#announcer.element,
     );
     this.element.dataset.phase = "preparing";
     this.#timer = setInterval(() => this.#render(), 1000);
+  }
+
+  get isSmall() {
+    return this.#isSmall;
   }
 
   /**
@@ -85,20 +133,94 @@ export class CallView {
    */
   showProgress(sentence) {
     setText(this.#status, sentence);
-    const waiting = () => ({ element: h("div", { class: "waiting" }, avatar(this.#title, "huge pulse")) });
-    keyedList(this.#grid, ["waiting"], (key) => key, waiting);
-    setButtonText(this.#leave, "Cancel");
-    this.#controls.forEach((one) => (one.disabled = one !== this.#leave));
+    this.#controls.setLeaveText("Cancel");
+    this.#controls.setDisabled(true);
   }
 
   /** @param {Call} call */
   attach(call) {
     this.#call = call;
     this.element.dataset.call = call.id;
-    this.#controls.forEach((one) => (one.disabled = false));
+    this.#progress.remove();
+    this.#controls.setDisabled(false);
+    this.#chat = new ChatPanel(call.conversation, call.me, () => this.#render());
+    this.#main.append(this.#chat.element);
+    this.#announcer.follow(call, () => this.#chat?.isOpen === true && !this.#isSmall);
     call.on("change", () => this.#render());
     call.on("notice", (sentence) => notify(sentence));
+    call.conversation.on("reaction", ({ name, reaction }) => this.#tiles.showReaction(name, reaction));
     this.#render();
+  }
+
+  // ---- what keys and buttons do
+
+  /** @param {Action} action */
+  #do(action) {
+    const conversation = this.#call?.conversation;
+    const { toggleMute, toggleCamera, toggleScreen } = this.#actions;
+    if (action === "mute") {
+      toggleMute();
+    } else if (action === "camera") {
+      toggleCamera();
+    } else if (action === "screen" && this.#call?.state?.state === "active") {
+      toggleScreen();
+    } else if (action === "hand") {
+      conversation?.raiseHand(!conversation.hands.has(this.#call?.me ?? ""));
+    } else if (action === "chat") {
+      this.#toggleChat();
+    } else if (action === "layout") {
+      this.#toggleLayout();
+    } else if (action === "help") {
+      showShortcuts();
+    } else if (action === "shrink") {
+      this.#closeInnermost();
+    }
+  }
+
+  #toggleChat() {
+    if (this.#chat?.isOpen) {
+      this.#chat.close();
+      this.element.focus();
+    } else {
+      this.#chat?.open();
+    }
+  }
+
+  #toggleLayout() {
+    const layout = this.#tiles.layout === "grid" ? "speaker" : "grid";
+    this.#tiles.setLayout(layout);
+    setPreference("call-layout", layout);
+    this.#render();
+  }
+
+  #toggleFullscreen() {
+    // The whole page, so that dialogs and toasts are on it.
+    const change = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+    change.catch(() => {});
+  }
+
+  #closeInnermost() {
+    if (this.#chat?.isOpen) {
+      this.#toggleChat();
+    } else {
+      this.resize(true);
+    }
+  }
+
+  /**
+   * Makes the view a bar, or large again.
+   * @param {boolean} isSmall
+   */
+  resize(isSmall) {
+    if (!this.#actions.resize || this.#isSmall === isSmall) {
+      return;
+    }
+    this.#isSmall = isSmall;
+    this.element.classList.toggle("small", isSmall);
+    const label = isSmall ? "Return to the call" : "Back to the lobby";
+    setProperties(this.#resize, { "aria-label": label, title: label });
+    setIcon(this.#resize, isSmall ? "expand" : "shrink");
+    this.#actions.resize(isSmall);
   }
 
   // ---- rendering
@@ -114,42 +236,26 @@ export class CallView {
     this.#playRingback(isMyRingingCall);
     setText(this.#status, statusOf(state, call.client.names));
     setText(this.#duration, state.answered_ts ? formatDuration(Date.now() / 1000 - state.answered_ts) : "");
-    this.#offline.hidden = call.online;
-    this.#sharing.hidden = !state.screenshare_user;
-    setText(this.#sharing, sharingNotice(state.screenshare_user, me));
+    this.#renderNotices(call, state);
+    this.#absent.render(state, call.client.names);
     this.#tiles.render(call, state);
     this.#waiting.render(call);
-    this.#renderControls(call, state);
-    setButtonText(this.#leave, isMyRingingCall ? "Cancel" : "Leave");
+    const view = { isChatOpen: this.#chat?.isOpen === true, unread: this.#chat?.unread ?? 0, layout: this.#tiles.layout };
+    this.#controls.render(call, state, view);
+    this.#controls.setLeaveText(isMyRingingCall ? "Cancel" : "Leave");
   }
 
   /**
    * @param {Call} call
    * @param {CallState} state
    */
-  #renderControls({ me, media }, state) {
-    const isMuted = media.muted || !media.tracks.microphone;
-    this.#renderToggle(this.#mute, isMuted, isMuted ? "microphoneOff" : "microphone", muteText(media));
-    const isCameraOn = Boolean(media.tracks.camera);
-    const cameraText = isCameraOn ? "Camera off" : "Camera on";
-    this.#renderToggle(this.#camera, isCameraOn, isCameraOn ? "video" : "videoOff", cameraText);
-    const isSharing = state.screenshare_user === me && Boolean(media.tracks.screen);
-    const screenText = isSharing ? "Stop sharing" : "Share screen";
-    this.#renderToggle(this.#screen, isSharing, isSharing ? "screenOff" : "screen", screenText);
-    this.#screen.disabled = state.state !== "active";
-    this.#people.disabled = state.state !== "active";
-  }
-
-  /**
-   * @param {HTMLButtonElement} element
-   * @param {boolean} isPressed
-   * @param {string} iconName
-   * @param {string} text
-   */
-  #renderToggle(element, isPressed, iconName, text) {
-    setProperties(element, { "aria-pressed": String(isPressed) });
-    setIcon(element, iconName);
-    setButtonText(element, text);
+  #renderNotices(call, { screenshare_user: sharer }) {
+    const offline = offlineNotice(call);
+    this.#offline.hidden = offline === "";
+    setText(this.#offline, offline);
+    this.#sharing.hidden = !sharer;
+    setText(this.#sharing, sharer ? sharingNotice(sharer, call.me) : "");
+    this.#mutedHint.hidden = !call.speaksMuted;
   }
 
   /** @param {boolean} isRinging */
@@ -198,31 +304,30 @@ export class CallView {
     this.element.querySelector("button")?.focus();
   }
 
-  /** Stops sounds, media and timers. */
+  /** Stops sounds, media, keys and timers. */
   stop() {
     this.#playRingback(false);
     clearInterval(this.#timer);
+    this.#shortcuts.stop();
+    this.#controls.stop();
     this.#tiles.stop();
+    if (document.fullscreenElement) {
+      document.exitFullscreen().catch(() => {});
+    }
   }
 }
 
-/**
- * @param {string} id
- * @param {string} icon
- * @param {string} text
- * @param {() => void} onclick
- */
-const control = (id, icon, text, onclick, classes = "control") => button({ icon, text, id, class: classes, onclick });
+/** @param {Call} call */
+function offlineNotice({ online }) {
+  if (!navigator.onLine) {
+    return "This device has no network. The call continues as soon as it has one again.";
+  }
+  return online ? "" : "Connection to the server lost. Reconnecting… The call continues meanwhile.";
+}
 
 /**
- * @param {string | null} sharer
+ * @param {string} sharer
  * @param {string} me
  */
-function sharingNotice(sharer, me) {
-  if (!sharer) {
-    return "";
-  }
-  return sharer === me
-    ? "You are sharing your screen."
-    : `${shown(sharer)} is sharing their screen. If you share yours, it replaces theirs.`;
-}
+const sharingNotice = (sharer, me) =>
+  sharer === me ? "You are sharing your screen." : `${shown(sharer)} is sharing their screen.`;

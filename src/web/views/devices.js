@@ -1,11 +1,12 @@
 // @ts-check
-// Opening the microphone and the camera for a call, and the dialog to choose devices.
+// Opening the microphone and the camera for a call, and the dialogs to choose and to check devices.
 
 import { messageOf } from "../api.js";
-import { DeviceError, canChooseSpeaker, chooseDevice, chosenDevice, listDevices } from "../client/devices.js";
+import { DeviceCheck } from "../call/device_check.js";
+import { preference, setPreference } from "../call/preferences.js";
+import { DeviceError } from "../client/devices.js";
 import { Media } from "../client/media.js";
-import { audioContext, joinedTone } from "../client/sound.js";
-import { askInDialog, button, capitalised, h, notify, rememberFocus, setText } from "../dom.js";
+import { askInDialog, h, notify, showDialog } from "../dom.js";
 
 /** @import { DeviceKind } from "../client/types.js" */
 
@@ -60,84 +61,52 @@ const askWithoutMicrophone = (reason) =>
     ],
   });
 
+/** A box that says whether devices are checked before each call. */
+function checkBox() {
+  const onchange = () => setPreference("call-check", box.checked ? "always" : "never");
+  const box = h("input", { type: "checkbox", id: "check-before", checked: preference("call-check") === "always", onchange });
+  return h("div", { class: "check" }, box, h("label", { for: "check-before" }, "Check devices before each call"));
+}
+
 /**
- * Shows the dialog.
+ * Shows the dialog to choose devices.
  * @param {(kind: DeviceKind) => void} onChoice
  */
 export async function chooseDevices(onChoice) {
-  const restoreFocus = rememberFocus();
-  const note = h("p", { class: "quiet" });
-  /** @type {DeviceKind[]} */
-  const kinds = canChooseSpeaker() ? ["microphone", "camera", "speaker"] : ["microphone", "camera"];
-  const fields = kinds.map((kind) => ({ kind, select: deviceSelect(kind, onChoice) }));
-  const dialog = h(
-    "dialog",
-    { id: "devices", class: "dialog", "aria-labelledby": "devices-title" },
-    h("h2", { id: "devices-title" }, "Devices"),
-    fields.map(({ kind, select }) =>
-      h("div", { class: "field" }, h("label", { for: select.id }, capitalised(kind)), select)),
-    note,
-    h(
-      "div",
-      { class: "row end" },
-      button({ text: "Test speaker", icon: "sound", onclick: joinedTone }),
-      button({ text: "Done", class: "primary", "data-answer": "done", onclick: () => dialog.close() }),
-    ),
-  );
-
-  const fill = async () => {
-    const counts = await Promise.all(fields.map(({ kind, select }) => fillSelect(kind, select)));
-    setText(note, hint(counts));
-  };
-  navigator.mediaDevices?.addEventListener("devicechange", fill);
-  dialog.addEventListener("close", () => {
-    navigator.mediaDevices?.removeEventListener("devicechange", fill);
-    dialog.remove();
-    restoreFocus();
-  });
-  document.body.append(dialog);
-  await fill();
-  dialog.showModal();
+  const check = new DeviceCheck({ on: { microphone: true, camera: false }, onChoice });
+  const dialog = showDialog({ id: "devices", title: "Devices", body: [check.element, checkBox()] });
+  dialog.addEventListener("close", () => check.stop());
+  await check.start();
 }
 
 /**
- * @param {DeviceKind} kind
- * @param {(kind: DeviceKind) => void} onChoice
+ * Whether devices are checked before a call: as the person has chosen, otherwise where several are on the call already.
+ * @param {{ isRunning: boolean, isPair: boolean }} call
  */
-function deviceSelect(kind, onChoice) {
-  const onchange = async () => {
-    chooseDevice(kind, select.value);
-    if (kind === "speaker") {
-      /** @type {AudioContext & { setSinkId?: (id: string) => Promise<void> }} */
-      const context = audioContext();
-      await context.setSinkId?.(select.value).catch(() => {});
-    }
-    onChoice(kind);
-  };
-  const select = h("select", { id: `choose-${kind}`, onchange });
-  return select;
+export function needsCheck({ isRunning, isPair }) {
+  const choice = preference("call-check");
+  return choice === "always" || (choice !== "never" && isRunning && !isPair);
 }
 
 /**
- * @param {DeviceKind} kind
- * @param {HTMLSelectElement} select
- * @returns {Promise<number>} how many devices there are
+ * Asks for the devices of a call.
+ * @param {object} options
+ * @param {string} options.title
+ * @param {string} options.action the text of the button
+ * @param {boolean} options.video
+ * @param {AbortSignal} options.signal dismisses the dialog
+ * @returns {Promise<{ video: boolean, muted: boolean } | null>} null if the person cancels
  */
-async function fillSelect(kind, select) {
-  const found = await listDevices(kind).catch(() => []);
-  const options = found
-    .filter(({ id }) => id !== "default")
-    .map(({ id, label }) => h("option", { value: id, selected: id === chosenDevice(kind) }, label));
-  select.replaceChildren(h("option", { value: "" }, found.length > 0 ? "System default" : "None found"), ...options);
-  return found.length;
-}
-
-/** @param {number[]} counts of devices by kind */
-function hint(counts) {
-  if (!isSecureContext) {
-    return "This page was loaded over plain HTTP, so the browser hides devices. Open it over HTTPS.";
-  }
-  return counts.includes(0)
-    ? "Missing devices appear once the browser has granted access: start a call, or plug the device in."
-    : "";
+export async function checkDevices({ title, action, video, signal }) {
+  const check = new DeviceCheck({ on: { microphone: true, camera: video } });
+  const buttons = [
+    { value: "cancel", text: "Cancel" },
+    { value: "join", text: action, id: "join-now", class: "primary" },
+  ];
+  const answered = askInDialog({ id: "check", title, body: [check.element, checkBox()], buttons, signal });
+  check.start();
+  const answer = await answered;
+  const { microphone, camera } = check.on;
+  check.stop();
+  return answer === "join" ? { video: camera, muted: !microphone } : null;
 }

@@ -1,0 +1,75 @@
+// @ts-check
+// The browser's Back button and closing the window, while this page is on a call.
+
+/** Marks the entry of the history that lies above the page while a call covers it. */
+const COVERED = "call";
+
+export class BackGuard {
+  #onBack;
+  #isCovered = false;
+  #isReloading = false;
+  /** Whether the way back from the marked entry has begun. */
+  #isLeaving = false;
+  /** @type {AbortController | null} */
+  #onCall = null;
+
+  /** @param {() => void} onBack Back was pressed while the call covers the page */
+  constructor(onBack) {
+    this.#onBack = onBack;
+    addEventListener("popstate", () => this.#onPopState());
+  }
+
+  /** From now on, leaving the page is asked about. A reload is not: the page comes back to its call. */
+  start() {
+    if (this.#onCall) {
+      return;
+    }
+    this.#onCall = new AbortController();
+    const { signal } = this.#onCall;
+    addEventListener("beforeunload", (event) => this.#isReloading || event.preventDefault(), { signal });
+    // A browser without the Navigation API asks at a reload, too.
+    const { navigation } = /** @type {{ navigation?: EventTarget }} */ (/** @type {unknown} */ (window));
+    const onNavigate = (/** @type {Event & { navigationType?: string }} */ event) =>
+      (this.#isReloading = event.navigationType === "reload");
+    navigation?.addEventListener("navigate", onNavigate, { signal });
+  }
+
+  stop() {
+    this.uncover();
+    this.#onCall?.abort();
+    this.#onCall = null;
+  }
+
+  /** The call covers the page: Back leads to the page below it. */
+  cover() {
+    if (!this.#isCovered) {
+      this.#isCovered = true;
+      if (!this.#isLeaving && history.state !== COVERED) {
+        history.pushState(COVERED, "");
+      }
+    }
+  }
+
+  /** The page is to be seen. */
+  uncover() {
+    if (this.#isCovered) {
+      this.#isCovered = false;
+      if (!this.#isLeaving && history.state === COVERED) {
+        this.#isLeaving = true;
+        history.back();
+      }
+    }
+  }
+
+  #onPopState() {
+    if (this.#isLeaving) {
+      this.#isLeaving = false;
+      if (this.#isCovered) {
+        history.pushState(COVERED, ""); // another call covers the page meanwhile
+      }
+    } else if (this.#isCovered && history.state !== COVERED) {
+      this.#isCovered = false;
+      this.#onBack();
+    }
+  }
+}
