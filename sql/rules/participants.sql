@@ -120,7 +120,7 @@ BEGIN
 END;
 
 CREATE VIEW invite_to_call (call_id, username, invited_by) AS
--- POST /calls/ID/invite: a person on an active call invites another, or invites again.
+-- POST /calls/ID/invite: a person on the call invites another, or invites again. While it rings, that is the caller.
   SELECT NULL, NULL, NULL WHERE 0;
 
 CREATE TRIGGER invite_to_call_rings_another_person
@@ -133,9 +133,6 @@ BEGIN
   WHERE NEW.username = NEW.invited_by;
 
   INSERT INTO check_on_call (call_id, username) VALUES (NEW.call_id, NEW.invited_by);
-
-  SELECT RAISE(ABORT, 'call_not_active')
-  WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active');
 
   SELECT RAISE(ABORT, 'user_not_found')
   WHERE NOT EXISTS (SELECT 1 FROM users WHERE username = NEW.username);
@@ -294,9 +291,8 @@ BEGIN
 END;
 
 CREATE TRIGGER participant_joins_a_live_call
--- A registered person joins a live call once. Before an answer only members of the channel are invited; an active call
--- may invite guests. Only members join without an invitation. An unknown call is refused first, then a stranger, who
--- must not learn the call's state.
+-- A registered person joins a live call once. Anybody may be invited; only members join without an invitation. An
+-- unknown call is refused first, then a stranger, who must not learn the call's state.
 BEFORE INSERT ON call_participants
 BEGIN
   SELECT CASE
@@ -306,7 +302,6 @@ BEGIN
     WHEN person.number IS NULL THEN RAISE(ABORT, 'user_not_found')
     WHEN EXISTS (SELECT 1 FROM call_participants WHERE call_id = NEW.call_id AND username = NEW.username)
       THEN RAISE(ABORT, 'already_in_call')
-    WHEN call.state = 'ringing' AND NOT is_member THEN RAISE(ABORT, 'call_not_active')
     WHEN (NEW.role = 'initiator') IS NOT (call.initiator = NEW.username AND person.number <= call.newest_number)
       THEN RAISE(ABORT, 'role_is_wrong')
     -- A number comes with a row of initiate_call, which is not stamped.
@@ -334,8 +329,8 @@ BEGIN
 END;
 
 CREATE TRIGGER new_participant_is_stamped_and_emits
--- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who joins. The
--- start of a call shows its initiator, unless a shell made the call without them.
+-- Fills in the times that the writer left out. A guest sees what happens from here on. The others see who is invited and
+-- who joins. The start of a call shows its initiator, unless a shell made the call without them.
 AFTER INSERT ON call_participants
 WHEN NEW.number IS NULL
 BEGIN
@@ -361,7 +356,9 @@ BEGIN
           NEW.call_id, NEW.username, CASE NEW.state WHEN 'rejected' THEN json_object('by', NEW.invited_by) END);
 
   INSERT INTO do_emit_event (emit, kind, call_id, username, detail)
-  VALUES (NEW.state = 'pending' AND EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active'),
+  VALUES (NEW.state = 'pending'
+            AND (NEW.invited_by IS NOT NULL
+                 OR EXISTS (SELECT 1 FROM calls WHERE call_id = NEW.call_id AND state = 'active')),
           'invited', NEW.call_id, NEW.username, json_object('by', NEW.invited_by));
 END;
 

@@ -108,7 +108,7 @@ CREATE VIEW webhook_types (kind, type, meaning) AS
 -- The events that webhooks get: the kind in the event log, and the type in the body.
   VALUES
     ('started', 'call.started', 'a person calls a channel; `members` has those who are called'),
-    ('invited', 'call.invited', 'a person is invited to an active call, or again; `by` names the inviter'),
+    ('invited', 'call.invited', 'a person is invited to a live call, or again; `by` names the inviter'),
     ('busy', 'call.busy', 'the call does not ring for a person, who is on another call or not to be disturbed'),
     ('accepted', 'call.accepted', 'a person answers, joins or rejoins'),
     ('rejected', 'call.rejected', 'a person declines'),

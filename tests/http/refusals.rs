@@ -167,7 +167,7 @@ impl AllStates {
             ("call_full", dave.posting(&format!("/calls/{call}/accept"))),
             ("call_finished", alice.posting(&format!("/calls/{over}/accept"))),
             ("call_media_mime_type_length", alice.posting_bytes(&format!("{media}?{long_mime}"), *b"x")),
-            ("call_not_active", invite(ringing, "bob")),
+            ("call_not_active", alice.posting_json(&format!("/calls/{ringing}/screenshare"), json!({ "on": true }))),
             ("call_not_found", alice.posting("/calls/none/end")),
             ("call_signals_between_two", signal(alice, &in_call, "alice", "offer", json!(1))),
             ("call_signals_payload_is_json", signal(alice, &in_call, "bob", "offer", json!(null))),

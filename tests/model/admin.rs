@@ -201,9 +201,6 @@ impl Model {
             if state == ParticipantState::Accepted && !is_member {
                 reasons.push((403, "not_a_member"));
             }
-            if found.state == CallState::Ringing && !is_member {
-                reasons.push((409, "call_not_active"));
-            }
             if self.is_initiator(found, target) && self.exists[target] {
                 reasons.push((409, "role_is_wrong"));
             }

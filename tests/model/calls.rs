@@ -313,7 +313,7 @@ impl Model {
         let mut reasons = self.call_refusals(
             call,
             actor,
-            &[Requirement::Participant, Requirement::OnTheCall, Requirement::Live, Requirement::Active],
+            &[Requirement::Participant, Requirement::OnTheCall, Requirement::Live],
         );
         if actor == target {
             reasons.push((400, "cannot_invite_oneself"));
