@@ -848,9 +848,13 @@ ORDER BY missed_ts DESC, call_id DESC LIMIT 500;
 SELECT missed_ts FROM call_participants WHERE call_id = ?1 AND username = ?2;
 
 -- name: MARK_MISSED_CALLS_SEEN
--- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen.
+-- Marks the calls that user ?1 missed until time ?2, or all if ?2 is NULL, as seen: in all channels, or in the one that ?3
+-- spells.
 UPDATE call_participants SET missed_seen_ts = (SELECT ts FROM now)
 WHERE username = ?1 AND missed_ts IS NOT NULL AND missed_ts <= coalesce(?2, 9e999) AND missed_seen_ts IS NULL
+  AND (?3 IS NULL
+       OR (SELECT channel FROM calls WHERE call_id = call_participants.call_id)
+          = (SELECT channel FROM named_channels WHERE spelling = json_array(?3, ?1)))
   AND number = (SELECT number FROM users WHERE username = ?1);
 
 

@@ -90,18 +90,21 @@ async fn missed(request: &mut Request) -> HandlerResult<impl Reply> {
     request.large_response(respond).await
 }
 
-/// The body `{"up_to": TIME}`.
+/// The body `{"up_to": TIME, "channel": NAME}`.
 #[derive(Deserialize)]
 struct SeenBody {
     /// In seconds since the epoch. Calls that were missed later stay unseen. Without it, all are marked.
     up_to: Option<f64>,
+    /// Calls of other channels stay unseen. Without it, those of all channels are marked.
+    channel: Option<String>,
 }
 
 async fn missed_seen(request: &mut Request) -> HandlerResult {
     let caller = request.caller()?;
-    let SeenBody { up_to } = request.json(JSON_MAX_BYTES).await?;
+    let SeenBody { up_to, channel } = request.json(JSON_MAX_BYTES).await?;
     let up_to = up_to.map_or(Value::Null, Value::Real);
-    request.app.write(Write::new(&statements::MARK_MISSED_CALLS_SEEN, [text(caller), up_to])).await?;
+    let channel = channel.map_or(Value::Null, Value::Text);
+    request.app.write(Write::new(&statements::MARK_MISSED_CALLS_SEEN, [text(caller), up_to, channel])).await?;
     Ok(status("seen"))
 }
 

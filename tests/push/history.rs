@@ -124,8 +124,11 @@ async fn missed_calls_are_marked_as_seen() {
     );
     let (_, seen) = bob.get("/calls/missed").await;
     assert_eq!((&seen[0]["seen"], &seen[1]["seen"]), (&json!(false), &json!(true)));
+    for (channel, seen) in [("dm:bob:carol", false), ("private:none", false), ("dm:bob:alice", true)] {
+        bob.post_json("/calls/missed/seen", json!({ "channel": channel })).await;
+        assert_eq!(bob.get("/calls/missed").await.1[0]["seen"], seen, "{channel}");
+    }
     bob.post_json("/calls/missed/seen", json!({})).await;
-    assert_eq!(bob.get("/calls/missed").await.1[0]["seen"], true);
     assert_refused(&bob.get("/calls/missed?since=x").await, 400, "bad_time");
     assert_refused(&bob.post_json("/calls/missed/seen", json!({ "up_to": "x" })).await, 400, "bad_body");
 }

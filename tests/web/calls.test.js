@@ -231,7 +231,9 @@ test("missed calls are reported when they change, and can be marked as seen", as
   assert.deepEqual(emittedAs("missed"), [[missed]]);
   await client.missed();
   assert.equal(emittedAs("missed").length, 1, "nothing has changed");
-  await client.markMissedSeen();
+  await client.markMissedSeen("private:2");
+  assert.equal(server.count("POST /calls/missed/seen"), 0, "none was missed there");
+  await client.markMissedSeen(CHANNEL);
   assert.deepEqual(emittedAs("missed").at(-1), [{ ...missed, seen: true }]);
   await client.markMissedSeen();
   assert.equal(server.count("POST /calls/missed/seen"), 1);

@@ -421,12 +421,16 @@ export class Calls extends Emitter {
     return this.store.missed;
   }
 
-  /** Marks all missed calls as seen. */
-  async markMissedSeen() {
+  /**
+   * Marks missed calls as seen: those of a channel, or all.
+   * @param {string | null} [channel]
+   */
+  async markMissedSeen(channel = null) {
     const { missed } = this.store;
-    if (missed.some(({ seen }) => !seen)) {
-      await this.api.post("/calls/missed/seen", { up_to: missed[0].missed_ts });
-      this.#setMissed(missed.map((call) => ({ ...call, seen: true })));
+    const isMeant = (/** @type {MissedCall} */ call) => channel === null || call.channel === channel;
+    if (missed.some((call) => !call.seen && isMeant(call))) {
+      await this.api.post("/calls/missed/seen", { up_to: missed[0].missed_ts, channel });
+      this.#setMissed(missed.map((call) => ({ ...call, seen: call.seen || isMeant(call) })));
     }
   }
 
