@@ -1,7 +1,7 @@
 // @ts-check
 // The page `/`: signing in and out, routing, and wiring of the client library, controllers and views.
 
-import { calls, messageOf, post } from "./api.js";
+import { calls, get, messageOf, post } from "./api.js";
 import { Badge } from "./badge.js";
 import { CallController } from "./call_controller.js";
 import { isLive } from "./client/store.js";
@@ -9,11 +9,14 @@ import { byId, notify, setText } from "./dom.js";
 import { linkOf } from "./join_page.js";
 import { shown } from "./names.js";
 import { Overlay } from "./overlay.js";
+import { RecentCalls } from "./recent_calls.js";
 import { ShareController } from "./share_controller.js";
 import { showAccount } from "./views/account.js";
 import { chooseDevices } from "./views/devices.js";
 import { showLink } from "./views/link.js";
 import { Lobby } from "./views/lobby.js";
+import { showNewCall, showNewChannel } from "./views/new_call.js";
+import { showQuiet } from "./views/quiet.js";
 import { Ringing } from "./views/ringing.js";
 import { signInForm } from "./views/signin.js";
 
@@ -42,6 +45,7 @@ export class Page {
   #app = byId("app");
   #banner = byId("banner");
   #store = calls.store;
+  #recents = new RecentCalls();
   #overlay;
   #calls;
   #shares;
@@ -59,8 +63,8 @@ export class Page {
     this.#overlay = new Overlay(this.#app, () => this.#lobby.pane);
     this.#calls = new CallController(this.#store, this.#overlay);
     this.#shares = new ShareController(this.#store, this.#overlay);
-    this.#lobby = new Lobby(this.#store, {
-      call: (channel, video) => this.#calls.start(channel, video),
+    this.#lobby = new Lobby(this.#store, this.#recents, {
+      call: (channel, video) => this.#call(channel, video),
       join: (id, video) => this.#calls.join(id, video),
       leaveElsewhere: (id) => reportFailure(post(`/calls/${id}/leave`)),
       share: (channel) => this.#shares.share(channel),
@@ -70,8 +74,14 @@ export class Page {
       isBusy: () => this.#calls.isBusy,
       isHere: (id) => this.#calls.isHere(id),
       viewerCount: (id) => this.#shares.viewerCount(id),
-      signOut: () => this.#signOut(),
-      showAccount: () => showAccount(this.#store, (passwords) => this.#changePassword(passwords)),
+      newCall: () => showNewCall(this.#store, (channel, video) => this.#call(channel, video)),
+      newChannel: () => showNewChannel(this.#store, (channel) => this.#openChannel(channel)),
+      markMissedSeen: () => reportFailure(calls.markMissedSeen()),
+      showQuiet: () => showQuiet(this.#store),
+      showAccount: () => showAccount(this.#store, {
+        changePassword: (passwords) => this.#changePassword(passwords),
+        signOut: () => this.#signOut(),
+      }),
       chooseDevices: () => chooseDevices((kind) => this.#calls.deviceChanged(kind)),
       askForNotifications: () => this.#askForNotifications(),
     });
@@ -89,8 +99,10 @@ export class Page {
     calls.on("missed", () => this.#markMissedSeen());
     this.#calls.on("change", () => this.#scheduleRender());
     this.#shares.on("change", () => this.#scheduleRender());
+    this.#recents.on("change", () => this.#scheduleRender());
     setInterval(() => this.#store.calls.size > 0 && this.#scheduleRender(), 1000);
     addEventListener("hashchange", () => this.#onNavigation());
+    addEventListener("keydown", (event) => this.#onKey(event));
     calls.open();
   }
 
@@ -100,6 +112,7 @@ export class Page {
   #onState(state) {
     if (state === "signed-out") {
       this.#calls.stop();
+      this.#recents.clear();
       this.#showSignIn();
     }
     const retrying = calls.me === null ? "Cannot reach the server. Retrying…" : "Reconnecting…";
@@ -110,6 +123,7 @@ export class Page {
     this.#showBanner("");
     this.#app.replaceChildren(this.#lobby.element);
     this.#hasSignedIn = true;
+    this.#recents.load();
     this.#route();
     this.#calls.rejoin();
   }
@@ -137,10 +151,32 @@ export class Page {
     await calls.renewSession(() => post("/password", passwords));
   }
 
+  /** The history shows all missed calls, and a conversation its own. */
   #markMissedSeen() {
-    if (this.#lobby.showsHistory) {
-      calls.markMissedSeen().catch(() => {});
+    const { channel, showsHistory } = this.#lobby;
+    if (showsHistory || channel !== null) {
+      calls.markMissedSeen(channel).catch(() => {});
     }
+  }
+
+  // ---- calling
+
+  /**
+   * @param {string} channel
+   * @param {boolean} video
+   */
+  #call(channel, video) {
+    calls.markMissedSeen(channel).catch(() => {});
+    this.#calls.start(channel, video);
+  }
+
+  /**
+   * Shows a channel that was just added.
+   * @param {string} channel
+   */
+  async #openChannel(channel) {
+    this.#store.setDirectory(await get("/me"));
+    location.hash = encodeURIComponent(channel);
   }
 
   // ---- rendering and routing
@@ -182,9 +218,23 @@ export class Page {
     }
     if (this.#store.me !== null) {
       this.#route();
-      if (!this.#lobby.isEmpty) {
-        this.#lobby.pane.focus();
-      }
+      this.#lobby.focusSelected();
+    }
+  }
+
+  /**
+   * `/` and Ctrl+K search, unless a dialog or a call covers the page.
+   * @param {KeyboardEvent} event
+   */
+  #onKey(event) {
+    const { altKey, ctrlKey, key, metaKey, target } = event;
+    const isTyping = target instanceof HTMLElement && target.matches("input, select, textarea");
+    const isSlash = key === "/" && !ctrlKey && !metaKey && !altKey && !isTyping;
+    const isShortcut = isSlash || (key.toLowerCase() === "k" && (ctrlKey || metaKey) && !altKey);
+    const isCovered = this.#app.inert || document.querySelector("dialog[open]") !== null;
+    if (isShortcut && !isCovered && this.#store.me !== null) {
+      event.preventDefault();
+      this.#lobby.focusSearch();
     }
   }
 

@@ -223,6 +223,11 @@ impl Browser {
         self.wait_until(&format!("{part}?.textContent === {}", Value::from(text))).await;
     }
 
+    /// Presses keys, which the element with the focus gets.
+    pub async fn press(&self, keys: &str) {
+        self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.wait_visible(selector).await;
         self.client.find(Locator::Css(selector)).await.unwrap().send_keys(text).await.unwrap();

@@ -90,11 +90,11 @@ async fn declined_and_unanswered_calls_end() {
 async fn callers_learn_who_does_not_want_to_be_disturbed() {
     let (driver, server) = (Driver::start().await, Server::start());
     let [alice, bob, carol] = driver.signed_in(&server, ["alice", "bob", "carol"]).await;
-    bob.click("#open-account").await;
+    bob.click("#open-quiet").await;
     bob.wait_text("#quiet-status", "Calls ring for you.").await;
-    bob.click("[data-quiet='3600']").await;
+    bob.click("[data-quiet=hour]").await;
     bob.wait_text("#quiet-status", "Do not disturb until").await;
-    bob.click("#account [data-answer=done]").await;
+    bob.click("#quiet [data-answer=done]").await;
     bob.wait_text("#quiet-now", "Do not disturb until").await;
 
     // Nobody waits, and bob has missed it.
@@ -114,10 +114,7 @@ async fn callers_learn_who_does_not_want_to_be_disturbed() {
     alice.click("[data-invite=bob]").await;
     alice.wait_text("[data-toast=notice]", "bob is busy.").await;
 
-    bob.click("#open-account").await;
-    bob.click("[data-quiet='0']").await;
-    bob.wait_text("#quiet-status", "Calls ring for you.").await;
-    bob.click("#account [data-answer=done]").await;
+    bob.click("#quiet-off").await;
     bob.wait_until("!document.querySelector('#quiet-now').checkVisibility()").await;
     alice.click("[data-invite=bob]").await;
     bob.wait_visible("[data-action=answer]").await;

@@ -27,5 +27,7 @@ mod pictures;
 mod presence;
 mod relay;
 mod screens;
+mod search;
+mod start;
 mod turn;
 mod views;

@@ -36,7 +36,7 @@ async fn share_outside_a_call_serves_late_viewers_until_it_stops() {
         browser.click(&format!("[data-channel='{team}']")).await;
     }
     alice.click("#share-screen").await;
-    alice.wait_text("[data-viewers]", "0 viewers").await;
+    alice.wait_text("[data-viewers]", "No viewers yet").await;
     bob.click("[data-action=watch]").await;
     bob.wait_media(1, Media::Video).await;
     alice.wait_text("[data-viewers]", "1 viewer").await;

@@ -62,6 +62,17 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     bob.click("#open-history").await;
     bob.wait_visible("[data-outcome]").await;
     see(&bob, "history").await;
+    bob.click("#open-quiet").await;
+    bob.click("[data-quiet=hour]").await;
+    bob.wait_visible("#quiet-now").await;
+    see(&bob, "do not disturb").await;
+    bob.click("#quiet [data-answer=done]").await;
+    bob.click("#quiet-off").await;
+    bob.press("/").await;
+    bob.press("a").await;
+    bob.wait_text("#search-outcome", "found").await;
+    see(&bob, "search").await;
+    bob.press("\u{E00C}").await;
     bob.click("#open-devices").await;
     bob.wait_visible("#devices[open]").await;
     see(&bob, "devices").await;
@@ -71,8 +82,16 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     see(&bob, "account").await;
     bob.click("#account [data-answer=done]").await;
 
+    alice.click("#new-call").await;
+    alice.type_into("#picker", "bob\u{E007}\u{E015}").await;
+    alice.wait_visible("[data-chosen]").await;
+    see(&alice, "new group call").await;
+    alice.click("#new-call-dialog [data-answer=done]").await;
     alice.click(&format!("[data-channel='{team}']")).await;
     alice.wait_visible("#call-video").await;
+    alice.click("#copy-link").await;
+    alice.click("#link-dialog [data-answer=done]").await;
+    alice.wait_visible("[data-link]").await;
     see(&alice, "conversation").await;
     alice.click("#call-video").await;
     bob.wait_visible("[data-action=answer]").await;
@@ -135,6 +154,10 @@ async fn see_admin_page(server: &Server, carol: &Browser, see: &impl AsyncFn(&Br
     carol.client.goto(&server.url).await.unwrap();
     carol.wait_visible("#open-admin").await;
     see(carol, "lobby of an admin").await;
+    carol.click("#new-channel").await;
+    carol.wait_visible("#new-channel-dialog[open]").await;
+    see(carol, "new channel").await;
+    carol.click("#new-channel-dialog [data-answer=done]").await;
     carol.click("#open-admin").await;
     carol.wait_visible("#admin-calls li").await;
     see(carol, "admin, calls").await;

@@ -1,10 +1,9 @@
 // @ts-check
-// The dialog of a person's own account: do not disturb, their sessions, and the change of the password.
+// The dialog of a person's own account: signing out, their sessions, and the change of the password.
 
 import { get, remove } from "../api.js";
 import { actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, showDialog } from "../dom.js";
 import { shown } from "../names.js";
-import { quietSection } from "./quiet.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { Session } from "../client/types.js" */
@@ -13,9 +12,11 @@ const WARNING = "All your other sessions end, on every device, and you leave the
 
 /**
  * @param {Store} store
- * @param {(passwords: { old: string, new: string }) => Promise<void>} changePassword
+ * @param {object} actions
+ * @param {(passwords: { old: string, new: string }) => Promise<void>} actions.changePassword
+ * @param {() => void} actions.signOut
  */
-export function showAccount(store, changePassword) {
+export function showAccount(store, { changePassword, signOut }) {
   const me = store.me ?? "";
   const { element: outcome, report } = outcomeLine();
   const list = h("ul", { class: "members", id: "sessions", tabindex: "-1", "aria-labelledby": "sessions-title" });
@@ -49,10 +50,9 @@ export function showAccount(store, changePassword) {
   });
 
   const name = shown(me);
-  const quiet = quietSection(store);
   const body = [
     h("p", { class: "quiet" }, name === me ? me : `${name}, user name ${me}`),
-    quiet.element,
+    h("div", { class: "row" }, button({ icon: "out", text: "Sign out", id: "sign-out", onclick: signOut })),
     h("h3", { id: "sessions-title" }, "Sessions"),
     list,
     outcome,
@@ -61,7 +61,7 @@ export function showAccount(store, changePassword) {
   ];
   const dialog = showDialog({ id: "account", title: "Your account", body });
   // Without a session there is no account to show.
-  const removeListener = store.on("change", () => (store.me === null ? dialog.close() : quiet.render()));
+  const removeListener = store.on("change", () => store.me === null && dialog.close());
   dialog.addEventListener("close", removeListener);
   report(load);
 }

@@ -1,19 +1,25 @@
 // @ts-check
-// Finished calls, newest first, from my side.
+// Finished calls, newest first, from my side, each with a way to call back.
 
 import { get, messageOf } from "../api.js";
 import { icon } from "../client/icons.js";
-import { button, formatDuration, formatTime, h, setText } from "../dom.js";
+import { button, formatDuration, formatTime, h, keyedList, setText } from "../dom.js";
+import { callBack } from "./call_back.js";
+import { channelLink } from "./cards.js";
+import { outcomeOf } from "./outcomes.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { PastCall } from "../client/types.js" */
+/** @import { CallBackActions } from "./call_back.js" */
+
+/** @typedef {CallBackActions & { channel: string | null }} HistoryOptions `channel` is null for all channels */
 
 const PAGE_SIZE = 20;
 
-/** A list that loads itself, of one channel or, with null, of all channels. */
+/** A list that loads itself, of one channel or of all. */
 export class HistoryList {
   #store;
-  #channel;
+  #options;
   #rows;
   #message = h("p", { class: "quiet" }, "Loading…");
   #note;
@@ -22,14 +28,17 @@ export class HistoryList {
   #oldest = null;
   /** Answers of earlier requests are dropped. */
   #request = 0;
+  /** @type {PastCall[]} */
+  #calls = [];
 
   /**
    * @param {Store} store
-   * @param {string | null} channel
+   * @param {HistoryOptions} options
    */
-  constructor(store, channel) {
+  constructor(store, options) {
     this.#store = store;
-    this.#channel = channel;
+    this.#options = options;
+    const { channel } = options;
     this.#rows = h("ol", { class: "history", "data-history": channel ?? "all" });
     // Below a channel's other content the message is a line; on its own it fills the pane.
     this.#note = channel ? this.#message : h("div", { class: "empty" }, icon("history"), this.#message);
@@ -42,8 +51,8 @@ export class HistoryList {
     this.#request += 1;
     const request = this.#request;
     const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
-    if (this.#channel) {
-      query.set("channel", this.#channel);
+    if (this.#options.channel) {
+      query.set("channel", this.#options.channel);
     }
     if (this.#oldest) {
       query.set("before", this.#oldest);
@@ -62,61 +71,76 @@ export class HistoryList {
 
   /** @param {PastCall[]} calls */
   #append(calls) {
-    this.#rows.append(...calls.map((call) => historyRow(this.#store, call, this.#channel === null)));
+    this.#calls = this.#oldest === null ? calls : [...this.#calls, ...calls];
     this.#oldest = calls.at(-1)?.call_id ?? this.#oldest;
     this.#more.hidden = calls.length < PAGE_SIZE;
-    this.#note.hidden = this.#rows.children.length > 0;
+    this.#note.hidden = this.#calls.length > 0;
     setText(this.#message, "No calls yet.");
+    this.render();
   }
 
   reload() {
     this.#oldest = null;
-    this.#rows.replaceChildren();
     return this.#load();
+  }
+
+  render() {
+    keyedList(this.#rows, this.#calls, ({ call_id: id }) => id, (call) => historyRow(this.#store, call, this.#options));
   }
 }
 
-/** The icon of an outcome, for incoming and outgoing calls, and its word. @type {Record<string, string[]>} */
-const OUTCOMES = {
-  answered: ["incoming", "outgoing", "Answered"],
-  missed: ["missed", "outgoing", "Missed"],
-  declined: ["incoming", "outgoing", "Declined"],
-  cancelled: ["missed", "outgoing", "Cancelled"],
-};
+/** The history of all channels. */
+export class HistoryPane {
+  #list;
+
+  /**
+   * @param {Store} store
+   * @param {CallBackActions} actions
+   */
+  constructor(store, { call, isBusy }) {
+    this.#list = new HistoryList(store, { channel: null, call, isBusy });
+    this.element = h("div", { class: "scroll" }, this.#list.element);
+  }
+
+  reload() {
+    return this.#list.reload();
+  }
+
+  render() {
+    this.#list.render();
+  }
+}
 
 /**
  * @param {Store} store
- * @param {PastCall} call
- * @param {boolean} withChannel
+ * @param {PastCall} past
+ * @param {HistoryOptions} options
  */
-function historyRow(store, call, withChannel) {
-  const isMine = call.initiator === store.me;
-  const [incomingIcon, outgoingIcon, word] = OUTCOMES[call.outcome] ?? ["incoming", "outgoing", call.outcome];
-  const outcome = call.outcome === "missed" && isMine ? (call.reason === "busy" ? "Busy" : "No answer") : word;
-  const caller = isMine ? "You called" : `${call.initiator_display_name} called`;
-  const title = withChannel ? store.title(call.channel) : caller;
-  const details = [outcome];
-  if (call.missed_reason === "busy" || call.missed_reason === "quiet") {
-    details.push(call.missed_reason === "busy" ? "you were on another call" : "do not disturb");
+function historyRow(store, past, options) {
+  const withChannel = options.channel === null;
+  const back = withChannel ? callBack(store, past.channel, options) : null;
+  const { icon: iconName, isMissed, reason, word } = outcomeOf(store, past);
+  const caller = past.initiator === store.me ? "You called" : `${past.initiator_display_name} called`;
+  const title = withChannel ? store.title(past.channel) : caller;
+  const details = [withChannel && title !== past.initiator_display_name ? caller : "", word, reason];
+  if (past.duration !== null) {
+    details.push(formatDuration(past.duration));
   }
-  if (withChannel && title !== call.initiator_display_name) {
-    details.unshift(caller);
-  }
-  if (call.duration !== null) {
-    details.push(formatDuration(call.duration));
-  }
-  const started = new Date(call.started_ts * 1000);
-  const isMissed = call.outcome === "missed" && !isMine;
-  return h(
+  const link = channelLink(past.channel);
+  link.append(title);
+  const iso = new Date(past.started_ts * 1000).toISOString();
+  const time = h("time", { datetime: iso }, formatTime(past.started_ts));
+  const element = h(
     "li",
-    { class: isMissed ? "missed" : "", "data-outcome": call.outcome, "data-call": call.call_id },
-    icon(isMine ? outgoingIcon : incomingIcon),
+    { class: isMissed ? "missed" : "", "data-outcome": past.outcome, "data-call": past.call_id },
+    icon(iconName),
     h(
       "div",
       { class: "grow" },
-      withChannel ? h("a", { href: `#${encodeURIComponent(call.channel)}` }, title) : h("strong", {}, title),
-      h("p", { class: "quiet" }, details.join(" · ")),
+      withChannel ? link : h("strong", {}, title),
+      h("p", { class: "quiet" }, `${details.filter(Boolean).join(" · ")} · `, time),
     ),
-    h("time", { class: "quiet", datetime: started.toISOString() }, formatTime(call.started_ts)),
+    back?.element,
   );
+  return { element, render: back?.render };
 }

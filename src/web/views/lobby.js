@@ -1,21 +1,25 @@
 // @ts-check
-// The first screen: a sidebar of channels and people, and beside it a conversation or the history.
+// The first screen: a sidebar with the search, channels and people, and beside it what was chosen. At first that is the
+// start: what one may have come for. On a narrow screen the start stands in the sidebar.
 
 import { icon } from "../client/icons.js";
-import { acceptedNames, directChannel } from "../client/store.js";
-import { avatar, button, capitalised, h, keyedList, setProperties, setText } from "../dom.js";
-import { listed, shown } from "../names.js";
+import { avatar, button, h, setProperties, setText } from "../dom.js";
+import { shown } from "../names.js";
 import { ChannelPane } from "./channel.js";
-import { HistoryList } from "./history.js";
-import { quietText } from "./quiet.js";
+import { Directory } from "./directory.js";
+import { HistoryPane } from "./history.js";
+import { quietLine } from "./quiet.js";
+import { Start } from "./start.js";
 
 /** @import { Store } from "../client/store.js" */
+/** @import { RecentCalls } from "../recent_calls.js" */
 /** @import { ChannelActions } from "./channel.js" */
+/** @import { StartActions } from "./start.js" */
 
 /**
  * @typedef {object} LobbyActions
- * @property {() => void} signOut
  * @property {() => void} showAccount
+ * @property {() => void} showQuiet
  * @property {() => void} chooseDevices
  * @property {() => void} askForNotifications
  */
@@ -23,29 +27,26 @@ import { quietText } from "./quiet.js";
 /** What the pane shows instead of a channel. */
 const HISTORY = "history";
 
-/**
- * @typedef {object} Entry a link of the sidebar
- * @property {string} channel
- * @property {string} title
- * @property {string} status
- * @property {boolean} isLive
- * @property {string} person the person's name; empty for a channel
- * @property {string} presence of the person
- */
+/** As in lobby.css. */
+const NARROW = "(max-width: 46rem)";
 
 export class Lobby {
   #store;
+  #recents;
   #actions;
-  /** A channel's name, `history`, or null for nothing. @type {string | null} */
+  /** A channel's name, `history`, or null for the start. @type {string | null} */
   #selected = null;
   /** @type {ChannelPane | null} */
   #channelPane = null;
-  /** @type {HistoryList | null} */
-  #history = null;
+  /** @type {HistoryPane | null} */
+  #historyPane = null;
+  #start;
+  #directory;
+  #narrow = matchMedia(NARROW);
 
-  #channels = h("ul", { class: "entries", id: "channels", "aria-labelledby": "channels-title" });
-  #people = h("ul", { class: "entries", id: "people", "aria-labelledby": "people-title-list" });
-  #noChannels = h("p", { class: "quiet hint" }, "You are not in a private channel yet.");
+  #startPlace = h("div");
+  #home = h("a", { href: "#", class: "home grow", id: "open-start" },
+    h("img", { src: "web/icon.svg", alt: "", width: "28", height: "28" }), "Calls");
   #missedCount = h("span", { "data-missed": true });
   #missed = h("span", { class: "badge", hidden: true }, this.#missedCount,
     h("span", { class: "visually-hidden" }, " missed"));
@@ -58,100 +59,125 @@ export class Lobby {
   );
   #meName = h("strong", { id: "me" });
   #meAvatar = h("span");
-  #quiet = h("span", { class: "entry-sub", id: "quiet-now", hidden: true });
+  #quiet;
   #account;
   #adminLink = h("a", { href: "admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
   #bell;
 
   /**
    * @param {Store} store
-   * @param {ChannelActions & LobbyActions} actions
+   * @param {RecentCalls} recents
+   * @param {ChannelActions & StartActions & LobbyActions} actions
    */
-  constructor(store, actions) {
+  constructor(store, recents, actions) {
     this.#store = store;
+    this.#recents = recents;
     this.#actions = actions;
-    const { askForNotifications, showAccount } = actions;
+    const { askForNotifications, newCall, showAccount } = actions;
+    this.#start = new Start(store, recents, actions);
+    const [onSearch, onSelectAgain] = [() => this.render(), () => this.#selectAgain()];
+    this.#directory = new Directory(store, recents, { newCall, onSearch, onSelectAgain });
+    this.#quiet = quietLine(store);
     const account = { type: "button", class: "plain account", id: "open-account", onclick: showAccount };
     const accountHint = h("span", { class: "visually-hidden" }, ", your account");
-    const name = h("span", { class: "entry-text" }, this.#meName, this.#quiet);
-    this.#account = h("button", account, this.#meAvatar, name, accountHint);
+    this.#account = h("button", account, this.#meAvatar, h("span", { class: "entry-text" }, this.#meName), accountHint);
     const bell = { icon: "bell", label: "Turn on notifications", id: "notifications", class: "plain" };
     this.#bell = button({ ...bell, onclick: askForNotifications });
     this.pane = h("section", { class: "pane", id: "pane", tabindex: "-1", "aria-label": "Conversation" });
     const heading = h("h1", { class: "visually-hidden" }, "Calls");
     this.element = h("main", { class: "lobby", "data-view": "lobby" }, heading, this.#sidebar(), this.pane);
+    this.#narrow.addEventListener("change", () => this.#placeStart());
   }
 
   get showsHistory() {
     return this.#selected === HISTORY;
   }
 
-  get isEmpty() {
-    return this.#selected === null;
+  /** What the pane shows: a channel, or null. */
+  get channel() {
+    return this.showsHistory ? null : this.#selected;
   }
 
   #sidebar() {
-    const { chooseDevices, signOut } = this.#actions;
-    const logo = h("img", { src: "web/icon.svg", alt: "", width: "28", height: "28" });
+    const { chooseDevices, showQuiet } = this.#actions;
     return h(
       "nav",
       { class: "sidebar", "aria-label": "Channels and people" },
-      h("div", { class: "brand" }, logo, h("span", { class: "grow", "aria-hidden": "true" }, "Calls"), this.#adminLink),
-      h(
-        "div",
-        { class: "scroll" },
-        this.#historyLink,
-        h("h2", { id: "channels-title" }, "Channels"),
-        this.#noChannels,
-        this.#channels,
-        h("h2", { id: "people-title-list" }, "People"),
-        this.#people,
-      ),
+      h("div", { class: "brand" }, this.#home, this.#adminLink),
+      this.#directory.searchElement,
+      h("div", { class: "scroll" }, this.#startPlace, this.#historyLink, this.#directory.element),
+      this.#quiet.element,
       h(
         "div",
         { class: "me" },
         this.#account,
         this.#bell,
+        button({ icon: "quiet", label: "Do not disturb", id: "open-quiet", class: "plain", onclick: showQuiet }),
         button({ icon: "devices", label: "Devices", id: "open-devices", class: "plain", onclick: chooseDevices }),
-        button({ icon: "out", label: "Sign out", id: "sign-out", class: "plain", onclick: signOut }),
       ),
     );
   }
 
-  /** @param {string | null} selected a channel's name, `history`, or null for nothing */
+  /** @param {string | null} selected a channel's name, `history`, or null for the start */
   select(selected) {
     this.#selected = selected;
     this.#channelPane = null;
-    this.#history = null;
+    this.#historyPane = null;
+    this.#directory.clear();
     this.element.classList.toggle("open", selected !== null);
     delete this.pane.dataset.channel;
-    if (selected === null) {
-      const hint = h("p", {}, "Choose a channel or a person to call.");
-      this.pane.replaceChildren(h("div", { class: "empty" }, icon("people"), hint));
-    } else if (selected === HISTORY) {
-      this.#history = new HistoryList(this.#store, null);
-      this.pane.replaceChildren(
-        paneHeader(h("h2", {}, "History")),
-        h("div", { class: "scroll" }, this.#history.element),
-      );
-    } else {
+    if (selected === HISTORY) {
+      this.#historyPane = new HistoryPane(this.#store, this.#actions);
+      this.pane.replaceChildren(paneHeader(h("h2", {}, "History")), this.#historyPane.element);
+    } else if (selected !== null) {
       this.#channelPane = new ChannelPane(this.#store, selected, this.#actions);
-      this.#history = this.#channelPane.history;
       this.pane.dataset.channel = selected;
-      this.pane.replaceChildren(
-        paneHeader(this.#channelPane.title, this.#channelPane.subtitle),
-        this.#channelPane.element,
-      );
+      const { element, subtitle, title } = this.#channelPane;
+      this.pane.replaceChildren(paneHeader(title, subtitle), element);
     }
+    this.#placeStart();
     this.render();
   }
 
+  /** A screen reader reads in the order of the elements, so the start moves where it is seen. */
+  #placeStart() {
+    if (this.#narrow.matches) {
+      this.#startPlace.replaceChildren(this.#start.element);
+    } else if (this.#selected === null) {
+      this.pane.replaceChildren(h("div", { class: "scroll" }, this.#start.element));
+    } else {
+      this.#start.element.remove();
+    }
+  }
+
+  #selectAgain() {
+    this.#directory.clear();
+    this.render();
+    this.pane.focus();
+  }
+
+  /** Gives the focus to what was selected. */
+  focusSelected() {
+    (this.#selected === null ? this.#start.element : this.pane).focus();
+  }
+
+  /** Gives the focus to the search, which on a narrow screen is not beside a conversation. */
+  focusSearch() {
+    if (this.#narrow.matches && this.#selected !== null) {
+      addEventListener("hashchange", () => this.#directory.focusSearch(), { once: true });
+      location.hash = "";
+    } else {
+      this.#directory.focusSearch();
+    }
+  }
+
   reloadHistory() {
-    this.#history?.reload();
+    (this.#historyPane ?? this.#channelPane?.history)?.reload();
+    this.#recents.load();
   }
 
   render() {
-    const { isAdmin, me, missed, people } = this.#store;
+    const { isAdmin, me, missed } = this.#store;
     this.#adminLink.hidden = !isAdmin;
     setText(this.#meName, me ? shown(me) : "");
     this.#meName.title = me ?? "";
@@ -161,86 +187,21 @@ export class Lobby {
       this.#meAvatar.replaceWith(face);
       this.#meAvatar = face;
     }
-    const quiet = me ? quietText(this.#store.quietUntil) : "";
-    this.#quiet.hidden = quiet === "";
-    setText(this.#quiet, quiet);
+    this.#quiet.render();
     const canAsk = "Notification" in window && Notification.permission === "default" && isSecureContext;
     this.#bell.hidden = !canAsk;
     const unseen = missed.filter((call) => !call.seen).length;
     this.#missed.hidden = unseen === 0;
     setText(this.#missedCount, String(unseen));
     setProperties(this.#historyLink, { "aria-current": this.showsHistory ? "page" : null });
-    const channels = this.#store.listedChannels();
-    this.#noChannels.hidden = channels.length > 0;
-    this.#renderEntries(this.#channels, channels.map((channel) => this.#channelEntry(channel)));
-    this.#renderEntries(this.#people, people.map((name) => this.#personEntry(name)));
+    setProperties(this.#home, { "aria-current": this.#selected === null ? "page" : null });
+    this.#directory.render(this.#selected);
+    const isSearch = this.#directory.query !== "";
+    this.#startPlace.hidden = isSearch;
+    this.#historyLink.hidden = isSearch;
+    this.#start.render();
     this.#channelPane?.render();
-  }
-
-  /**
-   * @param {Pick<import("../client/types.js").Channel, "channel" | "members">} channel
-   * @returns {Entry}
-   */
-  #channelEntry({ channel, members }) {
-    const activity = this.#activity(channel);
-    const status = activity || (members.length > 0 ? `${members.length} members` : "");
-    const title = this.#store.title(channel);
-    return { channel, title, status, isLive: activity !== "", person: "", presence: "" };
-  }
-
-  /**
-   * @param {string} name
-   * @returns {Entry}
-   */
-  #personEntry(name) {
-    const channel = directChannel(this.#store.me ?? "", name);
-    const presence = this.#store.presence(name);
-    const status = this.#activity(channel) || capitalised(presence);
-    return { channel, title: shown(name), status, isLive: status !== "", person: name, presence };
-  }
-
-  /** @param {string} channel */
-  #activity(channel) {
-    const call = this.#store.callIn(channel);
-    if (call) {
-      return call.state === "ringing" ? "Ringing…" : `On a call: ${listed(acceptedNames(call))}`;
-    }
-    return this.#store.sharesIn(channel).length > 0 ? "Screen share in progress" : "";
-  }
-
-  /**
-   * @param {HTMLElement} list
-   * @param {Entry[]} entries
-   */
-  #renderEntries(list, entries) {
-    keyedList(list, entries, ({ channel }) => channel, (entry) => this.#entryRow(entry));
-  }
-
-  /** @param {Entry} entry */
-  #entryRow({ channel, person }) {
-    // A click on the selected entry does not change the address, but moves the focus to the pane all the same.
-    const onclick = () => {
-      if (this.#selected === channel) {
-        this.pane.focus();
-      }
-    };
-    const face = person ? avatar(person) : h("span", { class: "avatar glyph", "aria-hidden": "true" }, "#");
-    const heading = h("strong");
-    const status = h("span", { class: "entry-sub" });
-    const dot = h("span", { class: "live-dot", hidden: true, "aria-hidden": "true" });
-    const text = h("span", { class: "entry-text" }, heading, status);
-    const properties = { class: "entry", title: person || null, onclick, "data-channel": channel, "data-person": person || null };
-    const link = h("a", { ...properties, href: `#${encodeURIComponent(channel)}` }, face, text, dot);
-    /** @param {Entry} entry */
-    const render = (entry) => {
-      const isSelected = this.#selected === channel;
-      setProperties(link, { "aria-current": isSelected ? "page" : null, "data-presence": entry.presence || null });
-      setText(heading, entry.title);
-      setText(status, entry.status);
-      status.hidden = !entry.status;
-      dot.hidden = !entry.isLive;
-    };
-    return { element: h("li", {}, link), render };
+    this.#historyPane?.render();
   }
 }
 

@@ -3,9 +3,13 @@
 
 import { messageOf } from "../api.js";
 import { stateOf } from "../client/store.js";
-import { avatar, button, h, keyedList, notify, rememberFocus, setText } from "../dom.js";
+import { button, h, keyedList, notify, setText } from "../dom.js";
 import { shown } from "../names.js";
+import { Roving } from "../roving.js";
+import { byTitle, searched } from "../search.js";
 import { showLink } from "./link.js";
+import { PRESENCE_WORDS, faceWithPresence, presenceOf } from "./presence.js";
+import { showTallDialog } from "./tall_dialog.js";
 
 /** @import { Call } from "../client/call.js" */
 /** @import { Store } from "../client/store.js" */
@@ -22,26 +26,32 @@ const reportFailure = (action) => action.catch((error) => notify(messageOf(error
  * @param {Call} call
  */
 export function showPeople(store, call) {
-  const restoreFocus = rememberFocus();
-  const present = h("ul", { class: "members", "aria-label": "On the call" });
-  const absent = h("ul", { class: "members", id: "invite-list", "aria-label": "Can be invited" });
-  const nobody = h("p", { class: "quiet" }, "Everybody is on the call.");
-  const link = { icon: "invite", text: "Copy guest link", id: "copy-call-link" };
+  const present = h("ul", { class: "people-list", tabindex: "-1", "aria-label": "On the call" });
+  const absent = h("ul", { class: "people-list", id: "invite-list", tabindex: "-1", "aria-labelledby": "invite-title" });
+  const nobody = h("p", { class: "quiet", role: "status", id: "invite-outcome" });
+  const filter = h("input", {
+    type: "search",
+    id: "invite-filter",
+    placeholder: "Search people to invite",
+    "aria-label": "Search people to invite",
+    "aria-controls": "invite-list",
+    autocomplete: "off",
+    autocapitalize: "none",
+    spellcheck: "false",
+  });
+  // Guests let nobody in, and end the call for themselves alone.
+  const isMember = !store.isGuest;
+  const roving = new Roving(absent, "[data-invite]");
+  const copyLink = () => reportFailure(showLink(call.channel));
+  const link = button({ icon: "link", text: "Copy guest link", id: "copy-call-link", onclick: copyLink });
   const endForAll = { text: "End call for everyone", id: "end-for-all", class: "danger-quiet" };
-  const dialog = h(
-    "dialog",
-    { id: "people-dialog", class: "dialog", "aria-labelledby": "people-title" },
-    h("h2", { id: "people-title" }, "People"),
-    present,
-    // Guests let nobody in, and end the call for themselves alone.
-    ...(store.isGuest ? [] : [h("h3", {}, "Invite"), nobody, absent]),
-    h(
-      "div",
-      { class: "row end" },
-      !store.isGuest && button({ ...link, onclick: () => reportFailure(showLink(call.channel)) }),
-      !store.isGuest && button({ ...endForAll, onclick: () => call.end() }),
-      button({ text: "Done", class: "primary", "data-answer": "done", onclick: () => dialog.close() }),
-    ),
+  const invitation = [h("h3", { id: "invite-title" }, "Invite"), nobody, absent];
+  const dialog = showTallDialog(
+    "people-dialog",
+    "People",
+    [isMember && filter, h("div", { class: "tall-list" }, present, isMember && invitation)],
+    [isMember && link, isMember && button({ ...endForAll, onclick: () => call.end() })],
+    "Close",
   );
 
   const render = () => {
@@ -50,52 +60,78 @@ export function showPeople(store, call) {
       dialog.close();
       return;
     }
+    const query = filter.value.trim();
     const isHere = (/** @type {string} */ name) => ["accepted", "pending"].includes(stateOf(state, name) ?? "");
     const here = state.participants.map(({ username }) => username).filter(isHere);
-    const others = store.people.filter((name) => !isHere(name));
-    nobody.hidden = others.length > 0;
-    keyedList(present, here, (name) => name, (name) => presentRow(call, state, name));
-    keyedList(absent, others, (name) => name, (name) => absentRow(store, call, name));
+    const others = membersFirst(store, call.channel, store.people.filter((name) => !isHere(name)));
+    const found = query === "" ? others : searched(others, query, (name) => `${shown(name)} ${name}`);
+    present.hidden = query !== "";
+    setText(nobody, found.length > 0 ? "" : query === "" ? "Nobody else can be invited." : "Nobody found.");
+    keyedList(present, here, (name) => name, (name) => presentRow(store, call, state, name));
+    keyedList(absent, found, (name) => name, (name) => absentRow(store, call, name));
+    roving.refresh();
   };
 
-  const removeListeners = [call.on("change", render), call.on("end", render)];
-  dialog.addEventListener("close", () => {
-    removeListeners.forEach((remove) => remove());
-    dialog.remove();
-    restoreFocus();
+  filter.addEventListener("input", render);
+  filter.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") {
+      roving.first?.focus();
+      event.preventDefault();
+    } else if (event.key === "Enter" && filter.value.trim() !== "") {
+      roving.first?.click();
+    }
   });
+  const removeListeners = [call.on("change", render), call.on("end", render), store.on("change", render)];
+  dialog.addEventListener("close", () => removeListeners.forEach((remove) => remove()));
   render();
-  document.body.append(dialog);
-  dialog.showModal();
 }
 
 /**
- * @param {string} name
- * @param {HTMLElement} words
- * @param {HTMLElement | false} action
+ * @param {Store} store
+ * @param {string} channel
+ * @param {string[]} names
  */
-const row = (name, words, action) =>
-  h("li", {}, avatar(name, "small"), h("span", { class: "grow", title: name }, shown(name)), words, action);
+function membersFirst(store, channel, names) {
+  const members = new Set(store.members(channel));
+  const rank = (/** @type {string} */ name) => (members.has(name) ? 0 : 1);
+  return names.sort((a, b) => rank(a) - rank(b) || byTitle(shown(a), shown(b)));
+}
 
 /**
+ * @param {Store} store
+ * @param {string} name
+ * @param {HTMLButtonElement | false} action
+ * @param {() => string} words
+ */
+function personRow(store, name, action, words) {
+  const face = faceWithPresence(name, "small");
+  const sub = h("span", { class: "entry-sub" });
+  const text = h("span", { class: "entry-text", title: name }, h("span", {}, shown(name)), sub);
+  const render = () => {
+    face.render(presenceOf(store, name));
+    setText(sub, words());
+    sub.hidden = sub.textContent === "";
+  };
+  return { element: h("li", {}, face.element, text, action), render };
+}
+
+/**
+ * @param {Store} store
  * @param {Call} call
  * @param {CallState} state
  * @param {string} name
  */
-function presentRow(call, { initiator }, name) {
+function presentRow(store, call, { initiator }, name) {
   const { me } = call;
-  const words = h("span", { class: "quiet" });
-  const remove = button({
+  const remove = {
     text: "Remove",
     class: "danger-quiet small",
     "data-remove": name,
     "aria-label": `Remove ${shown(name)}`,
     onclick: () => reportFailure(call.remove(name)),
-  });
-  return {
-    element: row(name, words, initiator === me && name !== me && remove),
-    render: () => setText(words, name === me ? "you" : wordFor(call, name)),
   };
+  const words = () => (name === me ? "you" : wordFor(call, name));
+  return personRow(store, name, initiator === me && name !== me && button(remove), words);
 }
 
 /**
@@ -104,19 +140,19 @@ function presentRow(call, { initiator }, name) {
  * @param {string} name
  */
 function absentRow(store, call, name) {
-  const words = h("span", { class: "quiet" });
-  const invite = button({
+  const invite = {
     text: "Invite",
     icon: "invite",
     class: "small",
     "data-invite": name,
     "aria-label": `Invite ${shown(name)}`,
     onclick: () => reportFailure(call.invite(name)),
-  });
-  return {
-    element: row(name, words, invite),
-    render: () => setText(words, wordFor(call, name) || store.presence(name)),
   };
+  const words = () => {
+    const presence = presenceOf(store, name);
+    return wordFor(call, name) || store.presence(name) || (presence ? PRESENCE_WORDS[presence] : "");
+  };
+  return personRow(store, name, button(invite), words);
 }
 
 /**
