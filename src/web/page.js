@@ -60,7 +60,7 @@ export class Page {
   #isSigningOut = false;
 
   constructor() {
-    this.#overlay = new Overlay(this.#app, () => this.#lobby.pane);
+    this.#overlay = new Overlay(this.#app, () => this.#lobby.focusTarget);
     this.#calls = new CallController(this.#store, this.#overlay);
     this.#shares = new ShareController(this.#store, this.#overlay);
     this.#lobby = new Lobby(this.#store, this.#recents, {
@@ -218,7 +218,7 @@ export class Page {
     }
     if (this.#store.me !== null) {
       this.#route();
-      this.#lobby.focusSelected();
+      this.#lobby.focusTarget.focus();
     }
   }
 

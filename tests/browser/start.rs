@@ -88,6 +88,7 @@ async fn a_call_in_progress_is_joined_from_the_first_view() {
     carol.wait_text("#start [data-call] a", "Team").await;
     carol.wait_text("#start [data-call] p", "alice, bob").await;
     carol.click("#start [data-action=join]").await;
+    carol.click("#join-now").await;
     for browser in [&alice, &bob, &carol] {
         browser.wait_media(2, Media::Audio).await;
     }

@@ -135,7 +135,6 @@ export class Controls {
     setButtonText(this.#layout, layout === "grid" ? "Speaker view" : "Grid view");
     setButtonText(this.#full, document.fullscreenElement ? "Exit fullscreen" : "Fullscreen");
     this.#screen.disabled = state.state !== "active";
-    this.#people.disabled = state.state !== "active";
   }
 
   stop() {

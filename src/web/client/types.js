@@ -180,7 +180,15 @@
  * @property {number} started_ts
  * @property {number | null} answered_ts
  * @property {number | null} ended_ts
- * @property {string[]} participants
+ * @property {PastParticipant[]} participants who took part
+ */
+
+/**
+ * @typedef {object} PastParticipant
+ * @property {string} username
+ * @property {string} display_name
+ * @property {number} joined_ts
+ * @property {number | null} left_ts
  */
 
 /**

@@ -2,7 +2,7 @@
 // What goes on now: cards of calls, with the ways to join, and of screens that are shared outside a call.
 
 import { icon } from "../client/icons.js";
-import { acceptedNames, stateOf } from "../client/store.js";
+import { acceptedNames, pendingNames, stateOf } from "../client/store.js";
 import { button, formatDuration, h, setButtonText, setProperties, setText } from "../dom.js";
 import { listed, shown } from "../names.js";
 
@@ -49,10 +49,10 @@ export function callCard(store, actions, { call_id: id, channel }, { withChannel
     const isHere = actions.isHere(id);
     const mine = stateOf(call, store.me);
     const isElsewhere = mine === "accepted" && !isHere;
-    const state = callHeading(call, isHere);
+    const state = callHeading(call, isHere, store.me);
     const more = isElsewhere ? ELSEWHERE : callDetails(call);
     setText(heading, withChannel ? store.title(channel) : state);
-    setText(details, withChannel ? `${state} · ${more}` : more);
+    setText(details, [withChannel ? state : "", more].filter(Boolean).join(" · "));
     for (const one of [joinVoice, joinVideo]) {
       one.hidden = isHere;
       one.disabled = actions.isBusy();
@@ -94,16 +94,21 @@ export function shareCard(store, { stopShare, viewerCount, watch }, { share_id: 
 /**
  * @param {CallState} call
  * @param {boolean} isHere
+ * @param {string | null} me
  */
-function callHeading(call, isHere) {
+function callHeading(call, isHere, me) {
   if (call.state === "ringing") {
-    return `${shown(call.initiator)} is calling`;
+    return call.initiator === me ? "You are calling" : `${shown(call.initiator)} is calling`;
   }
   return isHere ? "You are on this call" : "Call in progress";
 }
 
 /** @param {CallState} call */
 function callDetails(call) {
+  if (call.state === "ringing") {
+    const names = listed(pendingNames(call));
+    return names === "" ? "" : `Ringing ${names}`;
+  }
   const names = listed(acceptedNames(call));
   return call.answered_ts ? `${names} · ${formatDuration(Date.now() / 1000 - call.answered_ts)}` : names;
 }

@@ -9,7 +9,7 @@ import { channelLink } from "./cards.js";
 import { outcomeOf } from "./outcomes.js";
 
 /** @import { Store } from "../client/store.js" */
-/** @import { PastCall } from "../client/types.js" */
+/** @import { PastCall, PastParticipant } from "../client/types.js" */
 /** @import { CallBackActions } from "./call_back.js" */
 
 /** @typedef {CallBackActions & { channel: string | null }} HistoryOptions `channel` is null for all channels */
@@ -89,6 +89,17 @@ export class HistoryList {
   }
 }
 
+/**
+ * Who took part, and for how long.
+ * @param {PastParticipant[]} participants
+ */
+function tookPart(participants) {
+  const people = participants.map(({ username, display_name: name, joined_ts: joined, left_ts: left }) =>
+    h("li", { title: username }, name, left === null ? "" : ` ${formatDuration(left - joined)}`));
+  const count = people.length === 1 ? "1 person" : `${people.length} people`;
+  return h("details", {}, h("summary", {}, count), h("ul", { "aria-label": "Took part" }, people));
+}
+
 /** The history of all channels. */
 export class HistoryPane {
   #list;
@@ -139,6 +150,7 @@ function historyRow(store, past, options) {
       { class: "grow" },
       withChannel ? link : h("strong", {}, title),
       h("p", { class: "quiet" }, `${details.filter(Boolean).join(" · ")} · `, time),
+      past.answered_ts !== null && tookPart(past.participants),
     ),
     back?.element,
   );

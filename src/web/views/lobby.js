@@ -156,9 +156,9 @@ export class Lobby {
     this.pane.focus();
   }
 
-  /** Gives the focus to what was selected. */
-  focusSelected() {
-    (this.#selected === null ? this.#start.element : this.pane).focus();
+  /** What gets the focus when something was selected. */
+  get focusTarget() {
+    return this.#selected === null ? this.#start.element : this.pane;
   }
 
   /** Gives the focus to the search, which on a narrow screen is not beside a conversation. */
