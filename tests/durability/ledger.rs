@@ -154,6 +154,12 @@ impl History {
         if differences.is_empty() { Ok(0) } else { Err(differences) }
     }
 
+    /// The calls and shares that began after the first `count` acknowledged writes.
+    pub fn started_after(&self, count: usize) -> impl Iterator<Item = &str> {
+        let later = self.writes.iter().skip(count);
+        later.filter(|write| matches!(write, Write::Called { .. } | Write::Shared { .. })).map(Write::id)
+    }
+
     /// The differences between `rows` and the first `acknowledged` writes. The next write may be stored or not.
     pub fn check(&self, acknowledged: usize, restart: Restart, rows: &Rows) -> Vec<String> {
         let next = self.writes.get(acknowledged).or(self.attempt.as_ref());
@@ -311,6 +317,11 @@ impl Rows {
             }
         }
         Ok(rows)
+    }
+
+    /// Whether there is such a call or share.
+    pub fn has(&self, id: &str) -> bool {
+        self.stages.contains_key(id)
     }
 
     /// The finished calls and shares with their final outcome.

@@ -18,6 +18,7 @@ mod ledger;
 mod load;
 mod power;
 mod recording;
+mod standby;
 
 /// The seed of all random choices: `DURABILITY_SEED`, or a new one. It is printed.
 fn seed() -> u64 {
