@@ -65,7 +65,7 @@ async fn a_directory_of_two_hundred_is_one_keystroke_away() {
     }
     alice.wait_text("#search-outcome", "Nothing found").await;
 
-    // The arrow keys move, typing goes on searching, and Enter opens.
+    // The arrow keys move, typing continues the search, and Enter opens.
     alice.press(ESCAPE).await;
     alice.press("person19").await;
     alice.press(DOWN).await;

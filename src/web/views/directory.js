@@ -52,6 +52,8 @@ export class Directory {
   #noPeople = h("p", { class: "quiet hint" }, "Nobody else is here yet.");
   #groups;
   #newCall;
+  /** How many calls I have missed and not seen, by channel. @type {Map<string, number>} */
+  #missed = new Map();
 
   /**
    * @param {Store} store
@@ -116,7 +118,7 @@ export class Directory {
   }
 
   /**
-   * Typing in the list goes on searching.
+   * Typing in the list continues the search.
    * @param {string} key
    */
   #onListKey(key) {
@@ -137,6 +139,10 @@ export class Directory {
   /** @param {string | null} selected a channel's name, or what the pane shows instead */
   render(selected) {
     this.#selected = selected;
+    this.#missed.clear();
+    for (const { channel } of this.#store.missed.filter(({ seen }) => !seen)) {
+      this.#missed.set(channel, (this.#missed.get(channel) ?? 0) + 1);
+    }
     const channels = this.#byRecency(this.#store.listedChannels().map((channel) => this.#channelEntry(channel)));
     const people = this.#byRecency(this.#store.people.map((name) => this.#personEntry(name)));
     const isSearch = this.query !== "";
@@ -164,11 +170,6 @@ export class Directory {
     return entries.sort((a, b) => rankOf(a) - rankOf(b) || byTitle(a.title, b.title));
   }
 
-  /** @param {string} channel */
-  #missedIn(channel) {
-    return this.#store.missed.filter((call) => call.channel === channel && !call.seen).length;
-  }
-
   /**
    * @param {Pick<import("../client/types.js").Channel, "channel" | "members">} channel
    * @returns {Entry}
@@ -176,7 +177,7 @@ export class Directory {
   #channelEntry({ channel, members }) {
     const activity = this.#activity(channel);
     const status = activity || (members.length > 0 ? `${members.length} members` : "");
-    const [title, missed] = [this.#store.title(channel), this.#missedIn(channel)];
+    const [title, missed] = [this.#store.title(channel), this.#missed.get(channel) ?? 0];
     return { channel, title, status, isLive: activity !== "", missed, person: "", presence: null };
   }
 
@@ -190,7 +191,7 @@ export class Directory {
     const activity = this.#activity(channel);
     const status = activity || capitalised(this.#store.presence(name));
     const title = shown(name);
-    const missed = this.#missedIn(channel);
+    const missed = this.#missed.get(channel) ?? 0;
     return { channel, title, status, isLive: activity !== "", missed, person: name, presence };
   }
 

@@ -60,6 +60,7 @@ export class Lobby {
   #meName = h("strong", { id: "me" });
   #meAvatar = h("span");
   #quiet;
+  #openQuiet;
   #account;
   #adminLink = h("a", { href: "admin", class: "button plain", id: "open-admin", hidden: true }, "Admin");
   #bell;
@@ -77,7 +78,9 @@ export class Lobby {
     this.#start = new Start(store, recents, actions);
     const [onSearch, onSelectAgain] = [() => this.render(), () => this.#selectAgain()];
     this.#directory = new Directory(store, recents, { newCall, onSearch, onSelectAgain });
-    this.#quiet = quietLine(store);
+    const openQuiet = { icon: "quiet", label: "Do not disturb", id: "open-quiet", class: "plain", onclick: actions.showQuiet };
+    this.#openQuiet = button(openQuiet);
+    this.#quiet = quietLine(store, this.#openQuiet);
     const account = { type: "button", class: "plain account", id: "open-account", onclick: showAccount };
     const accountHint = h("span", { class: "visually-hidden" }, ", your account");
     this.#account = h("button", account, this.#meAvatar, h("span", { class: "entry-text" }, this.#meName), accountHint);
@@ -99,7 +102,7 @@ export class Lobby {
   }
 
   #sidebar() {
-    const { chooseDevices, showQuiet } = this.#actions;
+    const { chooseDevices } = this.#actions;
     return h(
       "nav",
       { class: "sidebar", "aria-label": "Channels and people" },
@@ -112,7 +115,7 @@ export class Lobby {
         { class: "me" },
         this.#account,
         this.#bell,
-        button({ icon: "quiet", label: "Do not disturb", id: "open-quiet", class: "plain", onclick: showQuiet }),
+        this.#openQuiet,
         button({ icon: "devices", label: "Devices", id: "open-devices", class: "plain", onclick: chooseDevices }),
       ),
     );

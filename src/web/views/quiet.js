@@ -45,15 +45,20 @@ async function setQuiet(store, seconds) {
 /**
  * A line that is there while no call rings, with the way out.
  * @param {Store} store
+ * @param {HTMLElement} fallback gets the focus when the line goes
  */
-export function quietLine(store) {
+export function quietLine(store, fallback) {
   const text = h("span", { class: "grow", id: "quiet-now" });
   const turnOff = () => setQuiet(store, 0).catch((error) => notify(messageOf(error), { urgent: true }));
   const off = button({ text: "Turn off", id: "quiet-off", class: "small", onclick: turnOff });
   const element = h("div", { class: "quiet-line", hidden: true }, icon("quiet"), text, off);
   const render = () => {
+    const hasFocus = element.contains(document.activeElement);
     setText(text, quietText(store.quietUntil));
     element.hidden = text.textContent === "";
+    if (hasFocus && element.hidden) {
+      fallback.focus();
+    }
   };
   return { element, render };
 }
