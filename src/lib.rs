@@ -2,7 +2,8 @@
 //!
 //! The triggers, views and constraints in `sql/` decide what may happen in a call. This crate is the shell around them:
 //! [`database`] reads and writes the file, [`statements`] holds every SQL statement, `http` is the REST API, `push`
-//! sends the event log to clients and `webhooks` to other programs, `issuers` verifies the tokens of host applications,
+//! sends the event log to clients, `webhooks` to other programs and `web_push` to browsers in which the page is closed,
+//! both by the loop of `deliveries`, `issuers` verifies the tokens of host applications,
 //! `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what admins change, [`openapi`]
 //! describes the API, and [`commands`] has the command line. The public modules are those that the program and its tests
 //! use.
@@ -12,6 +13,7 @@
 pub mod command_line;
 pub mod commands;
 pub mod database;
+mod deliveries;
 mod http;
 mod issuers;
 mod last_error;
@@ -23,4 +25,5 @@ pub mod statements;
 mod subjects;
 mod tls;
 pub mod tokens;
+mod web_push;
 mod webhooks;

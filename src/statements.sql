@@ -397,6 +397,50 @@ SELECT seconds FROM next_delivery;
 INSERT INTO do_note_delivery (id, status, error) VALUES (?1, ?2, ?3);
 
 
+-- ==== web push
+
+-- name: WEB_PUSH_SETTINGS
+-- Whether web push is on, and the private key.
+SELECT is_on, key FROM web_push_settings;
+
+-- name: ADD_PUSH_KEY
+-- Stores the private key ?1, unless there is one.
+UPDATE settings SET value = ?1 WHERE name = 'web_push_key' AND value = '';
+
+-- name: ADD_PUSH_SUBSCRIPTION
+-- Adds the subscription ?1 of the session with the token hash ?2, with endpoint ?3, public key ?4 and secret ?5.
+INSERT INTO add_push_subscription (id, token_hash, endpoint, p256dh, auth) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: REMOVE_PUSH_SUBSCRIPTION
+-- Removes the subscription ?1 of person ?2.
+INSERT INTO remove_push_subscription (id, username) VALUES (?1, ?2);
+
+-- name: SETTLE_PUSH
+-- The session with the token hash ?2 answers or declines call ?1.
+INSERT INTO settle_push (call_id, token_hash) VALUES (?1, ?2);
+
+-- name: DUE_PUSH_SERVICES
+-- The push services for which messages are due.
+SELECT DISTINCT service FROM due_pushes ORDER BY service;
+
+-- name: DUE_PUSHES
+-- The ?2 first messages for push service ?1 that are due, with what their requests need, and the present in whole seconds.
+SELECT subscription, call_id, kind, json, seconds_left, endpoint, p256dh, auth,
+(SELECT key FROM web_push_settings),
+(SELECT value FROM settings WHERE name = 'web_push_contact'),
+(SELECT value FROM settings WHERE name = 'web_push_allow_private'),
+(SELECT CAST(ts AS INTEGER) FROM now)
+FROM due_pushes WHERE service = ?1 ORDER BY next_ts, subscription, call_id LIMIT ?2;
+
+-- name: NEXT_PUSH
+-- Seconds until a message becomes due by itself.
+SELECT seconds FROM next_push;
+
+-- name: NOTE_PUSH
+-- Stores the outcome of an attempt to deliver a message of kind ?3 about call ?2 to subscription ?1: the status ?4.
+INSERT INTO do_note_push (subscription, call_id, kind, status) VALUES (?1, ?2, ?3, ?4);
+
+
 -- ==== channels
 
 -- name: ADD_CHANNEL

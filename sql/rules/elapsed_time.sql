@@ -1,7 +1,7 @@
 -- Elapsed time: what happens when the wall clock is set, and when the server was unable to work.
 --
--- Rings, presence, login windows, the age of media and events, deliveries to webhooks, and the longest call measure
--- elapsed time. Their rows hold times of the wall clock. The server compares the wall clock with the time since boot.
+-- Rings, presence, login windows, the age of media and events, deliveries to webhooks and to browsers, and the longest call
+-- measure elapsed time. Their rows hold times of the wall clock. The server compares the wall clock with the time since boot.
 -- When the wall clock was set, it moves these times by the same number of seconds before anything is swept. Sessions,
 -- history and do not disturb follow the calendar and do not move.
 --
@@ -25,7 +25,7 @@ CREATE VIEW stepped_now (ts) AS
   FROM clock;
 
 CREATE TRIGGER clock_step_moves_elapsed_time
--- No time moves into the future, except leaves_ts and next_ts, which are there: another program may have written it with the new
+-- No time moves into the future, except leaves_ts, next_ts and until_ts, which are there: another program may have written it with the new
 -- clock before the server noticed.
 -- The end of the same statement clears step_seconds, so that nobody else changes what is final.
 AFTER UPDATE OF step_seconds ON clock
@@ -75,6 +75,9 @@ BEGIN
   SET queued_ts = min(round(queued_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
       given_up_ts = min(round(given_up_ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now)),
       next_ts = round(next_ts + NEW.step_seconds, 3);
+
+  UPDATE push_deliveries
+  SET until_ts = round(until_ts + NEW.step_seconds, 3), next_ts = round(next_ts + NEW.step_seconds, 3);
 
   UPDATE events
   SET ts = min(round(ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));

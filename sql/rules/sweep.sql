@@ -91,10 +91,11 @@ CREATE VIEW durable_sweep_due (is_due) AS
       OR EXISTS (SELECT 1 FROM due_login_attempts);
 
 CREATE VIEW buffer_sweep_due (is_due) AS
--- Whether a sweep would delete old media, events and deliveries that were given up. A power loss may undo that: the next sweep repeats it.
+-- Whether a sweep would delete old media, events, and deliveries that are of no use. A power loss may undo that: the next sweep repeats it.
   SELECT EXISTS (SELECT 1 FROM due_call_media)
       OR EXISTS (SELECT 1 FROM due_share_media)
       OR EXISTS (SELECT 1 FROM due_webhook_failures)
+      OR EXISTS (SELECT 1 FROM due_push_deliveries)
       OR EXISTS (SELECT 1 FROM due_events);
 
 CREATE VIEW sweep_due (is_due) AS
@@ -167,6 +168,10 @@ BEGIN
   DELETE FROM login_attempts WHERE id IN (SELECT id FROM due_login_attempts);
 
   DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM due_webhook_failures);
+
+  -- After the invitations: the end of a ring makes another delivery of its row.
+  DELETE FROM push_deliveries
+  WHERE (subscription, call_id) IN (SELECT subscription, call_id FROM due_push_deliveries);
 
   -- Last, because the other steps write events.
   DELETE FROM events WHERE id IN (SELECT id FROM due_events);

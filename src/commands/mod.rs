@@ -25,11 +25,11 @@ use crate::command_line::{Command, CommandLine};
 use crate::database::{
     Database, Fatal, OpenError, Originals, ReadError, SchemaError, Value, Write, WriteError, WriteResult, text,
 };
+use crate::deliveries::ClientError;
 use crate::passwords::PASSWORD_LENGTH;
 use crate::push::HubError;
 use crate::statements;
 use crate::tls::TlsError;
-use crate::webhooks::SenderError;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -97,9 +97,9 @@ pub enum CommandError {
     /// The event log could not be read.
     #[error("push cannot start: {0}")]
     Push(#[from] HubError),
-    /// Events cannot be sent to webhooks.
-    #[error("webhooks cannot start: {0}")]
-    Webhooks(#[from] SenderError),
+    /// Nothing can be sent to webhooks and browsers.
+    #[error("deliveries cannot start: {0}")]
+    Deliveries(#[from] ClientError),
     /// `demo` was given a file.
     #[error("demo makes a temporary database of its own; leave out --db")]
     DemoFile,

@@ -11,13 +11,15 @@ use tracing_subscriber::EnvFilter;
 use super::{CommandError, print_line};
 use crate::command_line::{LogFormat, Serve};
 use crate::database::{Database, Write};
+use crate::deliveries::{Deliveries, HttpClients};
 use crate::http::{self, App, HeldBytes, RequestTimes};
 use crate::passwords::Hashers;
 use crate::pruning::prune_history;
 use crate::push::Hub;
 use crate::statements;
 use crate::tls::Tls;
-use crate::webhooks::Webhooks;
+use crate::web_push::PushDelivery;
+use crate::webhooks::WebhookDelivery;
 
 pub(super) fn run(path: &Path, options: &Serve) -> Result<(), CommandError> {
     serve(path, options, Hangup::Ignored, |address, tls| {
@@ -73,10 +75,13 @@ pub(super) fn serve(
     super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints)?;
-    let webhooks = Webhooks::start(runtime.handle(), database.clone(), hub.commits())?;
+    let clients = Arc::new(HttpClients::new()?);
+    let webhooks = Deliveries::start::<WebhookDelivery>(runtime.handle(), &database, &clients, hub.commits());
+    let web_push = Deliveries::start::<PushDelivery>(runtime.handle(), &database, &clients, hub.commits());
     let app = App {
         hub: hub.clone(),
         webhook_attempts: Arc::clone(webhooks.attempts()),
+        push_attempts: Arc::clone(web_push.attempts()),
         hashers: Hashers::start(database.failures())?,
         database: database.clone(),
         requests: RequestTimes::new().map_err(io::Error::other)?,
@@ -131,7 +136,7 @@ pub(super) fn serve(
         runtime.shutdown_background();
         return Err(fatal.into());
     }
-    runtime.block_on(webhooks.stop());
+    runtime.block_on(async { tokio::join!(webhooks.stop(), web_push.stop()) });
     hub.stop();
     if let Err(error) = database.write_blocking(Write::new(&statements::END_RUN, [])) {
         tracing::warn!(%error, "the stop could not be stored; clients will get a new snapshot after the next start");

@@ -39,6 +39,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("issuers", include_str!("../../sql/rules/issuers.sql")),
     ("presence", include_str!("../../sql/rules/presence.sql")),
     ("webhooks", include_str!("../../sql/rules/webhooks.sql")),
+    ("web_push", include_str!("../../sql/rules/web_push.sql")),
     ("elapsed_time", include_str!("../../sql/rules/elapsed_time.sql")),
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),

@@ -126,7 +126,8 @@ fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Str
 
 async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
-    let write = Write::new(&statements::ACCEPT_CALL, [text(&call_id), text(&caller.name)])
+    let write = Write::new(&statements::SETTLE_PUSH, [text(&call_id), text(&caller.token_hash)])
+        .then(&statements::ACCEPT_CALL, [text(&call_id), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
         .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
         .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
@@ -149,7 +150,10 @@ async fn run_action(request: &mut Request, call_id: String, action: &'static Sta
 }
 
 async fn reject(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::REJECT_CALL).await?;
+    let caller = request.read(|_, caller| Ok(caller.clone()))?;
+    let write = Write::new(&statements::SETTLE_PUSH, [text(&call_id), text(caller.token_hash)])
+        .then(&statements::REJECT_CALL, [text(call_id), text(caller.name)]);
+    request.app.write(write).await?;
     Ok(done())
 }
 

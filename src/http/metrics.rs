@@ -75,6 +75,16 @@ pub(super) fn encode(app: &App, rows: Vec<Row>) -> Result<String> {
             "Attempts to deliver to webhooks that failed.",
             app.webhook_attempts.failed(),
         ),
+        (
+            "minimost_calls_push_delivered_total",
+            "Messages for browsers that push services have taken.",
+            app.push_attempts.delivered(),
+        ),
+        (
+            "minimost_calls_push_failed_total",
+            "Attempts to deliver to push services that failed.",
+            app.push_attempts.failed(),
+        ),
         ("minimost_calls_writes_total", "Writes in these commits; several share one.", activity.writes()),
     ];
     for (name, meaning, value) in counters {

@@ -31,6 +31,7 @@ mod request;
 mod screenshares;
 mod sessions;
 mod signals;
+mod web_push;
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -71,6 +72,7 @@ pub fn routes(
         events::routes(app),
         history::routes(app),
         links::routes(app),
+        web_push::routes(app),
         ice::routes(app),
         admin::routes(app),
         monitoring::routes(app),

@@ -17,9 +17,9 @@ use super::body::{Body, parse_json};
 use super::held_bytes::{HeldBytes, Share};
 use super::metrics::RequestTimes;
 use crate::database::{Database, Write, WriteResult};
+use crate::deliveries::Attempts;
 use crate::passwords::Hashers;
 use crate::push::Hub;
-use crate::webhooks::Attempts;
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct App {
     pub hub: Hub,
     /// What was delivered to webhooks, for monitors.
     pub webhook_attempts: Arc<Attempts>,
+    /// What was delivered to browsers, for monitors.
+    pub push_attempts: Arc<Attempts>,
     /// The threads that verify passwords.
     pub hashers: Hashers,
     /// The times of requests, for monitors.

@@ -19,6 +19,7 @@ const TESTED: &[&str] = &[
     "src/docs/https.md",
     "src/docs/integration.md",
     "src/docs/moving.md",
+    "src/docs/notifications.md",
     "src/docs/operations.md",
     "src/docs/performance.md",
     "src/docs/settings.md",
@@ -110,6 +111,15 @@ fn webhooks() {
     let mut statement = sql.prepare("SELECT type FROM webhook_types").unwrap();
     let known: BTreeSet<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(types, known);
+}
+
+#[test]
+fn notifications() {
+    let (sandbox, sql) = with_data();
+    sandbox.succeeds(&Document::at("src/docs/notifications.md").blocks_of("sh").join("\n"));
+    let query = "SELECT group_concat(name) FROM settings WHERE value <> default_value";
+    let set: String = sql.query_row(query, [], |row| row.get(0)).unwrap();
+    assert_eq!(set, "web_push,web_push_contact");
 }
 
 #[test]

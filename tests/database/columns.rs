@@ -59,6 +59,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("private_channels.created_by", "shown"),
     ("private_channels.created_ts", "shown"),
     ("private_channels.name", "the title"),
+    ("push_deliveries.attempts", "the next pause; an attempt is due within an hour"),
+    ("push_deliveries.next_ts", "the attempt is sooner or later, until it is of no use"),
+    ("push_deliveries.until_ts", "it is of use for a longer or shorter time"),
     ("refinery_schema_history.applied_on", "checked by the next start, which refuses a file of another version"),
     ("refinery_schema_history.checksum", "as applied_on"),
     ("refinery_schema_history.name", "as applied_on"),
@@ -124,6 +127,8 @@ const DELETABLE: &[(&str, &str)] = &[
     ("person_counts", "integrity_violations says which are missing"),
     ("private_channel_members", "the person leaves"),
     ("private_channels", "its call ends"),
+    ("push_deliveries", "the browser does not get it"),
+    ("push_subscriptions", "the browser is not woken; the page subscribes again"),
     ("refinery_schema_history", "the next start refuses a file of another version"),
     ("removed_subjects", "as the column issuer"),
     ("ring_counts", "an admin may lift a limit"),
@@ -171,7 +176,11 @@ fn filled() -> (tempfile::TempDir, Connection) {
              INSERT INTO private_channel_members (channel_id, username, joined_ts)
              VALUES (1, 'alice', 1000), (1, 'bob', 1000), (1, 'carol', 1000);
              INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
-             VALUES (printf('%064d', 0), 'alice', 1000, 200000);
+             VALUES (printf('%064d', 0), 'alice', 1000, 200000), (printf('%064d', 3), 'carol', 1000, 200000);
+             UPDATE settings SET value = 1 WHERE name = 'web_push';
+             INSERT INTO add_push_subscription (id, token_hash, endpoint, p256dh, auth)
+             VALUES (printf('%032d', 1), printf('%064d', 3), 'https://push.example.org/1',
+                     'BP' || printf('%085d', 0), printf('%022d', 0));
              INSERT INTO add_service_token VALUES ('monitor', printf('%064d', 0), json_array('metrics'), NULL);
              INSERT INTO add_issuer (name, algorithm, key) VALUES ('chat', 'ES256', 'x');
              INSERT INTO admit_token_user (token_hash, issuer, subject, issued_ts, expires_ts)

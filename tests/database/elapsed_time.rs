@@ -18,6 +18,7 @@ const CALENDAR: &[(&str, &str, &str)] = &[
     ("links", "expires_ts", "a link expires at a date"),
     ("private_channel_members", "joined_ts", "member since"),
     ("private_channels", "created_ts", "shown to admins"),
+    ("push_subscriptions", "created_ts", "shown to admins"),
     ("removed_subjects", "removed_ts", "compared with the date in a token"),
     ("screenshares", "ended_ts", "only an ended share has one: history"),
     ("service_tokens", "created_ts", "shown to admins"),

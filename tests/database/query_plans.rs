@@ -29,6 +29,8 @@ const GROWING: &[&str] = &[
     "ended_tokens",
     "removed_subjects",
     "webhook_deliveries",
+    "push_subscriptions",
+    "push_deliveries",
     "links",
 ];
 
@@ -104,10 +106,10 @@ const LISTS: [&str; 8] = [
     "VIOLATION_ITEMS",
 ];
 
-/// Statements that empty the signals, or apply a step of the wall clock: it moves all of the tables whose age is bounded, and
-/// no history.
-const STEPS: [&str; 2] = ["START_SERVER", "STEP_CLOCK"];
-const MOVED: [&str; 8] = [
+/// Statements that empty the signals, or the subscriptions of web push, or apply a step of the wall clock: it moves all of the
+/// tables whose age is bounded, and no history.
+const STEPS: [&str; 5] = ["START_SERVER", "STEP_CLOCK", "SET_SETTING", "RESET_SETTING", "ADD_PUSH_KEY"];
+const MOVED: [&str; 10] = [
     "call_signals",
     "call_media",
     "share_media",
@@ -116,6 +118,8 @@ const MOVED: [&str; 8] = [
     "person_counts",
     "ring_counts",
     "webhook_deliveries",
+    "push_deliveries",
+    "push_subscriptions",
 ];
 
 /// The lines of a statement's query plan, with those of its triggers.

@@ -48,6 +48,7 @@ async fn with_news() -> (Scene, String) {
     let scene = Scene::active().await;
     scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
     scene.server.private_channel(&["alice"]);
+    scene.server.execute("INSERT INTO set_setting (name, value) VALUES ('web_push', 1)");
     scene
         .server
         .execute(&format!("INSERT INTO add_issuer (name, algorithm, key) VALUES ('chat', 'HS256', '{SECRET}')"));
@@ -77,6 +78,7 @@ fn path_of(operation: Operation, scene: &Scene, share: &str) -> String {
         ("{issuer}", "chat"),
         ("{webhook}", "chat"),
         ("{link}", "none"),
+        ("{subscription}", "none"),
     ];
     variables.iter().fold(operation.path.to_owned(), |path, (variable, value)| path.replace(variable, value))
 }
@@ -141,7 +143,8 @@ fn body_of(operation: Operation, schema: &Value) -> Map<String, Value> {
         "title": "a title", "members": ["alice"], "value": 12, "up_to": 1.0, "seconds": 60, "uses": 1, "admit": true,
         "link": LINK, "name": new, "algorithm": "HS256", "key": SECRET, "audience": "calls", "clock_skew": 1,
         "url": "https://example.org/", "kinds": ["call.ended"], "allow_private": false,
-        "secret": format!("whsec_{}", "a".repeat(32)),
+        "secret": format!("whsec_{}", "a".repeat(32)), "endpoint": "https://push.example.org/1",
+        "keys": { "p256dh": format!("BP{}", "a".repeat(85)), "auth": "a".repeat(22) },
     });
     let names = schema["properties"].as_object().unwrap().keys();
     names

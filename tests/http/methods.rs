@@ -34,7 +34,7 @@ fn example(scene: &Scene, share: &str, path: &str) -> String {
     let path = path.replace("{call_id}", &scene.call).replace("{share_id}", share).replace("{session}", "none");
     let file = if path.starts_with("/client/") { "api.js" } else { "main.js" };
     let path = path.replace("{channel}", "private:1").replace("{page}", "api").replace("{file}", file);
-    let names = ["{username}", "{setting}", "{service}", "{issuer}", "{webhook}", "{link}"];
+    let names = ["{username}", "{setting}", "{service}", "{issuer}", "{webhook}", "{link}", "{subscription}"];
     let path = names.iter().fold(path, |path, name| path.replace(name, "nobody"));
     assert!(!path.contains('{'), "{path} has no example");
     path + query

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::scenes::Scene;
 use crate::support::openapi::{DOCUMENT, Operation, operations};
 use crate::support::{Person, Server};
+use crate::web_push::keys;
 
 /// Codes of the HTTP layer that other tests cover, because they take ten seconds or the write lock.
 const COVERED_BY_OTHER_TESTS: &[&str] = &[
@@ -42,7 +43,7 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "writer_hangs",
 ];
 
-/// Codes of rules that other tests cover, because they need tokens of a host application, or a proxy.
+/// Codes of rules that other tests cover, because they need tokens of a host application, a proxy, or another setting.
 const RULES_COVERED_BY_OTHER_TESTS: &[&str] = &[
     // tests/http/issuers.rs
     "token_channels_malformed",
@@ -61,6 +62,8 @@ const RULES_COVERED_BY_OTHER_TESTS: &[&str] = &[
     // tests/http/trusted_header.rs
     "trusted_name_malformed",
     "trusted_name_taken",
+    // tests/http/web_push.rs
+    "web_push_is_off",
 ];
 
 /// Codes of the HTTP layer that no client can provoke: broken disks, defects, a clock that is set, and a stopping server.
@@ -136,6 +139,7 @@ impl AllStates {
              INSERT INTO attempt_login (username, address) VALUES ('alice', '127.0.0.1');",
         );
         scene.server.private_channel(&["alice"]);
+        scene.server.execute("INSERT INTO set_setting (name, value) VALUES ('web_push', 1)");
         scene.server.run(&["webhook", "add", "chat", "https://127.0.0.1:1/", "--kind", "call.busy"], "");
         scene.server.execute("INSERT INTO set_role (username, role) VALUES ('alice', 'admin')");
         Self { scene, ringing, over, removed, share, ended_share, dave, erin, frank, grace, guest, link, early_link }
@@ -294,6 +298,24 @@ impl AllStates {
         ]
     }
 
+    /// As `rule_requests`, for notifications.
+    fn push_requests(&self) -> Vec<(&'static str, RequestBuilder)> {
+        let Scene { alice, .. } = &self.scene;
+        let add = |changed: &str, value: &str| {
+            let mut body = json!({ "endpoint": "https://push.example.org/1", "keys": keys() });
+            *body.pointer_mut(changed).unwrap() = value.into();
+            alice.posting_json("/push/subscriptions", body)
+        };
+        let contact = json!({ "value": "admin@example.org" });
+        vec![
+            ("push_subscription_not_found", alice.request(Method::DELETE, "/push/subscriptions/none")),
+            ("push_subscriptions_auth_format", add("/keys/auth", "short")),
+            ("push_subscriptions_endpoint_format", add("/endpoint", "http://push.example.org/1")),
+            ("push_subscriptions_p256dh_format", add("/keys/p256dh", "short")),
+            ("web_push_contact_malformed", alice.posting_json("/admin/settings/web_push_contact", contact)),
+        ]
+    }
+
     /// A request for each code of the HTTP layer, with its status.
     fn http_requests(&self) -> Vec<(&'static str, u16, RequestBuilder)> {
         let Scene { server, alice, .. } = &self.scene;
@@ -348,7 +370,7 @@ async fn every_code_of_a_rule_has_a_request() {
     let statuses = refusals(server);
     let mut met = BTreeSet::new();
     let requests = [all.rule_requests(), all.admin_requests(), all.guest_requests(), all.webhook_requests()];
-    for (code, request) in requests.into_iter().flatten() {
+    for (code, request) in requests.into_iter().flatten().chain(all.push_requests()) {
         let status = statuses.get(code).unwrap_or_else(|| panic!("{code} is not in refusals"));
         assert!((400..500).contains(status), "{code} has status {status}");
         server.assert_refuses(request, *status, code).await;

@@ -1,4 +1,4 @@
-//! Which addresses a webhook may have: by default those that anybody on the internet can reach. Otherwise an admin over
+//! Which addresses a receiver may have: by default those that anybody on the internet can reach. Otherwise a person over
 //! HTTP could let the server send requests to what listens on its machine and network alone.
 
 use std::io;
