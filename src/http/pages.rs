@@ -2,7 +2,8 @@
 //!
 //! The files are those of `src/web/`. The client library, which is `src/web/client/`, is also there for pages of other
 //! origins. The Content-Security-Policy allows a page to load these files and nothing else.
-//! It also requires Trusted Types and allows no policy for them, so that text never becomes markup.
+//! It also requires Trusted Types and allows one policy for them, which gives the address of the service worker. So text never
+//! becomes markup.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -101,8 +102,9 @@ fn content_type(path: &str) -> Option<&'static str> {
 
 /// The Content-Security-Policy. `media-src blob:` is for MediaSource. The sites that may show the page in a frame are last.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-                      require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors 'none'";
+                      media-src 'self' blob:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+                      form-action 'none'; require-trusted-types-for 'script'; trusted-types service-worker; \
+                      frame-ancestors 'none'";
 
 /// The headers of every file.
 const HEADERS: [(HeaderName, &str); 7] = [

@@ -8,6 +8,7 @@ import { isLive } from "./client/store.js";
 import { byId, notify, setText } from "./dom.js";
 import { linkOf } from "./join_page.js";
 import { shown } from "./names.js";
+import { Notifications, takeAnswer } from "./notifications.js";
 import { Overlay } from "./overlay.js";
 import { RecentCalls } from "./recent_calls.js";
 import { ShareController } from "./share_controller.js";
@@ -53,6 +54,7 @@ export class Page {
   #lobby;
   #ringing;
   #badge = new Badge();
+  #notifications = new Notifications();
   /** @type {ReturnType<typeof setTimeout> | null} */
   #renderTimer = null;
   /** Whether the sign-in form follows a session. */
@@ -78,16 +80,18 @@ export class Page {
       newChannel: () => showNewChannel(this.#store, (channel) => this.#openChannel(channel)),
       markMissedSeen: () => reportFailure(calls.markMissedSeen()),
       showQuiet: () => showQuiet(this.#store),
-      showAccount: () => showAccount(this.#store, {
+      showAccount: () => showAccount(this.#store, this.#notifications, {
         changePassword: (passwords) => this.#changePassword(passwords),
         signOut: () => this.#signOut(),
       }),
       chooseDevices: () => chooseDevices((kind) => this.#calls.deviceChanged(kind)),
-      askForNotifications: () => this.#askForNotifications(),
+      askForNotifications: () => reportFailure(this.#notifications.ask()),
     });
     this.#ringing = new Ringing(this.#store, {
       answer: (id, video) => this.#calls.join(id, video),
       decline: (id) => reportFailure(calls.decline(id)),
+      showNotification: (id, caller, title) => this.#notifications.showRing(id, caller, title),
+      closeNotification: (id) => this.#notifications.closeRing(id),
     });
   }
 
@@ -100,6 +104,8 @@ export class Page {
     this.#calls.on("change", () => this.#scheduleRender());
     this.#shares.on("change", () => this.#scheduleRender());
     this.#recents.on("change", () => this.#scheduleRender());
+    this.#notifications.on("change", () => this.#scheduleRender());
+    this.#notifications.on("answer", (id) => this.#answer(id));
     setInterval(() => this.#store.calls.size > 0 && this.#scheduleRender(), 1000);
     addEventListener("hashchange", () => this.#onNavigation());
     addEventListener("keydown", (event) => this.#onKey(event));
@@ -126,6 +132,23 @@ export class Page {
     this.#recents.load();
     this.#route();
     this.#calls.rejoin();
+    reportFailure(this.#notifications.signedIn(this.#store.me ?? ""));
+    const wanted = takeAnswer();
+    if (wanted !== null) {
+      this.#answer(wanted);
+    }
+  }
+
+  /**
+   * A notification was answered.
+   * @param {string} id
+   */
+  #answer(id) {
+    if (this.#store.calls.has(id) || this.#store.incoming.has(id)) {
+      this.#calls.join(id, false);
+    } else {
+      notify("The call is over.");
+    }
   }
 
   #showSignIn() {
@@ -139,6 +162,7 @@ export class Page {
     this.#isSigningOut = true;
     this.#calls.stop();
     location.hash = "";
+    await this.#notifications.forget().catch(() => {});
     await reportFailure(calls.signOut());
     this.#isSigningOut = false;
   }
@@ -149,6 +173,7 @@ export class Page {
    */
   async #changePassword(passwords) {
     await calls.renewSession(() => post("/password", passwords));
+    await this.#notifications.signedIn(this.#store.me ?? "");
   }
 
   /** The history shows all missed calls, and a conversation its own. */
@@ -236,10 +261,5 @@ export class Page {
       event.preventDefault();
       this.#lobby.focusSearch();
     }
-  }
-
-  async #askForNotifications() {
-    await Notification.requestPermission();
-    this.#scheduleRender();
   }
 }

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::bidi::Bidi;
 use crate::browser::{Browser, Commands};
 use crate::support::Server;
+use crate::worker::Worker;
 
 /// Two cores carry the browsers of one test, so tests run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -159,6 +160,20 @@ impl Driver {
     pub async fn browser_without_devices(&self, name: &str) -> Browser {
         let settings = json!({ "media_stream_mic": 2, "media_stream_camera": 2 });
         self.launch(name, &[FAKE_DEVICES], json!({ "profile.default_content_setting_values": settings })).await
+    }
+
+    /// A new browser whose service workers `worker` reaches. End it with [`Worker::close_browser`].
+    pub async fn browser_with_debugger(&self, name: &str) -> Browser {
+        let more = [FAKE_DEVICES, GRANT_PERMISSIONS, "--remote-debugging-port=0"];
+        self.launch(name, &more, json!({})).await
+    }
+
+    /// The service worker of a browser with a debugger.
+    pub async fn worker(&self, browser: &Browser) -> Worker {
+        let prefix = format!("{}-", browser.name);
+        let folders = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap());
+        let data = folders.into_iter().find(|entry| entry.file_name().to_str().unwrap().starts_with(&prefix));
+        Worker::attach(&data.unwrap().path()).await
     }
 
     async fn launch(&self, name: &str, more: &[&str], preferences: Value) -> Browser {

@@ -1,10 +1,12 @@
 // @ts-check
-// The dialog of a person's own account: signing out, their sessions, and the change of the password.
+// The dialog of a person's own account: signing out, notifications, their sessions, and the change of the password.
 
 import { get, remove } from "../api.js";
 import { actionForm, button, formatTime, h, keyedList, labelled, outcomeLine, showDialog } from "../dom.js";
 import { shown } from "../names.js";
+import { notificationsSection } from "./notifications.js";
 
+/** @import { Notifications } from "../notifications.js" */
 /** @import { Store } from "../client/store.js" */
 /** @import { Session } from "../client/types.js" */
 
@@ -12,11 +14,12 @@ const WARNING = "All your other sessions end, on every device, and you leave the
 
 /**
  * @param {Store} store
+ * @param {Notifications} notifications
  * @param {object} actions
  * @param {(passwords: { old: string, new: string }) => Promise<void>} actions.changePassword
  * @param {() => void} actions.signOut
  */
-export function showAccount(store, { changePassword, signOut }) {
+export function showAccount(store, notifications, { changePassword, signOut }) {
   const me = store.me ?? "";
   const { element: outcome, report } = outcomeLine();
   const list = h("ul", { class: "members", id: "sessions", tabindex: "-1", "aria-labelledby": "sessions-title" });
@@ -50,9 +53,11 @@ export function showAccount(store, { changePassword, signOut }) {
   });
 
   const name = shown(me);
+  const push = notificationsSection(notifications, me);
   const body = [
     h("p", { class: "quiet" }, name === me ? me : `${name}, user name ${me}`),
     h("div", { class: "row" }, button({ icon: "out", text: "Sign out", id: "sign-out", onclick: signOut })),
+    push.element,
     h("h3", { id: "sessions-title" }, "Sessions"),
     list,
     outcome,
@@ -61,8 +66,11 @@ export function showAccount(store, { changePassword, signOut }) {
   ];
   const dialog = showDialog({ id: "account", title: "Your account", body });
   // Without a session there is no account to show.
-  const removeListener = store.on("change", () => store.me === null && dialog.close());
-  dialog.addEventListener("close", removeListener);
+  const removeListeners = [
+    store.on("change", () => store.me === null && dialog.close()),
+    notifications.on("change", push.render),
+  ];
+  dialog.addEventListener("close", () => removeListeners.forEach((removeListener) => removeListener()));
   report(load);
 }
 

@@ -12,6 +12,8 @@ import { listed, shown } from "../names.js";
  * @typedef {object} RingingActions
  * @property {(id: string, video: boolean) => void} answer
  * @property {(id: string) => void} decline
+ * @property {(id: string, caller: string, title: string) => void} showNotification
+ * @property {(id: string) => void} closeNotification
  */
 
 export class Ringing {
@@ -21,8 +23,8 @@ export class Ringing {
   /** @type {(() => void) | null} */
   #stopTone = null;
   #isToneQuiet = false;
-  /** @type {Map<string, Notification | null>} */
-  #notifications = new Map();
+  /** The calls that ring, and whether each has a notification. @type {Map<string, boolean>} */
+  #notified = new Map();
   /** @type {Element | null} */
   #focusBefore = null;
 
@@ -149,35 +151,26 @@ export class Ringing {
     }
   }
 
-  /** @param {IncomingCall[]} calls */
+  /**
+   * A call that began to ring while the page was in the background has a notification.
+   * @param {IncomingCall[]} calls
+   */
   #showNotifications(calls) {
     const ids = new Set(calls.map(({ call_id: id }) => id));
-    for (const [id, notification] of this.#notifications) {
+    for (const [id, isShown] of this.#notified) {
       if (!ids.has(id)) {
-        notification?.close();
-        this.#notifications.delete(id);
+        this.#notified.delete(id);
+        if (isShown) {
+          this.#actions.closeNotification(id);
+        }
       }
     }
-    if (!("Notification" in window) || Notification.permission !== "granted") {
-      return;
-    }
-    for (const call of calls.filter(({ call_id: id }) => !this.#notifications.has(id))) {
-      this.#notifications.set(call.call_id, document.hasFocus() ? null : this.#notification(call));
-    }
-  }
-
-  /** @param {IncomingCall} call */
-  #notification({ call_id: id, initiator, channel }) {
-    try {
-      const options = { tag: id, body: this.#store.title(channel), icon: "web/icon.svg", requireInteraction: true };
-      const notification = new Notification(`${shown(initiator)} is calling`, options);
-      notification.onclick = () => {
-        window.focus();
-        notification.close();
-      };
-      return notification;
-    } catch {
-      return null; // on phones, only service workers may show notifications
+    for (const { call_id: id, initiator, channel } of calls.filter((call) => !this.#notified.has(call.call_id))) {
+      const isShown = !document.hasFocus();
+      this.#notified.set(id, isShown);
+      if (isShown) {
+        this.#actions.showNotification(id, shown(initiator), this.#store.title(channel));
+      }
     }
   }
 }
