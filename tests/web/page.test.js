@@ -7,7 +7,7 @@ import { Refused, ServerGone, get, post, retryWhileOffline, within } from "../..
 import { entryFailure } from "../../src/web/call_controller.js";
 import { Emitter } from "../../src/web/client/emitter.js";
 import { selectionOf } from "../../src/web/page.js";
-import { append } from "../../src/web/relay/player.js";
+import { append } from "../../src/web/client/player.js";
 import { Store } from "../../src/web/client/store.js";
 
 beforeEach(reset);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Splitter } from "../../src/web/relay/webm.js";
+import { Splitter } from "../../src/web/client/webm.js";
 
 const UNKNOWN = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const EBML = [0x1a, 0x45, 0xdf, 0xa3];

@@ -1,12 +1,12 @@
 // @ts-check
 // What the relay's screens consist of: sending a stream, and playing one.
 
-import { messageOf } from "../api.js";
+import { calls, messageOf } from "../api.js";
 import { isDismissal } from "../client/devices.js";
+import { Player } from "../client/player.js";
+import { Recorder } from "../client/recorder.js";
 import { button, h, notify, setButtonText, setText } from "../dom.js";
 import { shown } from "../names.js";
-import { Player } from "./player.js";
-import { Recorder } from "./recorder.js";
 
 /** @param {number} bytes */
 const kibibytes = (bytes) => `${Math.round(bytes / 1024)} KiB`;
@@ -52,7 +52,7 @@ export class SendControl {
   /** @param {MediaStream} stream */
   #start(stream) {
     this.#stream = stream;
-    const recorder = new Recorder(stream, this.#path);
+    const recorder = new Recorder(stream, calls.api, this.#path);
     this.#recorder = recorder;
     stream.getTracks().forEach((track) => track.addEventListener("ended", () => this.stop()));
     recorder.on("sent", () => {
@@ -94,7 +94,7 @@ export class PlayerFigure {
     const amount = h("span", { class: "quiet" }, "Waiting…");
     const caption = h("figcaption", {}, h("strong", { title: name }, shown(name)), amount);
     const element = h("figure", { "data-player": name, "data-received": "0" }, video, caption);
-    const player = new Player(video, path);
+    const player = new Player(video, calls.api, path);
     player.on("received", () => {
       element.dataset.received = String(player.received);
       setText(amount, `${kibibytes(player.received)} received`);

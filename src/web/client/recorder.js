@@ -1,9 +1,11 @@
 // @ts-check
 // Uploads a stream: MediaRecorder records it, and each cluster of the recording is posted.
 
-import { ServerGone, postBytes, retryWhileOffline } from "../api.js";
-import { Emitter } from "../client/emitter.js";
+import { ServerGone, retryWhileOffline } from "./api.js";
+import { Emitter } from "./emitter.js";
 import { Splitter } from "./webm.js";
+
+/** @import { Api } from "./api.js" */
 
 /** Milliseconds between the recorder's pieces, and between key frames, each of which begins a cluster. */
 const PIECE_INTERVAL = 250;
@@ -17,6 +19,7 @@ const TYPES = {
 /** @extends {Emitter<{ sent: void, failed: unknown }>} */
 export class Recorder extends Emitter {
   #recorder;
+  #api;
   #path;
   #mimeType;
   #splitter = new Splitter();
@@ -35,13 +38,15 @@ export class Recorder extends Emitter {
   /**
    * Records until `stop`.
    * @param {MediaStream} stream
+   * @param {Api} api
    * @param {string} path a media route
    */
-  constructor(stream, path) {
+  constructor(stream, api, path) {
     super();
+    this.#api = api;
     this.#path = path;
     const kind = stream.getVideoTracks().length > 0 ? "video" : "audio";
-    const mimeType = TYPES[kind].find((type) => MediaRecorder.isTypeSupported(type));
+    const mimeType = TYPES[kind].find((type) => globalThis.MediaRecorder?.isTypeSupported(type));
     if (!mimeType) {
       throw new Error("This browser cannot record WebM, which the relay needs.");
     }
@@ -78,7 +83,7 @@ export class Recorder extends Emitter {
     if (init) {
       const path = `${this.#path}?init=1&mime=${encodeURIComponent(this.#mimeType)}`;
       await this.#upload(path, init);
-      this.#postInit = () => postBytes(path, init);
+      this.#postInit = () => this.#api.postBytes(path, init);
     }
     for (const cluster of clusters) {
       await this.#upload(this.#path, cluster);
@@ -105,7 +110,7 @@ export class Recorder extends Emitter {
         await this.#postInit?.();
         this.#mayHaveLostInit = false;
       }
-      await postBytes(path, bytes);
+      await this.#api.postBytes(path, bytes);
     } catch (error) {
       this.#mayHaveLostInit ||= error instanceof ServerGone;
       throw error;
