@@ -88,9 +88,13 @@ impl Browser {
     /// Refusals by the server are left out, because the page handles them.
     pub async fn console_errors(&self) -> Vec<String> {
         if let Commands::Firefox(bidi) = &self.commands {
-            let is_error = |level: &Value| level == "error" || level == "warn";
+            // Firefox itself reports that WebRTC finds no path, for which the page has a line of its own.
+            let is_error = |entry: &Value| {
+                (entry["level"] == "error" || entry["level"] == "warn")
+                    && !entry["text"].as_str().is_some_and(|text| text.starts_with("WebRTC: ICE failed"))
+            };
             let entries = bidi.log_entries().await.into_iter().map(|mut event| event["params"].take());
-            return entries.filter(|entry| is_error(&entry["level"])).map(|entry| entry.to_string()).collect();
+            return entries.filter(is_error).map(|entry| entry.to_string()).collect();
         }
         let log = self.driver_command("se/log", json!({ "type": "browser" })).await;
         let is_error = |entry: &&Value| {
@@ -161,7 +165,8 @@ impl Browser {
             }
             if Instant::now() > deadline {
                 let text = self.script("return document.body.innerText").await;
-                panic!("{}: timed out: {expression}\n{text}", self.name);
+                let errors = self.console_errors().await;
+                panic!("{}: timed out: {expression}\n{text}\n{errors:#?}", self.name);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

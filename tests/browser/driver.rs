@@ -176,6 +176,12 @@ impl Driver {
         Worker::attach(&data.unwrap().path()).await
     }
 
+    /// A new browser in which WebRTC has no path, as behind a strict firewall.
+    pub async fn browser_without_webrtc(&self, name: &str) -> Browser {
+        let policy = json!({ "webrtc.ip_handling_policy": "disable_non_proxied_udp" });
+        self.launch(name, &[FAKE_DEVICES, GRANT_PERMISSIONS], policy).await
+    }
+
     async fn launch(&self, name: &str, more: &[&str], preferences: Value) -> Browser {
         let number = self.browsers.fetch_add(1, Ordering::Relaxed);
         let data = format!("--user-data-dir={}", self.folder.path().join(format!("{name}-{number}")).display());
@@ -225,6 +231,16 @@ impl Driver {
 
     /// A new Firefox, with a fake camera and microphone.
     pub async fn firefox(&self, name: &str) -> Browser {
+        self.launch_firefox(name, None).await
+    }
+
+    /// A new Firefox in which WebRTC has no path: it may use TURN servers alone, and there are none.
+    pub async fn firefox_without_webrtc(&self, name: &str) -> Browser {
+        self.launch_firefox(name, Some("media.peerconnection.ice.relay_only")).await
+    }
+
+    /// A new Firefox with one more preference that is true.
+    async fn launch_firefox(&self, name: &str, more: Option<&str>) -> Browser {
         let number = self.browsers.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.path().join(format!("{name}-{number}"));
         fs::create_dir(&folder).unwrap();
@@ -238,13 +254,15 @@ impl Driver {
         command.args(["--port=0", "--websocket-port=0", "--profile-root"]).arg(&folder).env("HOME", &folder);
         let (process, url) = spawn(&mut command, "Listening on");
         self.geckodrivers.lock().await.push(process);
+        let mut preferences = BTreeMap::from(FIREFOX_PREFERENCES);
+        preferences.extend(more.map(|name| (name, Preference::Bool(true))));
         let capabilities = json!({
             "acceptInsecureCerts": true,
             "webSocketUrl": true,
             "moz:firefoxOptions": {
                 "binary": script,
                 "args": ["-headless", "--width=1000", "--height=800"],
-                "prefs": FIREFOX_PREFERENCES.into_iter().collect::<BTreeMap<_, _>>(),
+                "prefs": preferences,
             },
         });
         let Value::Object(capabilities) = capabilities else { unreachable!("an object") };

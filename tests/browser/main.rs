@@ -16,6 +16,7 @@ mod calls;
 mod devices;
 mod driver;
 mod embedding;
+mod fallback;
 mod faults;
 mod firefox;
 mod guests;

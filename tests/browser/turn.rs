@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::browser::Media;
+use crate::browser::{Browser, Media};
 use crate::driver::Driver;
 use crate::support::Server;
 
@@ -35,18 +35,20 @@ const USED_CANDIDATES: &str = "
         return kinds;
     })().then(done);";
 
-/// A TURN server on loopback, which ends with the test.
-struct Coturn {
+/// A TURN server on loopback, which ends when it is dropped.
+pub struct Coturn {
     process: Child,
-    port: u16,
+    pub port: u16,
     _folder: TempDir,
 }
 
 impl Coturn {
-    fn start() -> Self {
+    pub fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    pub fn start_on(port: u16) -> Self {
         let folder = TempDir::new().unwrap();
-        // coturn takes no port of the system's choice.
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let mut process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls"])
@@ -86,18 +88,37 @@ impl Drop for Coturn {
     }
 }
 
-fn server_with(coturn: &Coturn) -> Server {
+/// A port for coturn, which takes none of the system's choice.
+pub fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server whose TURN server has this port.
+pub fn server_with(port: u16) -> Server {
     let server = Server::start();
-    let urls = json!([format!("turn:127.0.0.1:{}", coturn.port)]).to_string();
+    let urls = json!([format!("turn:127.0.0.1:{port}")]).to_string();
     server.run(&["setting", "set", "turn_urls", &urls], "");
     server.run(&["setting", "set", "turn_secret", "-"], SECRET);
     server
 }
 
+/// The browsers of alice and bob, who reach each other through the TURN server alone.
+pub async fn relay_only(driver: &Driver, server: &Server) -> [Browser; 2] {
+    server.person("bob");
+    let mut browsers = Vec::new();
+    for name in ["alice", "bob"] {
+        let browser = driver.browser(name).await;
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": RELAY_ONLY })).await;
+        browser.sign_in(server, "/").await;
+        browsers.push(browser);
+    }
+    browsers.try_into().unwrap_or_else(|_| unreachable!("one browser each"))
+}
+
 #[tokio::test]
 async fn coturn_takes_the_credential_of_a_person_and_no_other() {
     let coturn = Coturn::start();
-    let server = server_with(&coturn);
+    let server = server_with(coturn.port);
     let ice = server.person("alice").read("/calls/ice").await;
     let text = |name: &str| ice["ice_servers"][0][name].as_str().unwrap().to_owned();
     let (username, password) = (text("username"), text("credential"));
@@ -113,16 +134,8 @@ async fn coturn_takes_the_credential_of_a_person_and_no_other() {
 #[tokio::test]
 async fn two_people_hold_a_call_through_the_turn_server_alone() {
     let coturn = Coturn::start();
-    let (driver, server) = (Driver::start().await, server_with(&coturn));
-    let mut people = Vec::new();
-    for name in ["alice", "bob"] {
-        server.person(name);
-        let browser = driver.browser(name).await;
-        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": RELAY_ONLY })).await;
-        browser.sign_in(&server, "/").await;
-        people.push(browser);
-    }
-    let [alice, bob] = &people[..] else { unreachable!("there are two") };
+    let (driver, server) = (Driver::start().await, server_with(coturn.port));
+    let [alice, bob] = &relay_only(&driver, &server).await;
     alice.call("bob", "#call-video").await;
     bob.click("[data-action=answer-video]").await;
     for browser in [alice, bob] {

@@ -112,6 +112,7 @@ class Server {
     this.#handlers = [];
     this.on("GET", "/calls/ice", { ice_servers: [] });
     this.on("GET", /^\/events/, STREAM);
+    this.on("GET", /\/media\?sender=/, { mime_type: "", init: null, chunks: [] });
   }
 
   async fetch(url, { method = "GET", headers: sent, body, signal, credentials }) {
@@ -203,6 +204,9 @@ export class FakeTrack {
   constructor(kind) {
     this.kind = kind;
   }
+  getSettings() {
+    return this.kind === "video" ? { width: 1280, height: 720 } : {};
+  }
   stop() {
     this.readyState = "ended";
   }
@@ -259,6 +263,39 @@ class FakeAudioContext {
   state = "running";
 }
 
+/** The part of an element that a client without a page uses. */
+class FakeElement extends EventTarget {
+  dataset = {};
+  setAttribute() {}
+  getAttribute() {
+    return null;
+  }
+  removeAttribute() {}
+  append() {}
+  remove() {}
+  load() {}
+}
+
+/** A recorder of nothing. */
+export class FakeRecorder {
+  static all = [];
+  static isTypeSupported = () => true;
+  state = "inactive";
+  constructor(stream) {
+    this.stream = stream;
+    FakeRecorder.all.push(this);
+  }
+  static get running() {
+    return FakeRecorder.all.filter(({ state }) => state === "recording");
+  }
+  start() {
+    this.state = "recording";
+  }
+  stop() {
+    this.state = "inactive";
+  }
+}
+
 // ---- peer connections
 
 /** The states and descriptions of an RTCPeerConnection (WebRTC 1.0, section 4.4), without a network. */
@@ -311,7 +348,16 @@ export class FakeConnection {
   }
 
   addTrack(track) {
-    const sender = { track, replaceTrack: async (other) => (sender.track = other) };
+    const parameters = { encodings: [{}] };
+    const sender = {
+      track,
+      replaceTrack: async (other) => (sender.track = other),
+      getParameters: () => structuredClone(parameters),
+      setParameters: async (changed) => {
+        sender.changes = (sender.changes ?? 0) + 1;
+        Object.assign(parameters, structuredClone(changed));
+      },
+    };
     this.#transceivers.push({ sender });
     this.#requireNegotiation();
     return sender;
@@ -407,7 +453,14 @@ export const dispatch = (name) => page.dispatchEvent(new Event(name));
 Object.assign(globalThis, {
   addEventListener: page.addEventListener.bind(page),
   removeEventListener: page.removeEventListener.bind(page),
-  document: Object.assign(new EventTarget(), { title: "", visibilityState: "visible", baseURI: `${SERVER}relay#x` }),
+  document: Object.assign(new EventTarget(), {
+    title: "",
+    visibilityState: "visible",
+    baseURI: `${SERVER}relay#x`,
+    createElement: () => new FakeElement(),
+  }),
+  Element: FakeElement,
+  MediaRecorder: FakeRecorder,
   fetch: (path, options) => server.fetch(path, options),
   MediaStream: FakeStream,
   RTCPeerConnection: FakeConnection,
@@ -425,6 +478,8 @@ export function reset() {
   server.reset();
   FakeEventStream.all = [];
   FakeConnection.all = [];
+  FakeRecorder.all = [];
+  document.visibilityState = "visible";
   audioSources.clear();
   sound.level = 0;
 }

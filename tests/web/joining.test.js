@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
 
 import {
-  FakeConnection, FakeStream, FakeTrack, LOST, SERVER, audioSources, clock, refusal, reset, server, settle,
+  FakeConnection, FakeRecorder, FakeStream, FakeTrack, LOST, SERVER, audioSources, clock, refusal, reset, server, settle,
 } from "./fakes.js";
 import { ServerGone } from "../../src/web/client/api.js";
 import { Calls } from "../../src/web/client/calls.js";
@@ -427,4 +427,75 @@ test("a stream that missed a change is reported", async () => {
   server.on("GET", "/calls/c1/state", callState(9));
   await call.refresh();
   assert.equal(missed, 1);
+});
+
+// ---- the server's relay
+
+/** Joins with bob on the call, connected. */
+async function connected() {
+  const media = new Media();
+  media.tracks.microphone = new FakeTrack("audio");
+  const call = await keep(joinCall(visit({ id: "c1", media })));
+  await settle();
+  const [connection] = FakeConnection.all;
+  connection.changeState("connected");
+  const reads = () => server.requests.filter((request) => request.startsWith("GET /calls/c1/media?sender=bob")).length;
+  return { call, connection, reads };
+}
+
+test("media goes through the server after six seconds without a connection, until there is one", async () => {
+  const { call, connection, reads } = await connected();
+  await clock.advance(30_000);
+  assert.deepEqual([reads(), FakeRecorder.all.length], [0, 0]);
+  connection.changeState("disconnected");
+  await clock.advance(5_000);
+  assert.deepEqual([reads(), FakeRecorder.all.length], [0, 0]);
+  await clock.advance(3_000);
+  assert.equal(call.peers.get("bob").via, "relay");
+  assert.ok(reads() > 0);
+  assert.equal(FakeRecorder.running.length, 1, "one recording for all");
+  await clock.advance(10_000);
+  connection.changeState("connected");
+  const before = reads();
+  await clock.advance(10_000);
+  assert.deepEqual([reads(), FakeRecorder.running.length], [before, 0]);
+  assert.equal(call.peers.get("bob").via, "webrtc");
+});
+
+test("other tracks are another recording, and a call that is over records nothing", async () => {
+  const { call, connection } = await connected();
+  connection.changeState("disconnected");
+  await clock.advance(8_000);
+  assert.deepEqual(FakeRecorder.running.map(({ stream }) => stream.getTracks().map(({ kind }) => kind)), [["audio"]]);
+  const picture = new FakeTrack("video");
+  await call.media.openScreen(new FakeStream([picture]));
+  await settle();
+  const [{ stream }] = FakeRecorder.running;
+  assert.deepEqual([FakeRecorder.all.length, FakeRecorder.running.length], [2, 1]);
+  assert.equal(stream.getVideoTracks()[0], picture);
+  call.mute();
+  await settle();
+  assert.equal(FakeRecorder.all.length, 2, "the same tracks");
+  const left = call.leave();
+  await settle();
+  assert.equal(FakeRecorder.running.length, 0);
+  await left;
+});
+
+test("a hidden page asks for no picture", async () => {
+  const { connection } = await connected();
+  const wants = () => connection.channel.sent.filter((message) => message.wants).map((message) => message.wants);
+  document.visibilityState = "hidden";
+  document.dispatchEvent(new Event("visibilitychange"));
+  document.visibilityState = "visible";
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.deepEqual(wants(), [[], ["camera", "screen"]]);
+});
+
+test("a view that shows few asks the others for no camera", async () => {
+  const { call, connection } = await connected();
+  call.show(["carol"]);
+  call.show(null);
+  const wants = connection.channel.sent.filter((message) => message.wants).map((message) => message.wants);
+  assert.deepEqual(wants, [["screen"], ["camera", "screen"]]);
 });

@@ -188,3 +188,69 @@ test("without stream ids the first stream is the camera's and the second the scr
   assert.equal(peer.streamOf("camera"), screen);
   assert.equal(peer.streamOf("screen"), camera);
 });
+
+test("video is limited once for each step, and not sent to those who do not show it", async () => {
+  const { peer, connection } = createPeer(true);
+  await peer.sendTrack("camera", new FakeTrack("video"), new FakeStream());
+  const [{ sender }] = connection.getTransceivers();
+  const encoding = () => sender.getParameters().encodings[0];
+  const step = { lines: 360, bits: 500_000, frames: 24 };
+  await peer.limit("camera", step);
+  const limited = { active: true, maxBitrate: 500_000, maxFramerate: 24, scaleResolutionDownBy: 2 };
+  assert.deepEqual(encoding(), limited);
+  await peer.limit("camera", step);
+  assert.equal(sender.changes, 1);
+  await peer.limit("camera", { ...step, lines: Infinity });
+  assert.equal(encoding().scaleResolutionDownBy, 1, "never larger than it is");
+
+  const say = (message) => connection.channel.onmessage({ data: JSON.stringify(message) });
+  say({ wants: ["screen"] });
+  await settle();
+  assert.equal(encoding().active, false);
+  say({ wants: ["camera", "screen"] });
+  await settle();
+  assert.equal(encoding().active, true);
+  say({ wants: 7 });
+  await settle();
+  assert.equal(encoding().active, true, "not of this protocol");
+});
+
+test("what is shown is said once", () => {
+  const { peer, connection } = createPeer(true);
+  peer.want(["camera", "screen"]);
+  peer.want([]);
+  peer.want([]);
+  peer.want(["screen"]);
+  assert.deepEqual(connection.channel.sent, [{ wants: [] }, { wants: ["screen"] }]);
+});
+
+test("without a connection, messages of a relayed peer travel in signals", async () => {
+  const { peer, connection } = createPeer(true);
+  connection.channel.readyState = "connecting";
+  peer.sendMessage({ muted: true });
+  assert.deepEqual(sent, []);
+  peer.relay();
+  assert.equal(peer.via, "relay");
+  peer.sendMessage({ muted: true });
+  assert.deepEqual(sent, [{ type: "ice_candidate", payload: { candidate: "", message: { muted: true } } }]);
+
+  await peer.receive("ice_candidate", { candidate: "", session: "theirs/1", message: { camera: false } });
+  assert.equal(peer.status.camera, false);
+  assert.deepEqual(connection.candidates, []);
+  connection.changeState("connected");
+  assert.equal(peer.via, "webrtc");
+  connection.changeState("disconnected");
+  assert.equal(peer.via, null, "it is relayed again after a while");
+});
+
+test("a relayed peer whose connection does not fail restarts ICE, too", async () => {
+  const { peer, connection } = await offering(false);
+  peer.relay();
+  await clock.advance(60_000);
+  assert.equal(connection.iceRestarts, 0, "they have not answered: they may have no WebRTC");
+  peer.isRelayed = false;
+  await peer.receive("answer", { type: "answer", sdp: "a=ice-ufrag:theirs\n", session: "theirs/1" });
+  peer.relay();
+  await clock.advance(8_000);
+  assert.equal(connection.iceRestarts, 1);
+});

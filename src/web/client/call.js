@@ -5,12 +5,12 @@
 // another device do the same.
 
 import { Refused, SHORT_TIMEOUT, ServerGone } from "./api.js";
+import { Checks } from "./checks.js";
 import { Conversation } from "./conversation.js";
 import { depart } from "./departure.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
 import { MutedVoice } from "./muted_voice.js";
-import { Quality } from "./quality.js";
 import { Speaking } from "./speaking.js";
 import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateOf } from "./store.js";
 
@@ -18,22 +18,11 @@ import { acceptedNames, busySentence, endSentence, isLive, participantOf, stateO
 /** @import { Media } from "./media.js" */
 /** @import { Peer } from "./peer.js" */
 /** @import { Measurement } from "./quality.js" */
+/** @import { Relay } from "./relay.js" */
 /** @import { CallState, Client, PeerMessage, Role, SignalEvent } from "./types.js" */
 
 /** Milliseconds to wait for a newcomer's offer before this side offers. */
 const OFFER_TIMEOUT = 3_000;
-
-/** Milliseconds without a connection to a person before they are reported to the server, and between two reports. */
-const GONE_AFTER = 8_000;
-
-const CHECK_INTERVAL = 2_000;
-
-/** The state is re-read this often, because an event stream can die silently. */
-const REFRESH_INTERVAL = 10_000;
-
-/** In a mesh everybody sends to everybody: the camera's bits per second are divided among the peers. */
-const CAMERA_BITRATE = 1_800_000;
-const CAMERA_BITRATE_MIN = 250_000;
 
 const REMOVED = "You were removed from the call.";
 
@@ -42,11 +31,8 @@ export class Call extends Emitter {
   #cursor = 0;
   /** Signals that arrived before the cursor was known. @type {SignalEvent[]} */
   #early = [];
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #timer;
-  #refreshedAt = performance.now();
-  /** @type {Map<string, Quality>} */
-  #meters = new Map();
+  /** @type {Checks | null} */
+  #checks = null;
   #speaking;
   #mutedVoice;
   #isJoined = false;
@@ -66,10 +52,16 @@ export class Call extends Emitter {
   speakers = new Set();
   /** Whether this person speaks while muted. */
   speaksMuted = false;
+  /** When each person last began to speak. @type {Map<string, number>} */
+  spokeAt = new Map();
+  /** Whose pictures the view shows; null is everybody's. @type {Set<string> | null} */
+  shown = null;
   /** @type {Map<string, Measurement>} */
   qualities = new Map();
   /** Whether the event stream is open. */
   online = true;
+  /** When the state was last read, by `performance.now()`. */
+  refreshedAt = performance.now();
 
   /**
    * @param {object} options
@@ -97,6 +89,7 @@ export class Call extends Emitter {
     this.#speaking = new Speaking((name, isSpeaking) => {
       if (isSpeaking) {
         this.speakers.add(name);
+        this.spokeAt.set(name, performance.now());
       } else {
         this.speakers.delete(name);
       }
@@ -123,6 +116,22 @@ export class Call extends Emitter {
         const stream = peer.streamOf(kind);
         return stream ? [{ name: peer.name, kind, stream }] : [];
       }));
+  }
+
+  /**
+   * Those whose media comes through the server, with the elements that play it.
+   * @returns {{ name: string, element: HTMLVideoElement }[]}
+   */
+  get relayed() {
+    return this.relay?.playing ?? [];
+  }
+
+  /**
+   * Media through the server, to and from those whom WebRTC does not reach.
+   * @returns {Relay | null}
+   */
+  get relay() {
+    return this.#checks?.relay ?? null;
   }
 
   /** Guests whom nobody has admitted yet. */
@@ -155,7 +164,10 @@ export class Call extends Emitter {
     });
     this.mesh = mesh;
     mesh.on("change", () => this.#onPeersChange());
-    mesh.on("open", (peer) => peer.sendMessage({ ...this.#mediaStatus(), ...this.conversation.status }));
+    mesh.on("open", (peer) => {
+      peer.sendMessage({ ...this.status, wants: peer.wanted });
+      this.#checks?.limit(peer);
+    });
     mesh.on("message", ({ name, message }) => this.conversation.receive(name, message));
     mesh.on("replaced", () => this.#finish("You are on this call on another device or in another window now."));
     this.#cursor = cursor;
@@ -163,9 +175,8 @@ export class Call extends Emitter {
     this.#isJoined = true;
     others.forEach((name) => mesh.connect(name));
     this.#early.splice(0).forEach((signal) => this.onSignal(signal));
-    this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL);
-    addEventListener("online", this.#onNetworkChange);
-    networkInformation()?.addEventListener("change", this.#onNetworkChange);
+    this.#checks = new Checks(this);
+    this.#checks.on("change", () => this.#changed());
     this.#onMediaChange();
     await this.refresh();
   }
@@ -199,9 +210,8 @@ export class Call extends Emitter {
     if (this.client.calls.get(this.id) === this) {
       this.client.calls.delete(this.id);
     }
-    clearInterval(this.#timer);
-    removeEventListener("online", this.#onNetworkChange);
-    networkInformation()?.removeEventListener("change", this.#onNetworkChange);
+    this.#checks?.close();
+    this.#checks = null;
     this.mesh?.close();
     this.#speaking.close();
     this.#mutedVoice.close();
@@ -237,7 +247,8 @@ export class Call extends Emitter {
 
   /** @param {CallState} state */
   #endReason(state) {
-    const unreachable = [...this.peers.values()].filter((peer) => peer.reportedAt > 0).map(({ name }) => name);
+    const isLost = (/** @type {Peer} */ peer) => peer.reportedAt > 0 && !this.relay?.arrives(peer.name);
+    const unreachable = [...this.peers.values()].filter(isLost).map(({ name }) => name);
     if (state.ended_reason === "hangup" && unreachable.length > 0) {
       return `The connection to ${unreachable.map((name) => this.client.names.shown(name)).join(" and ")} was lost, and the call has ended.`;
     }
@@ -248,7 +259,7 @@ export class Call extends Emitter {
    * Re-reads the state and the signals. Emits `missedEvents` if the event stream should have delivered something of it.
    */
   async refresh() {
-    this.#refreshedAt = performance.now();
+    this.refreshedAt = performance.now();
     const before = [this.state?.version, this.#cursor];
     try {
       this.update(await this.client.api.get(`/calls/${this.id}/state`, { timeout: SHORT_TIMEOUT }));
@@ -288,7 +299,7 @@ export class Call extends Emitter {
       this.mesh?.drop(name);
     }
     for (const name of others.filter((name) => !this.peers.has(name))) {
-      setTimeout(() => this.#isOn(name) && this.mesh?.connect(name), OFFER_TIMEOUT);
+      setTimeout(() => this.isOn(name) && this.mesh?.connect(name), OFFER_TIMEOUT);
     }
   }
 
@@ -305,8 +316,11 @@ export class Call extends Emitter {
     }
   }
 
-  /** @param {string} name */
-  #isOn(name) {
+  /**
+   * Whether a person is on the call.
+   * @param {string} name
+   */
+  isOn(name) {
     return !this.over && this.state !== null && stateOf(this.state, name) === "accepted";
   }
 
@@ -316,6 +330,7 @@ export class Call extends Emitter {
       this.online = online;
       this.#changed();
       if (online) {
+        this.relay?.reconnected();
         this.refresh();
       }
     }
@@ -342,6 +357,11 @@ export class Call extends Emitter {
       const [track, stream] = [this.media.tracks[role], this.media.streamOf(role)];
       this.peers.forEach((peer) => peer.sendTrack(role, track, stream));
     }
+  }
+
+  /** What the others have to know of this side. @returns {PeerMessage} */
+  get status() {
+    return { ...this.#mediaStatus(), ...this.conversation.status };
   }
 
   /** @returns {PeerMessage} */
@@ -446,53 +466,22 @@ export class Call extends Emitter {
   // ---- checking the connections
 
   #onPeersChange() {
+    this.#checks?.followConnections();
     for (const [name, peer] of this.peers) {
       this.#speaking.listen(name, peer.streamOf("camera"));
     }
     this.#speaking.keepOnly(new Set([this.me, ...this.peers.keys()]));
-    for (const map of [this.#meters, this.qualities]) {
-      [...map.keys()].filter((name) => !this.peers.has(name)).forEach((name) => map.delete(name));
-    }
-    this.#changed();
-  }
-
-  #onNetworkChange = () => {
-    this.mesh?.restart();
-    this.refresh();
-  };
-
-  async #check() {
-    if (this.online && performance.now() - this.#refreshedAt > REFRESH_INTERVAL) {
-      this.refresh();
-    }
-    const peers = [...this.peers.values()];
-    for (const peer of peers) {
-      this.#reportIfGone(peer);
-      const meter = this.#meters.get(peer.name) ?? new Quality();
-      this.#meters.set(peer.name, meter);
-      const quality = await meter.measure(peer);
-      if (quality && this.peers.get(peer.name) === peer) {
-        this.qualities.set(peer.name, quality);
-      }
-      peer.limitBitrate("camera", Math.max(CAMERA_BITRATE_MIN, Math.round(CAMERA_BITRATE / peers.length)));
-    }
+    [...this.qualities.keys()].filter((name) => !this.peers.has(name)).forEach((name) => this.qualities.delete(name));
     this.#changed();
   }
 
   /**
-   * Reports a person who cannot be reached; the server removes them if it has lost them, too.
-   * @param {Peer} peer
+   * Says whose pictures a view shows; the others send none. Sound always comes from everybody.
+   * @param {Iterable<string> | null} names null is everybody
    */
-  #reportIfGone(peer) {
-    const now = performance.now();
-    if (peer.downSince === 0) {
-      peer.reportedAt = 0;
-      return;
-    }
-    if (now - Math.max(peer.downSince, peer.reportedAt) >= GONE_AFTER && this.#isOn(peer.name)) {
-      peer.reportedAt = now;
-      this.client.api.post(`/calls/${this.id}/gone`, { username: peer.name }).catch(() => {});
-    }
+  show(names) {
+    this.shown = names && new Set(names);
+    this.#checks?.wantPictures();
   }
 
   #changed() {
@@ -500,12 +489,4 @@ export class Call extends Emitter {
       this.emit("change");
     }
   }
-}
-
-/**
- * Chromium's Network Information API, where there is one.
- * @returns {EventTarget | undefined}
- */
-function networkInformation() {
-  return /** @type {{ connection?: EventTarget }} */ (navigator).connection;
 }

@@ -11,6 +11,7 @@
 
 import { Emitter } from "./emitter.js";
 
+/** @import { Step } from "./sending.js" */
 /** @import { Payload, PeerMessage, Role, SignalType, StreamIds } from "./types.js" */
 
 /** Candidates kept until their description arrives. */
@@ -52,6 +53,8 @@ export class Peer extends Emitter {
   #processing = Promise.resolve();
   /** @type {Map<Role, RTCRtpTransceiver>} */
   #transceivers = new Map();
+  /** @type {Map<Role, Step>} */
+  #limits = new Map();
   #streams;
   /** @type {StreamIds | null} */
   #theirStreams = null;
@@ -68,6 +71,10 @@ export class Peer extends Emitter {
   received = new Map();
   /** What they report of themselves. @type {PeerMessage} */
   status = {};
+  /** The video that this side asks for. @type {Role[]} */
+  wanted = ["camera", "screen"];
+  /** Media goes through the server while there is no connection. */
+  isRelayed = false;
   /** `performance.now()` when the connection was lost or begun; 0 while it is connected. */
   downSince = performance.now();
   /** `performance.now()` of the last report to the server that they are unreachable; 0 if they are reachable. */
@@ -90,11 +97,22 @@ export class Peer extends Emitter {
     // A negotiated channel needs no agreement: a client without it still connects.
     this.#channel = connection.createDataChannel("state", { negotiated: true, id: 0 });
     this.#channel.onopen = () => this.emit("open");
-    this.#channel.onmessage = ({ data }) => this.#onMessage(data);
+    this.#channel.onmessage = ({ data }) => this.#onData(data);
   }
 
   get state() {
     return this.#connection.connectionState;
+  }
+
+  /**
+   * How their media comes: directly, through the server, or not at all yet.
+   * @returns {"webrtc" | "relay" | null}
+   */
+  get via() {
+    if (this.downSince === 0) {
+      return "webrtc";
+    }
+    return this.isRelayed ? "relay" : null;
   }
 
   // ---- negotiation
@@ -212,6 +230,10 @@ export class Peer extends Emitter {
 
   /** @param {Payload} candidate */
   async #processCandidate(candidate) {
+    if (candidate.message) {
+      this.#onMessage(candidate.message);
+      return;
+    }
     const { remoteDescription } = this.#connection;
     const fragment = candidate.usernameFragment;
     // A candidate belongs to the description with its username fragment.
@@ -241,6 +263,7 @@ export class Peer extends Emitter {
     clearTimeout(this.#restartTimer);
     if (this.state === "connected") {
       this.downSince = 0;
+      this.isRelayed = false;
     } else {
       this.downSince ||= performance.now();
       this.#scheduleRestart();
@@ -265,6 +288,18 @@ export class Peer extends Emitter {
     clearTimeout(this.#restartTimer);
     this.#connection.restartIce();
     this.#restartTimer = setTimeout(() => this.state !== "connected" && this.restart(), RESTART_INTERVAL);
+  }
+
+  /** Sends and receives through the server, and restarts ICE until there is a connection. */
+  relay() {
+    if (!this.isRelayed) {
+      this.isRelayed = true;
+      if (this.#connection.currentRemoteDescription) {
+        clearTimeout(this.#restartTimer);
+        this.#restartTimer = setTimeout(() => this.restart(), RESTART_INTERVAL + (this.polite ? POLITE_PAUSE : 0));
+      }
+      this.#changed();
+    }
   }
 
   close() {
@@ -318,20 +353,43 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Limits the bit rate of a role.
+   * Limits the video of a role; nothing of it is sent while they do not show it.
    * @param {Role} role
-   * @param {number} bitsPerSecond
+   * @param {Step} step
    */
-  async limitBitrate(role, bitsPerSecond) {
+  async limit(role, step) {
+    this.#limits.set(role, step);
     const sender = this.#transceivers.get(role)?.sender;
     const parameters = sender?.getParameters();
     const [encoding] = parameters?.encodings ?? [];
-    if (!sender || !parameters || !encoding || encoding.maxBitrate === bitsPerSecond) {
+    if (!sender?.track || !parameters || !encoding) {
       return;
     }
-    encoding.maxBitrate = bitsPerSecond;
-    // Refused during a negotiation; the next periodic check repeats it.
-    await sender.setParameters(parameters).catch(() => {});
+    const { width = 0, height = 0 } = sender.track.getSettings();
+    const wanted = {
+      active: !Array.isArray(this.status.wants) || this.status.wants.includes(role),
+      maxBitrate: step.bits,
+      maxFramerate: step.frames,
+      scaleResolutionDownBy: Math.max(Math.min(width, height) / step.lines, 1),
+    };
+    const isSame = Object.entries(wanted).every(([name, value]) => Reflect.get(encoding, name) === value);
+    if (!isSame) {
+      Object.assign(encoding, wanted);
+      // Refused during a negotiation; the next periodic check repeats it.
+      await sender.setParameters(parameters).catch(() => {});
+    }
+  }
+
+  /**
+   * Asks for the video of these roles and no other.
+   * @param {Role[]} roles
+   */
+  want(roles) {
+    if (String(this.wanted) !== String(roles)) {
+      this.wanted = roles;
+      this.sendMessage({ wants: roles });
+      this.#changed();
+    }
   }
 
   /**
@@ -369,20 +427,26 @@ export class Peer extends Emitter {
   // ---- messages between clients
 
   /**
-   * Sends a message over the data channel; dropped if they are not connected.
+   * Sends a message over the data channel. Without one, it travels in a signal if their media is relayed, too. What
+   * people write does not: a server keeps signals while the call lasts.
    * @param {PeerMessage} message
    * @returns {boolean} whether it was sent
    */
   sendMessage(message) {
-    if (this.#channel.readyState !== "open") {
+    if (this.#channel.readyState === "open") {
+      this.#channel.send(JSON.stringify(message));
+      return true;
+    }
+    if (!this.isRelayed || this.closed || message.text) {
       return false;
     }
-    this.#channel.send(JSON.stringify(message));
+    // A client that does not know `message` takes it for the end of the candidates.
+    this.#send("ice_candidate", { candidate: "", message });
     return true;
   }
 
   /** @param {unknown} data */
-  #onMessage(data) {
+  #onData(data) {
     if (typeof data !== "string" || data.length > MESSAGE_MAX) {
       return;
     }
@@ -392,9 +456,17 @@ export class Peer extends Emitter {
     } catch {
       return;
     }
+    this.#onMessage(message);
+  }
+
+  /** @param {PeerMessage} message */
+  #onMessage(message) {
     if (message && typeof message === "object") {
-      const { muted = this.status.muted, camera = this.status.camera } = message;
-      this.status = { muted, camera };
+      const { muted = this.status.muted, camera = this.status.camera, wants = this.status.wants } = message;
+      this.status = { muted, camera, wants };
+      if (message.wants) {
+        this.#limits.forEach((step, role) => this.limit(role, step));
+      }
       this.emit("message", message);
       this.#changed();
     }

@@ -1,6 +1,8 @@
 // @ts-check
 // Connection quality, from the counters of getStats between two measurements.
 
+/** @import { Report } from "./sending.js" */
+
 /** @typedef {"good" | "fair" | "poor"} Level */
 
 /**
@@ -10,6 +12,7 @@
  * @property {number} loss lost packets as a fraction of 1
  * @property {number} received bytes
  * @property {number} frames decoded video frames
+ * @property {Report | null} sending of the video that is sent; null if none is
  */
 
 /** Measures one connection. */
@@ -28,6 +31,9 @@ export class Quality {
     const sum = { received: 0, frames: 0, packets: 0, lost: 0 };
     /** @type {number | null} */
     let roundTrip = null;
+    let isSending = false;
+    /** @type {Report} */
+    const sending = { loss: 0, available: null, isCpuLimited: false };
     stats.forEach((report) => {
       if (report.type === "inbound-rtp") {
         sum.received += report.bytesReceived ?? 0;
@@ -36,6 +42,12 @@ export class Quality {
         sum.lost += report.packetsLost ?? 0;
       } else if (report.type === "candidate-pair" && report.nominated && report.state === "succeeded") {
         roundTrip = report.currentRoundTripTime === undefined ? roundTrip : report.currentRoundTripTime * 1000;
+        sending.available = report.availableOutgoingBitrate ?? null;
+      } else if (report.type === "outbound-rtp" && report.kind === "video") {
+        isSending ||= report.active !== false;
+        sending.isCpuLimited ||= report.qualityLimitationReason === "cpu";
+      } else if (report.type === "remote-inbound-rtp" && report.kind === "video") {
+        sending.loss = Math.max(sending.loss, report.fractionLost ?? 0);
       }
     });
     const { packets, lost, received, frames } = sum;
@@ -43,7 +55,8 @@ export class Quality {
     const missing = Math.max(lost - this.#before.lost, 0);
     this.#before = { packets, lost };
     const loss = arrived + missing > 0 ? missing / (arrived + missing) : 0;
-    return { level: levelOf(peer.state, loss, roundTrip ?? 0), roundTrip, loss, received, frames };
+    const level = levelOf(peer.state, loss, roundTrip ?? 0);
+    return { level, roundTrip, loss, received, frames, sending: isSending ? sending : null };
   }
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // One tile of a call: a person, a shared screen, or whom the call rings for while nobody else is on it.
 
+import { connectionNote } from "./connection_note.js";
 import { useSpeaker } from "./devices.js";
 import { button, face, h, setProperties, setText } from "./dom.js";
 import { icon } from "./icons.js";
@@ -10,9 +11,6 @@ import { icon } from "./icons.js";
 /** @import { Peer } from "./peer.js" */
 /** @import { Measurement } from "./quality.js" */
 /** @import { Volume } from "./tiles.js" */
-
-/** A connection attempt that takes longer, in milliseconds, is explained on the tile. */
-const SLOW_AFTER = 8_000;
 
 /** Milliseconds that a reaction is shown. */
 const REACTION_TIME = 4_000;
@@ -38,9 +36,10 @@ const REACTION_TIME = 4_000;
  * @property {boolean} isMuted
  * @property {string} note
  * @property {Peer | null} peer
+ * @property {HTMLVideoElement | null} relayed plays what comes through the server, instead of the tracks
  */
 
-const NOTHING = { videoTrack: null, audioTrack: null, isMuted: false, note: "", peer: null };
+const NOTHING = { videoTrack: null, audioTrack: null, isMuted: false, note: "", peer: null, relayed: null };
 
 export class Tile {
   #kind;
@@ -50,6 +49,8 @@ export class Tile {
   #options;
   /** Sound has an element of its own, so that it plays without video. @type {HTMLAudioElement | null} */
   #audio = null;
+  /** @type {HTMLVideoElement | null} */
+  #relayed = null;
   #muted = h("span", { class: "tile-muted", hidden: true },
     icon("microphoneOff"), h("span", { class: "visually-hidden" }, "Muted"));
   #hand = h("span", { class: "tile-hand", hidden: true },
@@ -146,6 +147,9 @@ export class Tile {
     if (this.#audio) {
       this.#audio.volume = level;
       this.#audio.muted = muted;
+      if (this.#relayed) {
+        this.#relayed.volume = muted ? 0 : level; // `muted` is the browser's wish for a click
+      }
       this.element.classList.toggle("silenced", muted || level === 0);
     }
   }
@@ -176,12 +180,13 @@ export class Tile {
   /** @param {Call} call */
   render(call) {
     const content = this.#content(call);
-    const { videoTrack, audioTrack, isMuted, note, peer } = content;
+    const { videoTrack, audioTrack, isMuted, note, peer, relayed } = content;
+    this.#showRelayed(relayed);
     this.#showVideo(videoTrack);
     this.#playAudio(audioTrack);
     this.video.hidden = !videoTrack;
     this.video.classList.toggle("mirrored", this.#kind === "self");
-    this.element.classList.toggle("with-video", Boolean(videoTrack));
+    this.element.classList.toggle("with-video", Boolean(videoTrack) || relayed?.hidden === false);
     this.element.classList.toggle("speaking", this.#kind !== "screen" && call.speakers.has(this.#name));
     this.#muted.hidden = !isMuted;
     this.#hand.hidden = this.#kind === "screen" || !call.conversation.hands.has(this.#name);
@@ -198,7 +203,8 @@ export class Tile {
   /** Of a screen, until the first picture is there. */
   #renderLoading() {
     if (this.#kind === "screen") {
-      const isLoading = this.video.hidden || this.video.videoWidth === 0;
+      const video = this.#relayed ?? this.video;
+      const isLoading = video.hidden || video.videoWidth === 0;
       setText(this.#note, isLoading ? "Loading screen…" : "");
     }
   }
@@ -207,7 +213,8 @@ export class Tile {
    * @param {Call} call
    * @returns {TileContent}
    */
-  #content({ me, media, peers }) {
+  #content(call) {
+    const { me, media, peers, relay, state } = call;
     const isScreen = this.#kind === "screen";
     if (this.#kind === "calling") {
       return { ...NOTHING, note: "Ringing…" };
@@ -220,13 +227,20 @@ export class Tile {
     if (!peer) {
       return NOTHING;
     }
+    const note = isScreen ? "" : connectionNote(factsOf(call, peer), this.#shown);
+    const isMuted = !isScreen && Boolean(peer.status.muted);
+    if (peer.via === "relay") {
+      const isHere = isScreen === (state?.screenshare_user === this.#name);
+      return { ...NOTHING, isMuted, note, peer, relayed: isHere ? (relay?.elementOf(this.#name) ?? null) : null };
+    }
     const stream = peer.streamOf(isScreen ? "screen" : "camera");
     const audioTrack = stream?.getAudioTracks()[0] ?? null;
     if (isScreen) {
       return { ...NOTHING, videoTrack: arrivingVideo(stream), audioTrack, peer };
     }
-    const videoTrack = peer.status.camera === false ? null : arrivingVideo(stream);
-    return { videoTrack, audioTrack, isMuted: Boolean(peer.status.muted), note: connectionNote(peer, this.#shown), peer };
+    const isFilming = peer.status.camera !== false && peer.wanted.includes("camera");
+    const videoTrack = isFilming ? arrivingVideo(stream) : null;
+    return { ...NOTHING, videoTrack, audioTrack, isMuted, note, peer };
   }
 
   /**
@@ -236,6 +250,7 @@ export class Tile {
   #renderConnection(peer, quality) {
     setProperties(this.element, {
       "data-connection": peer?.state ?? "none",
+      "data-via": peer?.via ?? null,
       "data-quality": quality?.level ?? null,
       "data-bytes-received": quality?.received ?? null,
       "data-frames-decoded": quality?.frames ?? null,
@@ -259,6 +274,27 @@ export class Tile {
     }
   }
 
+  /** @param {HTMLVideoElement | null} video */
+  #showRelayed(video) {
+    if (this.#relayed !== video) {
+      if (this.#relayed && this.element.contains(this.#relayed)) {
+        this.#relayed.remove(); // it may be in another tile by now
+      }
+      this.#relayed = video;
+      if (video) {
+        useSpeaker(video);
+        this.video.after(video);
+        this.volume = this.volume;
+      }
+    }
+    if (video) {
+      video.hidden = video.videoWidth === 0; // sound alone plays all the same
+      if (video.muted) {
+        this.#options.onBlocked();
+      }
+    }
+  }
+
   /** @param {MediaStreamTrack | null} track */
   #playAudio(track) {
     const audio = this.#audio;
@@ -273,16 +309,18 @@ export class Tile {
 
   play() {
     this.#audio?.play().catch(() => {});
+    if (this.#relayed) {
+      this.#relayed.muted = false;
+    }
   }
 
   useChosenSpeaker() {
-    if (this.#audio) {
-      useSpeaker(this.#audio);
-    }
+    [this.#audio, this.#relayed].forEach((element) => element && useSpeaker(element));
   }
 
   stop() {
     clearTimeout(this.#reactionTimer);
+    this.#showRelayed(null);
     this.#showVideo(null);
     this.#playAudio(null);
   }
@@ -301,16 +339,10 @@ const arrivingVideo = (stream) =>
   stream?.getVideoTracks().find((track) => track.readyState === "live" && !track.muted) ?? null;
 
 /**
+ * @param {Call} call
  * @param {Peer} peer
- * @param {string} shown
  */
-function connectionNote(peer, shown) {
-  if (peer.downSince === 0) {
-    return "";
-  }
-  const isSlow = peer.state !== "new" && performance.now() - peer.downSince > SLOW_AFTER;
-  if (peer.state === "failed" || isSlow) {
-    return `Cannot connect to ${shown}. Retrying… A firewall may block the connection.`;
-  }
-  return peer.state === "disconnected" ? "Reconnecting…" : "Connecting…";
+function factsOf({ relay, online }, { name, via, state, downSince }) {
+  const downFor = performance.now() - downSince;
+  return { via, state, downFor, online, arrives: Boolean(relay?.arrives(name)), failure: relay?.failure ?? "" };
 }

@@ -77,6 +77,7 @@
  * @property {string} [session] the sender's connection
  * @property {string} [for] the recipient's connection, as far as the sender knows it
  * @property {StreamIds} [streams] in a description: which media stream is which
+ * @property {PeerMessage} [message] in a candidate that is none: what else travels over the data channel
  */
 
 /** @typedef {{ camera?: string, screen?: string }} StreamIds */
@@ -214,6 +215,7 @@
  * @property {boolean} [hand] the sender has raised a hand
  * @property {string} [reaction]
  * @property {string} [text] a message of the call's chat
+ * @property {Role[]} [wants] the video that the sender shows: "camera", "screen"; without it both
  * @property {boolean} [bye] the sender closes this connection
  * @property {boolean} [replaced] the recipient's person is now on the call from another page or device
  */
