@@ -55,8 +55,22 @@ async fn a_directory_of_two_hundred_is_one_keystroke_away() {
         ("lukas", &["Łukasz Nowak"]),
         ("zoe", &["Zoë O'Hara"]),
         ("grosste", &["Größte Runde"]),
-        ("person19", &["person19", "person190", "person191", "person192", "person193", "person194", "person195",
-            "person196", "person197", "person198", "person199"]),
+        (
+            "person19",
+            &[
+                "person19",
+                "person190",
+                "person191",
+                "person192",
+                "person193",
+                "person194",
+                "person195",
+                "person196",
+                "person197",
+                "person198",
+                "person199",
+            ],
+        ),
         ("nobody at all", &[]),
     ] {
         alice.press(ESCAPE).await;

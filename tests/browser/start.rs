@@ -172,7 +172,8 @@ async fn the_caller_invites_while_it_rings() {
     alice.wait_visible("[data-invite=carol]").await;
     // 200 people neither push the buttons out of view, nor are they 200 stops of the Tab key.
     alice.set_viewport(Viewport { width: 320, height: 600, scheme: "light" }).await;
-    let in_view = "[...document.querySelectorAll('#people-dialog .row button, [data-invite=person0]')].every((button) => {
+    let in_view =
+        "[...document.querySelectorAll('#people-dialog .row button, [data-invite=person0]')].every((button) => {
         const { left, right } = button.getBoundingClientRect();
         return left >= 0 && right <= innerWidth;
     }) && document.querySelector('#end-for-all').getBoundingClientRect().bottom <= innerHeight";

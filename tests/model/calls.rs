@@ -310,11 +310,8 @@ impl Model {
     }
 
     pub fn invite(&mut self, actor: Person, call: Option<usize>, target: Person) -> Verdict {
-        let mut reasons = self.call_refusals(
-            call,
-            actor,
-            &[Requirement::Participant, Requirement::OnTheCall, Requirement::Live],
-        );
+        let mut reasons =
+            self.call_refusals(call, actor, &[Requirement::Participant, Requirement::OnTheCall, Requirement::Live]);
         if actor == target {
             reasons.push((400, "cannot_invite_oneself"));
         }

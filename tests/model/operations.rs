@@ -268,7 +268,10 @@ impl World<'_> {
             Action::MarkMissedSeen { actor } => Operation {
                 actor: Some(actor),
                 request: Some(("/calls/missed/seen".to_owned(), Body::Json(json!({})))),
-                statement: Some(bind(&statements::MARK_MISSED_CALLS_SEEN, [name(actor), SqlValue::Null, SqlValue::Null])),
+                statement: Some(bind(
+                    &statements::MARK_MISSED_CALLS_SEEN,
+                    [name(actor), SqlValue::Null, SqlValue::Null],
+                )),
                 ..Operation::default()
             },
             Action::SetQuiet { actor, .. } => {
