@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -90,10 +90,6 @@ fn connect_to_copy(copy: &Path) -> rusqlite::Result<rusqlite::Connection> {
     rusqlite::Connection::open_with_flags(copy, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-fn seconds_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
-}
-
 /// The number of acknowledged writes that are missing in `rows`. Fails unless they are the newest.
 fn missing(history: &History, rows: &Rows) -> usize {
     let acknowledged = history.writes.len();
@@ -131,7 +127,7 @@ fn a_standby_serves_after_the_machine_is_lost() {
     }
     // The machine is lost: neither program does anything more.
     replicating.end(Signal::SIGKILL);
-    let lost_at = seconds_now();
+    let lost_at: f64 = server.value("SELECT ts FROM now");
     let (original, _) = server.stop(Signal::SIGKILL);
     let histories: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     // Whatever the replica has arrives.
