@@ -674,6 +674,23 @@ INSERT INTO do_note_closed_stream (username, call_id) VALUES (?1, ?2);
 -- The users whose presence is due to be recorded, and the call or share.
 SELECT username, call_id FROM presence_due;
 
+-- name: PRESENCE_AUDIENCE
+-- The host application whose user ?1 is, NULL for a local person. No row: a guest, who sees no presences.
+SELECT issuer FROM users WHERE username = ?1 AND guest_of IS NULL;
+
+-- name: PRESENCE_GRACES
+-- The seconds for which people stay online after their last event stream has closed, and after a poll.
+SELECT (SELECT value FROM settings WHERE name = 'gone_after'),
+       (SELECT value FROM settings WHERE name = 'presence_timeout');
+
+-- name: PRESENCES
+-- The people who are not offline, their host applications, and what others see of them. ?1 is the JSON list of those who
+-- are online.
+SELECT username, issuer, presence FROM person_presence
+WHERE username IN (SELECT value FROM json_each(?1)
+                   UNION ALL SELECT username FROM person_counts WHERE on_calls > 0
+                   UNION ALL SELECT username FROM quiet_people);
+
 -- name: NEEDS_PRESENCE
 -- Whether user ?1 is on call ?2, or shares screen ?2.
 SELECT EXISTS (SELECT 1 FROM call_participants WHERE call_id = ?2 AND username = ?1 AND state = 'accepted')

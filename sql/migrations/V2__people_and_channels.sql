@@ -46,6 +46,7 @@ CREATE UNIQUE INDEX users_by_subject ON users (issuer, subject) WHERE issuer IS 
 CREATE UNIQUE INDEX users_by_name_in_any_case ON users (username COLLATE NOCASE);
 
 CREATE INDEX users_by_call_of_guests ON users (guest_of) WHERE guest_of IS NOT NULL;
+CREATE INDEX users_by_end_of_quiet ON users (quiet_until) WHERE quiet_until IS NOT NULL;
 
 CREATE TABLE sessions (
   -- One row a logged-in device or script. The file does not contain the token itself.

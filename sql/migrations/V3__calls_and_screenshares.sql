@@ -201,6 +201,8 @@ CREATE TABLE person_counts (
   rings_from_ts REAL NOT NULL DEFAULT 0                    -- when the first of them was made; they count for a minute
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX person_counts_on_calls ON person_counts (username) WHERE on_calls > 0;
+
 CREATE TABLE ring_counts (
   -- How often one person has rung another, and how often the other has declined. One row a pair.
   caller        TEXT NOT NULL,                             -- the initiator of the call, or the inviter
@@ -225,18 +227,20 @@ CREATE TABLE events (
              kind = 'started' OR kind = 'ringing' OR kind = 'invited' OR kind = 'busy' OR kind = 'accepted'
              OR kind = 'rejected' OR kind = 'timed_out' OR kind = 'left' OR kind = 'removed' OR kind = 'ended'
              OR kind = 'sharer_changed' OR kind = 'guest_waits' OR kind = 'guest_gone'
-             OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended'),
+             OR kind = 'share_started' OR kind = 'share_stopped' OR kind = 'session_ended' OR kind = 'directory'),
   call_id  TEXT,                                           -- the call or screen share
-  channel  TEXT,                                           -- its channel
+  channel  TEXT,                                           -- its channel, or the one that changed
   username TEXT,                                           -- the person concerned; a personal event's recipient
-  detail   TEXT                                            -- more, as JSON: an inviter, a reason
+  detail   TEXT                                            -- more, as JSON: an inviter, a reason, an issuer
            CONSTRAINT events_detail_is_json CHECK (detail IS NULL OR json_valid(detail)),
   is_personal INTEGER GENERATED ALWAYS AS (                -- 1: for its user only
-                kind = 'ringing' OR kind = 'removed' OR kind = 'session_ended') VIRTUAL
+                kind = 'ringing' OR kind = 'removed' OR kind = 'session_ended'
+                OR (kind = 'directory' AND username IS NOT NULL)) VIRTUAL
 ) STRICT;
 
 CREATE INDEX events_for_one ON events (username, id) WHERE is_personal;
 CREATE INDEX events_for_all ON events (channel, id) WHERE NOT is_personal;
+CREATE INDEX events_of_the_directory ON events (channel, username) WHERE kind = 'directory';
 
 CREATE TABLE event_gaps (
   -- Ids that the log skipped, one row a start after an unclean stop or a restored copy. A client may have an id from in

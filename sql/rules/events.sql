@@ -123,7 +123,14 @@ CREATE VIEW event_recipients AS
     AND EXISTS (SELECT 1 FROM call_access
                 WHERE call_id = guest.call_id AND username = guest.username AND state_access = 'granted')
     AND NOT EXISTS (SELECT 1 FROM call_channel_members AS member
-                    WHERE member.call_id = guest.call_id AND member.username = guest.username);
+                    WHERE member.call_id = guest.call_id AND member.username = guest.username)
+  UNION ALL
+  -- A change of the people, for those who see the person concerned.
+  SELECT person.username, event.id, event.ts, event.kind, NULL, NULL, NULL, event.detail
+  FROM users AS person
+  JOIN events AS event ON event.channel IS NULL AND event.id > person.events_after
+  WHERE NOT event.is_personal AND event.kind = 'directory' AND person.guest_of IS NULL
+    AND (person.issuer IS NULL OR event.detail IS NULL OR event.detail = json_object('issuer', person.issuer));
 
 CREATE VIEW event_cutoff (ts) AS
 -- Events up to this time are too old.

@@ -120,9 +120,12 @@ BEGIN
 END;
 
 CREATE TRIGGER new_user_starts_with_nothing
--- Events of a removed user of the same name are not theirs. People see the display name.
+-- Events of a removed user of the same name are not theirs, nor is the one that announces them. People see the display
+-- name. Nobody sees guests but those on their call, who have its events.
 AFTER INSERT ON users
 BEGIN
+  INSERT INTO do_emit_directory_event (issuer) SELECT NEW.issuer WHERE NEW.guest_of IS NULL;
+
   UPDATE users
   SET events_after = (SELECT newest_event FROM clock),
       display_name = coalesce(display_name, username)

@@ -29,6 +29,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("service_tokens", include_str!("../../sql/rules/service_tokens.sql")),
     ("channels", include_str!("../../sql/rules/channels.sql")),
     ("events", include_str!("../../sql/rules/events.sql")),
+    ("directory", include_str!("../../sql/rules/directory.sql")),
     ("calls", include_str!("../../sql/rules/calls.sql")),
     ("participants", include_str!("../../sql/rules/participants.sql")),
     ("links", include_str!("../../sql/rules/links.sql")),

@@ -19,7 +19,7 @@ use super::authentication::{Caller, as_caller};
 use super::request::parse_cursor;
 use super::{App, Error, HandlerResult, NO_STORE, Request, Routes, any_of, route};
 use crate::database::{Database, ReadError, Snapshot};
-use crate::push::{Message, Page, Subscription, first_page, next_page};
+use crate::push::{Audience, Message, Page, Subscription, first_page, next_page};
 use crate::statements;
 
 /// A stream sends a comment this often. It keeps proxies from closing the connection, and finds dead clients. One timer
@@ -49,7 +49,8 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
     let names = ["call", "share"].into_iter().filter_map(|name| request.query(name)).filter(|id| is_id(id));
     let names = names.map(str::to_owned).collect();
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
-    let subscription = subscribe(&request.app, &caller, names)?;
+    let audience = request.app.database.read(|snapshot| Audience::of(snapshot, &caller.name))?;
+    let subscription = subscribe(&request.app, &caller, names, audience)?;
     let database = request.app.database.clone();
     let name = caller.name.clone();
     let first = database
@@ -132,13 +133,16 @@ impl EventStream {
                 }
             }
         }
+        if let Some(presences) = self.subscription.take_presences() {
+            return Poll::Ready(Some(presences.text.clone()));
+        }
         loop {
             let Some(message) = ready!(self.subscription.poll_next(context)) else {
                 return Poll::Ready(None);
             };
             // The page may have covered it, or the hub may have sent it twice after an error.
-            if message.id > self.page.newest {
-                self.page.newest = message.id;
+            if message.id.is_none_or(|id| id > self.page.newest) {
+                self.page.newest = message.id.unwrap_or(self.page.newest);
                 return Poll::Ready(Some(message.text.clone()));
             }
         }
@@ -164,15 +168,21 @@ fn read_page(database: Database, username: String, after: i64) -> PageRead {
     })
 }
 
-/// Subscribes a stream or a long poll of the caller to events. It proves presence on the calls and shares that it names.
+/// Subscribes a stream, with an audience, or a long poll of the caller to events. It proves presence on the calls and shares
+/// that it names.
 ///
 /// # Errors
 /// 429 if the caller has as many as the setting `streams_per_person` allows.
-fn subscribe(app: &App, caller: &Caller, names: Vec<String>) -> Result<Subscription, Error> {
+fn subscribe(
+    app: &App,
+    caller: &Caller,
+    names: Vec<String>,
+    audience: Option<Audience>,
+) -> Result<Subscription, Error> {
     let limit: Option<u32> =
         app.database.read(|snapshot| snapshot.row(&statements::STREAMS_PER_PERSON, [], |row| row.get(0)))?;
     let limit = usize::try_from(limit.unwrap_or_default()).unwrap_or(usize::MAX);
-    app.hub.subscribe(&caller.name, caller.token_hash.clone(), names, limit).ok_or_else(|| {
+    app.hub.subscribe(&caller.name, caller.token_hash.clone(), names, audience, limit).ok_or_else(|| {
         Error::too_much("too_many_streams", "Too many open event streams and waiting requests. Close some first.")
     })
 }
@@ -205,8 +215,10 @@ pub(super) async fn long_poll<T>(
 ) -> Result<T, Error> {
     let wait = wait_duration(request)?;
     let app = &request.app;
-    let (first, waiting) = request
-        .read(|snapshot, caller| Ok((read(app, snapshot, caller)?, (!wait.is_zero()).then(|| caller.clone()))))?;
+    let (first, waiting) = request.read(|snapshot, caller| {
+        app.hub.note_poll(&caller.name);
+        Ok((read(app, snapshot, caller)?, (!wait.is_zero()).then(|| caller.clone())))
+    })?;
     let Some(caller) = waiting.filter(|_| !is_news(&first)) else {
         return Ok(first);
     };
@@ -217,7 +229,7 @@ pub(super) async fn long_poll<T>(
     };
     let deadline = Instant::now() + wait;
     let names = present_on.filter(|id| is_id(id)).map(str::to_owned).into_iter().collect();
-    let mut subscription = subscribe(app, &caller, names)?;
+    let mut subscription = subscribe(app, &caller, names, None)?;
     let result = loop {
         // Events between the first read and the subscription were not delivered.
         match read() {

@@ -21,8 +21,8 @@ const PAGE_MAX_BYTES: usize = 256 * 1024;
 /// One server-sent event.
 #[derive(Debug)]
 pub struct Message {
-    /// The id of the event in the log.
-    pub id: i64,
+    /// The id of the event in the log. `None` for an event that is not in the log, or says nothing when it is late.
+    pub id: Option<i64>,
     /// What its streams send (HTML standard, section 9.2.6).
     pub text: Bytes,
 }
@@ -32,7 +32,12 @@ impl Message {
     fn new(id: i64, name: &str, data: &str) -> Self {
         // JSON may have line breaks between its tokens.
         let data = data.replace(['\r', '\n'], "\ndata:");
-        Self { id, text: format!("event:{name}\ndata:{data}\nid:{id}\n\n").into() }
+        Self { id: Some(id), text: format!("event:{name}\ndata:{data}\nid:{id}\n\n").into() }
+    }
+
+    /// An event `name` (`directory` or `presence`) with JSON of one line as data. A stream resumes without it.
+    pub(super) fn unnumbered(name: &str, data: &str) -> Self {
+        Self { id: None, text: format!("event:{name}\ndata:{data}\n\n").into() }
     }
 }
 
@@ -113,7 +118,8 @@ impl Renderer {
             "share_started" | "share_stopped" => {
                 ("share", snapshot.row(&statements::SHARE, [&call_id], |row| row.get(0))?)
             }
-            "session_ended" => return Ok(None),
+            // A client that has connected reads the directory.
+            "session_ended" | "directory" => return Ok(None),
             _ => ("call", self.call_state(snapshot, call_id)?.map(|state| state.to_string())),
         };
         Ok(data.map(|data: String| Message::new(event.id, name, &data)))

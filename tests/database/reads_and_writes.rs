@@ -93,7 +93,7 @@ fn a_command_leaves_the_clock_free_and_sweeps_nothing() {
             "INSERT INTO users (username, password_hash, created_ts) VALUES ('alice', '', 0);
              INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
              VALUES (printf('%064d', 0), 'alice', 0, 1);
-             CREATE TRIGGER pinned BEFORE UPDATE ON clock BEGIN SELECT RAISE(ABORT, 'pinned'); END;",
+             CREATE TRIGGER pinned BEFORE UPDATE OF pinned_ts ON clock BEGIN SELECT RAISE(ABORT, 'pinned'); END;",
         )
         .unwrap();
     let command = Database::open(&path).unwrap();

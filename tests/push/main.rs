@@ -4,8 +4,10 @@
 mod support;
 
 mod cursors;
+mod directory;
 mod history;
 mod presence;
+mod presences;
 mod streams;
 mod unrenderable;
 mod waiting;

@@ -70,7 +70,8 @@ async fn rounds(kills: usize, between: Duration) {
     }
     for (name, last) in &progress.last {
         let always = format!(
-            "SELECT max(id) FROM event_recipients WHERE username = '{name}' AND kind NOT IN ('ringing', 'signal')"
+            "SELECT max(id) FROM event_recipients WHERE username = '{name}' \
+             AND kind NOT IN ('ringing', 'signal', 'directory')"
         );
         last.store(server.value(&always), Ordering::SeqCst);
     }
@@ -88,11 +89,13 @@ async fn rounds(kills: usize, between: Duration) {
 }
 
 /// Compares what a stream saw with what the log has. An event `incoming` or `signal` that nothing is left of is skipped. A
-/// signal leaves the log with its call.
+/// signal leaves the log with its call. A client reads the directory when it connects.
 fn compare(server: &Server, name: &str, start: i64, seen: &[(i64, String)]) {
     let sql = server.sql();
     let mut statement = sql
-        .prepare("SELECT DISTINCT id, kind FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id")
+        .prepare(
+            "SELECT DISTINCT id, kind FROM event_recipients WHERE username = ?1 AND id > ?2 AND kind <> 'directory' ORDER BY id",
+        )
         .unwrap();
     let logged: BTreeMap<i64, String> = statement
         .query_map(rusqlite::params![name, start], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -21,8 +21,16 @@ pub struct EventStream {
 #[derive(Debug)]
 pub struct Event {
     pub name: String,
+    /// 0 without an id.
     pub id: i64,
     pub data: Value,
+}
+
+impl Event {
+    /// Whether it is not in the log: presences, and changes of the directory. Their time is not that of other events.
+    fn is_unnumbered(&self) -> bool {
+        self.id == 0
+    }
 }
 
 impl EventStream {
@@ -61,8 +69,28 @@ impl EventStream {
         (stream, snapshot)
     }
 
-    /// The next event. `None` if the stream has ended.
+    /// The next event of the log. `None` if the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = self.next_of_all().await;
+            if !event.as_ref().is_some_and(Event::is_unnumbered) {
+                return event;
+            }
+        }
+    }
+
+    /// The next event with this name, which may be one that is not in the log.
+    pub async fn next_named(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.next_of_all().await.unwrap_or_else(|| panic!("no event {name}"));
+            if event.name == name {
+                return event;
+            }
+        }
+    }
+
+    /// The next event, in the log or not. `None` if the stream has ended.
+    pub async fn next_of_all(&mut self) -> Option<Event> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let event = parse(&self.buffer[..end]);
@@ -96,10 +124,17 @@ impl EventStream {
         event
     }
 
-    /// Fails unless the next bytes are a comment, which keeps the connection open, and come within `limit`.
+    /// Fails unless a comment, which keeps the connection open, is the next thing but presences, and comes within `limit`.
     pub async fn expect_keepalive(&mut self, limit: Duration) {
-        let chunk = tokio::time::timeout(limit, self.response.chunk()).await.expect("a comment in time");
-        assert_eq!(chunk.unwrap().unwrap(), ":\n\n");
+        let comment = async {
+            loop {
+                let chunk = self.response.chunk().await.unwrap().unwrap();
+                if !chunk.starts_with(b"event:presence") {
+                    return chunk;
+                }
+            }
+        };
+        assert_eq!(tokio::time::timeout(limit, comment).await.expect("a comment in time"), ":\n\n");
     }
 
     /// Reads events up to one whose data contains this text.
@@ -120,5 +155,7 @@ fn parse(block: &str) -> Option<Event> {
     let name = field("event")?.to_owned();
     let data = serde_json::from_str(field("data").unwrap()).unwrap();
     assert_event_described(&name, &data);
-    Some(Event { name, id: field("id").unwrap().parse().unwrap(), data })
+    let id = field("id").map_or(0, |id| id.parse().unwrap());
+    assert_eq!(id == 0, name == "presence" || name == "directory", "{name} {id}");
+    Some(Event { name, id, data })
 }

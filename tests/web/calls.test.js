@@ -309,3 +309,21 @@ test("clients of one page do not know each other", async () => {
   await other.close();
   assert.equal(client.state, "open");
 });
+
+test("a change of the directory is read within the time that the server gives", async () => {
+  const stream = await connected();
+  await clock.advance(1_000);
+  const reads = () => server.count("GET /me");
+  const before = reads();
+  server.on("GET", "/me", { ...ME, people: ["bob", "carol"] });
+  for (let times = 0; times < 3; times += 1) {
+    await stream.write('event:directory\ndata:{"within":2}\n\n');
+  }
+  await clock.advance(2_000);
+  assert.equal(reads(), before + 1, "three changes are read once");
+  assert.deepEqual(client.store.people, ["bob", "carol"]);
+  await stream.write('event:directory\ndata:{"within":2}\n\n');
+  await client.close();
+  await clock.advance(2_000);
+  assert.equal(reads(), before + 1, "a closed client reads nothing");
+});

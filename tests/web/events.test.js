@@ -237,3 +237,16 @@ test("a stream whose token has expired gets a fresh one", async () => {
   assert.equal(server.tokens.at(-1), "token-2");
   assert.deepEqual(openUrls(), ["/events?after=3"]);
 });
+
+test("events without an id are delivered, and do not change where a stream resumes", async () => {
+  const [first] = FakeEventStream.all;
+  const presence = (people) => first.write(`event:presence\ndata:${JSON.stringify({ all: false, people })}\n\n`);
+  await presence({ bob: "online" });
+  await first.deliver("share", 7, { share_id: "s" });
+  await presence({ bob: "offline" });
+  await first.write('event:directory\ndata:{"within":0.1}\n\n');
+  assert.deepEqual(received.map(({ name }) => name), ["presence", "share", "presence", "directory"]);
+  await first.fail();
+  await clock.advance(RETRY_MAX);
+  assert.deepEqual(openUrls(), ["/events?after=7"]);
+});

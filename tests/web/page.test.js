@@ -133,3 +133,26 @@ test("the store follows events", () => {
   store.applyEvent({ name: "snapshot", data: { incoming: [], calls: [], shares: [], lost: true } });
   assert.equal(store.presence("bob"), "");
 });
+
+test("the store follows presences", () => {
+  const store = new Store();
+  let changes = 0;
+  store.on("change", () => (changes += 1));
+  assert.equal(store.presenceOf("bob"), "offline");
+  store.applyEvent({ name: "presence", data: { all: true, people: { bob: "online", carol: "quiet" } } });
+  assert.deepEqual(["bob", "carol", "dave"].map((name) => store.presenceOf(name)), ["online", "quiet", "offline"]);
+  store.applyEvent({ name: "presence", data: { all: false, people: { bob: "on-call", dave: "online" } } });
+  assert.deepEqual(["bob", "carol", "dave"].map((name) => store.presenceOf(name)), ["on-call", "quiet", "online"]);
+  store.applyEvent({ name: "presence", data: { all: false, people: { bob: "offline" } } });
+  assert.equal(store.presenceOf("bob"), "offline");
+  assert.equal(changes, 3);
+  store.applyEvent({ name: "presence", data: { all: true, people: { bob: "online" } } });
+  assert.equal(store.presenceOf("carol"), "offline");
+
+  // A call of mine shows at once, and is all that a guest sees.
+  const call = { call_id: "c1", channel: "dm:alice:bob", state: "active", participants: [{ username: "bob", state: "accepted" }] };
+  store.applyEvent({ name: "call", data: call });
+  assert.equal(store.presenceOf("bob"), "on-call");
+  store.clear();
+  assert.equal(store.presenceOf("bob"), "offline");
+});

@@ -62,6 +62,8 @@ export class Calls extends Emitter {
   #shares = new Set();
   /** @type {{ call?: string, share?: string }} */
   #presence = {};
+  /** The pause before the directory is read again. @type {ReturnType<typeof setTimeout> | null} */
+  #directoryPause = null;
 
   /** @type {ConnectionState} */
   state = "connecting";
@@ -111,11 +113,8 @@ export class Calls extends Emitter {
   open() {
     this.#opening?.abort();
     this.#opening = new AbortController();
-    const { signal } = this.#opening;
-    const onVisibility = () => document.visibilityState === "visible" && this.store.online && this.#readDirectory();
-    document.addEventListener("visibilitychange", onVisibility, { signal });
     this.#setState("connecting");
-    this.#load(signal);
+    this.#load(this.#opening.signal);
     return this;
   }
 
@@ -185,6 +184,8 @@ export class Calls extends Emitter {
    */
   async #stop(reason) {
     this.#opening?.abort();
+    clearTimeout(this.#directoryPause ?? undefined);
+    this.#directoryPause = null;
     const left = Promise.all([this.current?.leave(reason), ...[...this.#shares].map((share) => share.stop())]);
     this.#events.close();
     this.store.clear();
@@ -230,12 +231,10 @@ export class Calls extends Emitter {
       this.#shareOf(event.data.call_id)?.onSignal(event.data);
       return;
     }
-    const { calls, channels } = this.store;
-    // The server lists a direct-message channel once a call in it is answered.
-    const mayBeListed =
-      event.name === "call" &&
-      !channels.has(event.data.channel) &&
-      calls.get(event.data.call_id)?.state !== event.data.state;
+    if (event.name === "directory") {
+      this.#onDirectoryChange(event.data.within);
+      return;
+    }
     this.store.applyEvent(event);
     if (event.name === "snapshot") {
       this.#onSnapshot();
@@ -243,9 +242,6 @@ export class Calls extends Emitter {
       this.#onCall(event.data);
     } else if (event.name === "share" && event.data.state === "ended") {
       this.#shareOf(event.data.share_id)?.end(SHARE_ENDED);
-    }
-    if (mayBeListed) {
-      this.#readDirectory();
     }
   }
 
@@ -286,7 +282,17 @@ export class Calls extends Emitter {
     this.emit("change");
   }
 
-  /** Channels and people have no events. */
+  /**
+   * People or channels have changed. All clients learn it at once, and the server says how many seconds they have to read it.
+   * @param {number} within
+   */
+  #onDirectoryChange(within) {
+    this.#directoryPause ??= setTimeout(() => {
+      this.#directoryPause = null;
+      this.#readDirectory();
+    }, Math.random() * within * 1_000);
+  }
+
   async #readDirectory() {
     const me = await this.api.get("/me").catch(() => null);
     if (me && this.me !== null) {

@@ -175,9 +175,10 @@ export class Events {
 
   /** @param {ParsedEvent} event */
   #deliver({ name, id, data }) {
+    const isUnnumbered = name === "presence" || name === "directory";
     const isKnown = this.#lastEventId !== null && Number(id) <= Number(this.#lastEventId);
-    if (name === "snapshot" || !isKnown) {
-      this.#lastEventId = id;
+    if (name === "snapshot" || isUnnumbered || !isKnown) {
+      this.#lastEventId = isUnnumbered ? this.#lastEventId : id;
       this.#onEvent(/** @type {ServerEvent} */ ({ name, data: JSON.parse(data) }));
     }
   }

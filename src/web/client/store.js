@@ -4,7 +4,7 @@
 import { Emitter } from "./emitter.js";
 import { Names } from "./names.js";
 
-/** @import { CallState, Channel, IncomingCall, Me, MissedCall, ServerEvent, ShareState } from "./types.js" */
+/** @import { CallState, Channel, IncomingCall, Me, MissedCall, PresenceState, ServerEvent, ShareState } from "./types.js" */
 
 /**
  * @param {CallState} call
@@ -72,6 +72,9 @@ export const directChannel = (...names) => `dm:${[...new Set(names)].sort().join
 
 /** @extends {Emitter<{ change: void }>} */
 export class Store extends Emitter {
+  /** Of the people who are not offline, as the server last sent them. @type {Map<string, PresenceState>} */
+  #presences = new Map();
+
   /** @type {string | null} */
   me = null;
   isAdmin = false;
@@ -118,7 +121,7 @@ export class Store extends Emitter {
     this.isAdmin = false;
     this.isGuest = false;
     this.quietUntil = null;
-    for (const map of [this.channels, this.calls, this.incoming, this.shares]) {
+    for (const map of [this.channels, this.calls, this.incoming, this.shares, this.#presences]) {
       map.clear();
     }
     this.people = [];
@@ -141,6 +144,9 @@ export class Store extends Emitter {
       if (data.state === "active") {
         this.shares.set(data.share_id, data);
       }
+    } else if (name === "presence") {
+      const known = data.all ? [] : this.#presences;
+      this.#presences = new Map([...known, ...Object.entries(data.people)]);
     }
     this.changed();
   }
@@ -250,7 +256,18 @@ export class Store extends Emitter {
   }
 
   /**
-   * What a person does now: "on a call", "calling", "ringing", "sharing a screen", or nothing.
+   * Whether a person can be reached. On a call and quiet, which is do not disturb, count without a connection, too. A guest
+   * sees nobody but the people on the call.
+   * @param {string} name
+   * @returns {PresenceState}
+   */
+  presenceOf(name) {
+    const isOnCallOfMine = [...this.calls.values()].some((call) => stateOf(call, name) === "accepted");
+    return isOnCallOfMine ? "on-call" : (this.#presences.get(name) ?? "offline");
+  }
+
+  /**
+   * What a person does now in my calls and shares: "on a call", "calling", "ringing", "sharing a screen", or nothing.
    * @param {string} name
    */
   presence(name) {

@@ -103,11 +103,20 @@
  * @property {boolean} lost whether events are missing before it
  */
 
+/** @typedef {"online" | "on-call" | "quiet" | "offline"} PresenceState */
+
+/**
+ * @typedef {object} Presences
+ * @property {boolean} all whether these are all people who are not offline; otherwise they are those who have changed
+ * @property {Record<string, PresenceState>} people by name
+ */
+
 /**
  * An event of GET /events.
  * @typedef {{ name: "snapshot", data: Snapshot } | { name: "incoming", data: IncomingCall }
  *   | { name: "call", data: CallState } | { name: "signal", data: SignalEvent }
- *   | { name: "share", data: ShareState }} ServerEvent
+ *   | { name: "share", data: ShareState } | { name: "presence", data: Presences }
+ *   | { name: "directory", data: { within: number } }} ServerEvent
  */
 
 /**
