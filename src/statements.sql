@@ -837,9 +837,9 @@ ORDER BY sized.id;
 -- ==== history
 
 -- name: HISTORY
--- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2 or, if that is
--- NULL, in all channels. It reads at most ?5 calls of each channel, however many there are, and its live call, which may
--- have timed out.
+-- The ?5 newest finished calls of user ?1 before the one with start time ?3 and id ?4, in channel ?2, with person ?6, called
+-- or on it, and with outcome ?7 for user ?1. NULL is any channel, person or outcome. Without an outcome it reads at most ?5
+-- calls with the person of each channel, however many there are, and its live call, which may have timed out.
 WITH mine (channel) AS (
   SELECT channel FROM private_channel_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)
   UNION ALL SELECT channel FROM dm_members WHERE username = ?1 AND (?2 IS NULL OR channel = ?2)),
@@ -848,12 +848,19 @@ candidates (call_id) AS (
   WHERE call.call_id IN (SELECT call_id FROM calls
                          WHERE channel = mine.channel AND NOT is_live
                            AND (started_ts, call_id) < (?3, ?4)
+                           AND (?6 IS NULL OR EXISTS (SELECT 1 FROM call_participants AS person
+                                                      WHERE person.call_id = calls.call_id AND person.username = ?6))
+                           AND (?7 IS NULL OR EXISTS (SELECT 1 FROM personal_history AS own
+                                                      WHERE own.call_id = calls.call_id AND own.username = ?1
+                                                        AND own.outcome = ?7))
                          ORDER BY started_ts DESC, call_id DESC LIMIT ?5)
   UNION SELECT call.call_id FROM mine CROSS JOIN calls AS call ON call.channel = mine.channel AND call.is_live
   UNION SELECT call_id FROM call_participants WHERE username = ?1 AND visible_after IS NOT NULL)
 SELECT json
 FROM candidates CROSS JOIN history_json AS past ON past.call_id = candidates.call_id AND past.username = ?1
-WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4)
+WHERE (?2 IS NULL OR channel = ?2) AND (started_ts, past.call_id) < (?3, ?4) AND (?7 IS NULL OR outcome = ?7)
+  AND (?6 IS NULL OR EXISTS (SELECT 1 FROM call_participants AS person
+                             WHERE person.call_id = past.call_id AND person.username = ?6))
 ORDER BY started_ts DESC, past.call_id DESC LIMIT ?5;
 
 -- name: ADMIN_HISTORY

@@ -23,9 +23,15 @@ CREATE VIEW personal_history AS
               ELSE 'missed' END AS outcome,
          CASE WHEN mine.missed_ts IS NOT NULL THEN coalesce(mine.missed_reason, 'unanswered') END AS missed_reason,
          (SELECT json_group_array(json_object('username', username, 'display_name', display_name,
-                                              'joined_ts', joined_ts, 'left_ts', left_ts))
+                                              'joined_ts', joined_ts, 'left_ts', left_ts,
+                                              -- Of the last visit, and not of the ringing before an answer.
+                                              'seconds', round(max(left_ts - max(joined_ts, call.answered_ts), 0), 3)))
           FROM (SELECT username, display_name, joined_ts, left_ts FROM current_participants
-                WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part
+                WHERE call_id = call.call_id AND joined_ts IS NOT NULL ORDER BY joined_ts, username)) AS took_part,
+         (SELECT json_group_array(json_object('username', username, 'display_name', display_name,
+                                              'outcome', CASE WHEN missed_ts IS NULL THEN 'declined' ELSE 'missed' END))
+          FROM (SELECT username, display_name, missed_ts FROM current_participants
+                WHERE call_id = call.call_id AND joined_ts IS NULL ORDER BY username)) AS absent
   FROM current_calls AS call
   CROSS JOIN users AS person
   LEFT JOIN current_participants AS mine ON mine.call_id = call.call_id AND mine.username = person.username
@@ -40,8 +46,9 @@ CREATE VIEW history_json AS
   SELECT username, call_id, channel, started_ts,
          json_object('call_id', call_id, 'channel', channel, 'initiator', initiator,
                      'initiator_display_name', initiator_display_name, 'outcome', outcome,
-                     'reason', ended_reason, 'missed_reason', missed_reason, 'duration', duration, 'started_ts', started_ts, 'answered_ts', answered_ts,
-                     'ended_ts', ended_ts, 'participants', json(took_part)) AS json
+                     'reason', ended_reason, 'missed_reason', missed_reason, 'duration', duration,
+                     'started_ts', started_ts, 'answered_ts', answered_ts, 'ended_ts', ended_ts,
+                     'participants', json(took_part), 'absent', json(absent)) AS json, outcome
   FROM personal_history;
 
 CREATE VIEW missed_calls AS

@@ -26,8 +26,8 @@ pub(super) fn routes(app: &App) -> Routes {
 
 async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
     let limit = request.limit()?;
-    let channel = request.query("channel").map(str::to_owned);
-    let before = request.query("before").map(str::to_owned);
+    let [channel, person, outcome, before] =
+        ["channel", "person", "outcome", "before"].map(|name| request.query(name).map(str::to_owned));
     let app = Arc::clone(&request.app);
     let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
         if let Some(channel) = &channel {
@@ -39,7 +39,7 @@ async fn history(request: &mut Request) -> HandlerResult<impl Reply> {
             Some(channel) => snapshot.row(&statements::NAMED_CHANNEL, [&channel, name], |row| row.get(0))?,
             None => None,
         };
-        let parameters: [&dyn ToSql; 5] = [name, &channel, &before_ts, &before_id, &limit];
+        let parameters: [&dyn ToSql; 7] = [name, &channel, &before_ts, &before_id, &limit, &person, &outcome];
         Ok(json_items(snapshot, &statements::HISTORY, parameters)?)
     };
     request.large_response(respond).await

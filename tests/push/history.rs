@@ -153,3 +153,73 @@ async fn me_has_channels_people_and_live_calls() {
     );
     assert_eq!(me["calls"][0], alice.get(&format!("/calls/{call}/state")).await.1);
 }
+
+#[tokio::test]
+async fn history_says_who_took_part_for_how_long_and_who_did_not() {
+    let server = Server::start();
+    let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
+    server.execute("INSERT INTO set_quiet (username, seconds) VALUES ('dave', 600)");
+    let call = alice.call("dm:alice:bob:carol:dave").await;
+    bob.post(&format!("/calls/{call}/accept")).await;
+    carol.post(&format!("/calls/{call}/reject")).await;
+    let (_, link) = alice.post_json("/links", json!({ "channel": "dm:alice:bob:carol:dave", "admit": false })).await;
+    let gwen = server.guest(link["token"].as_str().unwrap(), "Gwen").await;
+    gwen.post(&format!("/calls/{call}/accept")).await;
+    alice.post(&format!("/calls/{call}/end")).await;
+
+    let past = &bob.read("/calls/history").await[0];
+    let took_part = past["participants"].as_array().unwrap();
+    let names: Vec<&str> = took_part.iter().map(|person| person["display_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["alice", "bob", "Gwen"]);
+    assert!(took_part.iter().all(|person| (0.0..60.0).contains(&person["seconds"].as_f64().unwrap())), "{past}");
+    let absent = json!([
+        { "username": "carol", "display_name": "carol", "outcome": "declined" },
+        { "username": "dave", "display_name": "dave", "outcome": "missed" },
+    ]);
+    assert_eq!(past["absent"], absent);
+    assert_eq!(dave.read("/calls/history").await[0]["absent"], absent);
+
+    // Nobody was on a call that nobody answered.
+    alice.call("dm:alice:bob").await;
+    let (_, active) = alice.get("/calls/active?channel=dm:alice:bob").await;
+    alice.post(&format!("/calls/{}/end", active["call"]["call_id"].as_str().unwrap())).await;
+    let past = &alice.read("/calls/history?channel=dm:alice:bob").await[0];
+    assert_eq!(past["participants"][0]["seconds"], Value::Null);
+    server.assert_integrity();
+}
+
+#[tokio::test]
+async fn history_is_selected_by_person_and_outcome() {
+    let server = Server::start();
+    let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| server.person(name));
+    four_calls(&server, &alice, &bob).await;
+    let others = carol.call("dm:carol:dave").await;
+    dave.post(&format!("/calls/{others}/reject")).await;
+    let group = alice.call("dm:alice:bob:carol").await;
+    carol.post(&format!("/calls/{group}/accept")).await;
+    alice.post_json(&format!("/calls/{group}/invite"), json!({ "username": "dave" })).await;
+    alice.post(&format!("/calls/{group}/end")).await;
+
+    let select = async |person: &Person, query: &str| {
+        let past = person.read(&format!("/calls/history?{query}")).await;
+        outcomes(&past).join(" ")
+    };
+    assert_eq!(select(&alice, "person=carol").await, "answered");
+    assert_eq!(select(&alice, "person=bob").await, "answered cancelled declined answered missed");
+    assert_eq!(select(&alice, "person=bob&outcome=answered").await, "answered answered");
+    assert_eq!(select(&alice, "person=bob&outcome=answered&channel=dm:alice:bob").await, "answered");
+    assert_eq!(select(&alice, "person=bob&limit=2").await, "answered cancelled");
+    // An invitation counts. The call of carol and dave is not visible to alice and bob.
+    assert_eq!(select(&bob, "person=dave").await, "missed");
+    assert_eq!(select(&dave, "person=dave").await, "missed declined");
+    assert_eq!(select(&carol, "outcome=declined").await, "declined");
+    assert_eq!(select(&bob, "outcome=cancelled").await, "");
+    assert_eq!(select(&alice, "person=nobody").await, "");
+    assert_eq!(select(&alice, "outcome=other").await, "");
+    // Pages.
+    let all = alice.read("/calls/history?person=bob").await;
+    let second = all[1]["call_id"].as_str().unwrap();
+    let older = alice.read(&format!("/calls/history?person=bob&before={second}")).await;
+    assert_eq!(older.as_array().unwrap().as_slice(), &all.as_array().unwrap()[2..]);
+    server.assert_integrity();
+}

@@ -410,7 +410,8 @@ export class Calls extends Emitter {
 
   /**
    * My finished calls, newest first.
-   * @param {{ channel?: string, before?: string, limit?: number }} [page] `before`: the `call_id` of the last one known
+   * @param {{ channel?: string, person?: string, outcome?: string, before?: string, limit?: number }} [page]
+   *   `person`: who was called or took part; `before`: the `call_id` of the last one known
    * @returns {Promise<PastCall[]>}
    */
   history(page = {}) {

@@ -191,6 +191,7 @@
  * @property {number | null} answered_ts
  * @property {number | null} ended_ts
  * @property {PastParticipant[]} participants who took part
+ * @property {AbsentPerson[]} absent who was called and did not take part
  */
 
 /**
@@ -199,7 +200,10 @@
  * @property {string} display_name
  * @property {number} joined_ts
  * @property {number | null} left_ts
+ * @property {number | null} seconds on the call, the last time; null if nobody answered
  */
+
+/** @typedef {{ username: string, display_name: string, outcome: "missed" | "declined" }} AbsentPerson */
 
 /**
  * What GET …/media answers.
