@@ -458,7 +458,8 @@ CREATE VIEW call_state_json AS
          || ',"participants":['
          || coalesce((SELECT group_concat(json_object('username', username, 'display_name', display_name,
                                                       'role', role, 'state', state,
-                                                      'joined_ts', joined_ts, 'left_ts', left_ts))
+                                                      'joined_ts', joined_ts, 'left_ts', left_ts,
+                                                      'absence', absence))
                       FROM (SELECT * FROM current_participants
                             WHERE call_id = call.call_id ORDER BY role, username)), '')
          || '],"waiting":['
@@ -478,7 +479,8 @@ CREATE VIEW removed_from_call_json AS
            'waiting', json('[]'),
            'participants', json((SELECT json_group_array(json_object(
                                           'username', username, 'display_name', display_name, 'role', role,
-                                          'state', state, 'joined_ts', joined_ts, 'left_ts', left_ts))
+                                          'state', state, 'joined_ts', joined_ts, 'left_ts', left_ts,
+                                          'absence', absence))
                                  FROM current_participants
                                  WHERE call_id = call.call_id AND username = access.username))) AS json
   FROM current_calls AS call

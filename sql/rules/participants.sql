@@ -627,23 +627,27 @@ END;
 
 CREATE VIEW current_participants AS
 -- Participants as they are now, swept or not. An invitation that is too old is rejected and missed. The caller has left
--- a ringing call that nobody answered in time.
-  SELECT call_id, username, role,
-         CASE WHEN timed_out_ts IS NOT NULL THEN 'rejected' WHEN call_ended_ts IS NOT NULL THEN 'left' ELSE state END
-           AS state,
-         joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
-         coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, missed_reason, number,
-         coalesce((SELECT display_name FROM users WHERE username = stored.username AND number = stored.number),
-                  guest_name, username) AS display_name
-  FROM (SELECT *,
-               CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
-                    THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,
-               -- Only the caller is on a call that still rings. The first search decides for most calls.
-               CASE WHEN role = 'initiator' AND state = 'accepted'
-                     AND (SELECT state FROM calls WHERE call_id = call_participants.call_id) = 'ringing'
-                    THEN (SELECT ended_ts FROM current_calls AS call
-                          WHERE call.call_id = call_participants.call_id AND NOT call.is_live) END AS call_ended_ts
-        FROM call_participants) AS stored;
+-- a ringing call that nobody answered in time. `absence`: why a person whose phone rang, or did not, is not on the call.
+  SELECT *, CASE WHEN state <> 'rejected' THEN NULL
+                 WHEN missed_ts IS NULL THEN 'declined'
+                 ELSE coalesce(missed_reason, 'unanswered') END AS absence
+  FROM (SELECT call_id, username, role,
+               CASE WHEN timed_out_ts IS NOT NULL THEN 'rejected'
+                    WHEN call_ended_ts IS NOT NULL THEN 'left'
+                    ELSE state END AS state,
+               joined_ts, coalesce(timed_out_ts, call_ended_ts, left_ts) AS left_ts, invited_ts, invited_by,
+               coalesce(timed_out_ts, missed_ts) AS missed_ts, missed_seen_ts, missed_reason, number,
+               coalesce((SELECT display_name FROM users WHERE username = stored.username AND number = stored.number),
+                        guest_name, username) AS display_name
+        FROM (SELECT *,
+                     CASE WHEN state = 'pending' AND invited_ts <= (SELECT ts FROM ring_cutoff)
+                          THEN round(invited_ts + (SELECT timeout FROM ring_cutoff), 3) END AS timed_out_ts,
+                     -- Only the caller is on a call that still rings. The first search decides for most calls.
+                     CASE WHEN role = 'initiator' AND state = 'accepted'
+                           AND (SELECT state FROM calls WHERE call_id = call_participants.call_id) = 'ringing'
+                          THEN (SELECT ended_ts FROM current_calls AS call
+                                WHERE call.call_id = call_participants.call_id AND NOT call.is_live) END AS call_ended_ts
+              FROM call_participants) AS stored);
 
 CREATE VIEW incoming_calls AS
 -- The invitations that ring now: SELECT * FROM incoming_calls WHERE username = 'bob'. The condition in_call is for its index.

@@ -23,7 +23,7 @@ async fn display_names_stand_everywhere() {
     alice.call("bob", "#call-voice").await;
     bob.wait_text(".ring-card h2", "Alice Liddell").await;
     bob.wait_until("document.title === 'Alice Liddell is calling'").await;
-    alice.wait_text("[data-kind=invited] .tile-name", bobs).await;
+    alice.wait_text("[data-absence=ringing] .absent-name", bobs).await;
     bob.click("[data-action=answer]").await;
     alice.wait_text("[data-kind=peer] .tile-name", bobs).await;
     bob.wait_text("[data-kind=peer] .tile-name", "Alice Liddell").await;

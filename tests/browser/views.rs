@@ -96,7 +96,7 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     alice.click("#call-video").await;
     bob.wait_visible("[data-action=answer]").await;
     see(&bob, "ringing").await;
-    alice.wait_visible("[data-kind=invited]").await;
+    alice.wait_visible("[data-absence=ringing]").await;
     see(&alice, "calling").await;
     bob.click("[data-action=answer-video]").await;
     carol.click("[data-action=answer]").await;

@@ -233,8 +233,8 @@ async fn state_has_every_member() {
             "waiting": [], "version": scene.server.value::<i64>("SELECT version FROM calls"),
             "screenshare_user": null, "ended_reason": null,
             "participants": [
-                { "username": "alice", "display_name": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null },
-                { "username": "bob", "display_name": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null },
+                { "username": "alice", "display_name": "alice", "role": "initiator", "state": "accepted", "joined_ts": joined("alice"), "left_ts": null, "absence": null },
+                { "username": "bob", "display_name": "bob", "role": "participant", "state": "accepted", "joined_ts": joined("bob"), "left_ts": null, "absence": null },
             ],
         })
     );

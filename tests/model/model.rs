@@ -199,6 +199,12 @@ impl Participant {
         self.missed.map(|_| self.missed_reason.unwrap_or("unanswered"))
     }
 
+    /// Why the participant is not on the call.
+    pub fn absence(&self) -> Option<&'static str> {
+        let is_rejected = matches!(self.state, ParticipantState::Rejected);
+        is_rejected.then(|| self.missed_reason().unwrap_or("declined"))
+    }
+
     /// Whether the participant is pending or accepted.
     pub fn is_present(&self) -> bool {
         matches!(self.state, ParticipantState::Pending | ParticipantState::Accepted)

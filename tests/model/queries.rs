@@ -150,7 +150,7 @@ impl Model {
             .into_iter()
             .map(|(actor, it)| {
                 json!({ "username": self.name(*actor), "display_name": self.display_name(*actor, it.number), "role": if it.is_initiator { "initiator" } else { "participant" },
-                        "state": it.state.name(), "joined_ts": it.joined, "left_ts": it.left })
+                        "state": it.state.name(), "joined_ts": it.joined, "left_ts": it.left, "absence": it.absence() })
             })
             .collect();
         Verdict::Done(json!({

@@ -60,7 +60,7 @@ button.danger { background: var(--danger); border-color: var(--danger); color: #
 }
 
 .tiles {
-  position: relative; flex: 1 1 clamp(10rem, 60cqi, 32rem); min-height: 8rem; overflow: auto;
+  position: relative; flex: 1 1 clamp(10rem, 60cqi, 32rem); min-height: 8rem; overflow: hidden auto;
 }
 .tile {
   position: absolute; display: grid; place-items: center; overflow: hidden;
