@@ -12,6 +12,7 @@ mod axe;
 mod below_a_path;
 mod bidi;
 mod browser;
+mod call_view;
 mod calls;
 mod devices;
 mod driver;

@@ -33,7 +33,8 @@ export class Announcer {
     call.on("change", () => this.#onChange(call));
     conversation.on("hand", ({ name, isUp }) => this.#sayOf(name, me, isUp ? "raised a hand" : "lowered the hand"));
     conversation.on("reaction", ({ name, reaction }) => this.#sayOf(name, me, `reacted: ${reaction}`));
-    conversation.on("message", ({ from, text }) => isChatOpen() || this.#sayOf(from, me, `wrote: ${text.slice(0, 200)}`));
+    conversation.on("message", ({ from, text }) =>
+      isChatOpen() || this.#sayOf(from, me, `wrote: ${text.slice(0, 200)}`));
   }
 
   /**

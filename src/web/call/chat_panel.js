@@ -12,8 +12,9 @@ export class ChatPanel {
   #conversation;
   #me;
   #onChange;
-  #list = h("ol", { class: "messages", role: "log", "aria-label": "Messages", tabindex: "0" });
-  #text = h("textarea", { id: "chat-text", rows: "2", maxlength: String(TEXT_MAX), placeholder: "Message to everyone here" });
+  #list = h("div", { class: "messages", role: "log", "aria-label": "Messages", tabindex: "0" });
+  #text = h("textarea",
+    { id: "chat-text", rows: "2", maxlength: String(TEXT_MAX), placeholder: "Message to everyone here" });
   #isOpen = false;
 
   /** Messages that came while the panel was closed. */
@@ -99,7 +100,7 @@ export class ChatPanel {
       setText(warning, `Not delivered to ${listed(unreached)}: no direct connection.`);
     }
     const element = h(
-      "li",
+      "div",
       { "data-message": from, class: from === this.#me ? "mine" : "" },
       h("p", { class: "message-from" }, h("strong", {}, from === this.#me ? "You" : shown(from)),
         h("time", {}, formatTime(ts / 1000))),

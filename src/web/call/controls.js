@@ -45,7 +45,8 @@ export class Controls {
   constructor(actions) {
     this.#mute = control("mute", "microphone", "Mic", { "aria-label": "Microphone", onclick: actions.toggleMute });
     this.#camera = control("camera", "video", "Camera", { onclick: actions.toggleCamera });
-    this.#screen = control("screen", "screen", "Share", { "aria-label": "Share screen", onclick: actions.toggleScreen });
+    const { toggleScreen } = actions;
+    this.#screen = control("screen", "screen", "Share", { "aria-label": "Share screen", onclick: toggleScreen });
     this.#hand = control("hand", "hand", "Hand", { "aria-label": "Raise hand", onclick: actions.toggleHand });
     this.#chat = control("chat-button", "chat", "Chat", { onclick: actions.toggleChat });
     this.#chat.append(this.#unread);
@@ -66,9 +67,12 @@ export class Controls {
         actions.react(reaction);
       },
     })));
-    this.#moreMenu = h("div", { id: "more-menu", class: "popup menu", popover: "auto", role: "group", "aria-label": "More" },
+    this.#moreMenu = h(
+      "div",
+      { id: "more-menu", class: "popup menu", popover: "auto", role: "group", "aria-label": "More" },
       this.#layout, this.#full, item("call-devices", "devices", "Devices", actions.chooseDevices),
-      item("show-shortcuts", "keyboard", "Keyboard shortcuts", actions.showShortcuts));
+      item("show-shortcuts", "keyboard", "Keyboard shortcuts", actions.showShortcuts),
+    );
     this.#moreMenu.addEventListener("click", (event) => {
       if (event.target instanceof Element && event.target.closest("button")) {
         this.#moreMenu.hidePopover();

@@ -27,6 +27,7 @@ const PROCESSING = [["noiseSuppression", "Suppress noise"], ["echoCancellation",
 /**
  * @typedef {object} CheckOptions
  * @property {Record<Source, boolean>} on which are open at the start
+ * @property {boolean} [areDevicesOpen] whether the lists of devices are shown at once
  * @property {(kind: DeviceKind) => void} [onChoice] a device of this kind, or what is done with it, was chosen
  */
 
@@ -50,15 +51,17 @@ export class DeviceCheck {
   #selects;
 
   /** @param {CheckOptions} options */
-  constructor({ on, onChoice = () => {} }) {
+  constructor({ on, areDevicesOpen = false, onChoice = () => {} }) {
     this.#onChoice = onChoice;
     this.#on = { ...on };
     this.#video.muted = true;
-    this.#toggles = /** @type {const} */ (["microphone", "camera"]).map((kind) => ({ kind, toggle: this.#toggle(kind) }));
+    const sources = /** @type {const} */ (["microphone", "camera"]);
+    this.#toggles = sources.map((kind) => ({ kind, toggle: this.#toggle(kind) }));
     /** @type {DeviceKind[]} */
     const kinds = canChooseSpeaker() ? ["microphone", "camera", "speaker"] : ["microphone", "camera"];
     this.#selects = kinds.map((kind) => ({ kind, select: this.#select(kind) }));
-    const test = button({ text: "Test speaker", icon: "sound", id: "test-speaker", class: "small", onclick: joinedTone });
+    const speaker = { text: "Test speaker", icon: "sound", id: "test-speaker", class: "small" };
+    const test = button({ ...speaker, onclick: joinedTone });
     this.element = h(
       "div",
       { class: "device-check" },
@@ -66,11 +69,16 @@ export class DeviceCheck {
         h("div", { class: "preview-toggles" }, this.#toggles.map(({ toggle }) => toggle))),
       this.#level,
       this.#error,
-      this.#selects.map(({ kind, select }) =>
-        h("div", { class: "field" }, h("label", { for: select.id }, capitalised(kind)), select)),
-      test,
-      PROCESSING.map(([name, text]) => this.#processing(name, text)),
-      this.#hint,
+      h(
+        "details",
+        { open: areDevicesOpen },
+        h("summary", {}, "Devices and sound"),
+        this.#selects.map(({ kind, select }) =>
+          h("div", { class: "field" }, h("label", { for: select.id }, capitalised(kind)), select)),
+        test,
+        PROCESSING.map(([name, text]) => this.#processing(name, text)),
+        this.#hint,
+      ),
     );
   }
 
@@ -165,7 +173,8 @@ export class DeviceCheck {
       this.#apply(kind);
     };
     const icon = kind === "camera" ? "video" : "microphone";
-    return button({ icon, text: capitalised(kind), id: `check-${kind}`, class: "small", onclick });
+    const text = kind === "camera" ? "Camera" : "Mic";
+    return button({ icon, text, "aria-label": capitalised(kind), id: `check-${kind}`, class: "small", onclick });
   }
 
   /** @param {DeviceKind} kind */
@@ -225,6 +234,6 @@ function hint(counts) {
     return "This page was loaded over plain HTTP, so the browser hides devices. Open it over HTTPS.";
   }
   return counts.includes(0)
-    ? "Missing devices appear once the browser has granted access: turn microphone and camera on above, or plug the device in."
+    ? "Missing devices appear once the browser has granted access: turn them on above, or plug them in."
     : "";
 }

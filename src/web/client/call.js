@@ -50,7 +50,6 @@ export class Call extends Emitter {
   mesh = null;
   /** Who speaks now. @type {Set<string>} */
   speakers = new Set();
-  /** Whether this person speaks while muted. */
   speaksMuted = false;
   /** When each person last began to speak. @type {Map<string, number>} */
   spokeAt = new Map();

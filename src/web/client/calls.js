@@ -195,7 +195,7 @@ export class Calls extends Emitter {
   #onSignedOut() {
     if (this.state !== "signed-out" && this.state !== "closed") {
       // The session of a guest ends with the call.
-      const reason = this.isGuest ? "The call has ended." : undefined;
+      const reason = this.isGuest ? "The call has ended." : "You have been signed out, so you have left the call.";
       this.#setState("signed-out");
       this.#stop(reason);
     }

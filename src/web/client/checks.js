@@ -3,6 +3,7 @@
 // people who cannot be reached, and reaches them through the server.
 
 import { Emitter } from "./emitter.js";
+import { onNetworkChange } from "./network.js";
 import { Quality } from "./quality.js";
 import { Relay } from "./relay.js";
 import { CAMERA_STEPS, SCREEN_STEPS, UNLOWERED, adapt, stepFor, wantedCameras } from "./sending.js";
@@ -27,6 +28,7 @@ const REFRESH_INTERVAL = 10_000;
 export class Checks extends Emitter {
   #call;
   #timer;
+  #stopFollowing;
   /** @type {WeakMap<Peer, Quality>} */
   #meters = new WeakMap();
   /** @type {WeakMap<Peer, Adaptation>} */
@@ -42,8 +44,10 @@ export class Checks extends Emitter {
     this.relay.on("change", () => this.emit("change"));
     this.#timer = setInterval(() => this.run(), CHECK_INTERVAL);
     document.addEventListener("visibilitychange", this.wantPictures);
-    addEventListener("online", this.#onNetworkChange);
-    networkInformation()?.addEventListener("change", this.#onNetworkChange);
+    this.#stopFollowing = onNetworkChange(() => {
+      call.mesh?.restart();
+      call.refresh();
+    });
   }
 
   async run() {
@@ -60,11 +64,6 @@ export class Checks extends Emitter {
     }
     this.emit("change");
   }
-
-  #onNetworkChange = () => {
-    this.#call.mesh?.restart();
-    this.#call.refresh();
-  };
 
   /** @param {Peer} peer */
   async #measure(peer) {
@@ -152,15 +151,6 @@ export class Checks extends Emitter {
     clearInterval(this.#timer);
     this.relay.close();
     document.removeEventListener("visibilitychange", this.wantPictures);
-    removeEventListener("online", this.#onNetworkChange);
-    networkInformation()?.removeEventListener("change", this.#onNetworkChange);
+    this.#stopFollowing();
   }
-}
-
-/**
- * Chromium's Network Information API, where there is one.
- * @returns {EventTarget | undefined}
- */
-function networkInformation() {
-  return /** @type {{ connection?: EventTarget }} */ (navigator).connection;
 }

@@ -8,11 +8,12 @@ import { Waiting } from "../client/waiting.js";
 import { Announcer } from "../call/announcer.js";
 import { ChatPanel } from "../call/chat_panel.js";
 import { Controls } from "../call/controls.js";
+import { ended } from "../call/ended.js";
+import { offlineNotice, sharingNotice } from "../call/notices.js";
 import { preference, setPreference } from "../call/preferences.js";
 import { Shortcuts, showShortcuts } from "../call/shortcuts.js";
 import { showTileMenu } from "../call/tile_menu.js";
 import { avatar, button, formatDuration, h, notify, setIcon, setProperties, setText } from "../dom.js";
-import { shown } from "../names.js";
 
 /** @import { Call } from "../client/call.js" */
 /** @import { CallState } from "../client/types.js" */
@@ -27,7 +28,8 @@ import { shown } from "../names.js";
  * @property {() => void} chooseDevices
  * @property {() => void} leave
  * @property {(isTalking: boolean) => void} talk unmutes while a key is held
- * @property {((isSmall: boolean) => void) | null} resize makes the view a bar or large again; null where nothing is below it
+ * @property {((isSmall: boolean) => void) | null} resize makes the view a bar, or large again; null where nothing is
+ *   below it
  * @property {(() => void) | null} callAgain null for guests, who are on one call
  * @property {() => void} close
  */
@@ -103,7 +105,7 @@ export class CallView {
     this.#resize = button({ ...resize, onclick: () => this.resize(!this.#isSmall), hidden: !actions.resize });
     this.#tiles.setLayout(preference("call-layout") === "speaker" ? "speaker" : "grid");
     this.#progress = h("div", { class: "waiting" }, avatar(title, "huge pulse"));
-    this.#main = h("div", { class: "call-main" }, this.#progress, this.#tiles.element);
+    this.#main = h("div", { class: "call-main" }, this.#progress, this.#tiles.element, this.#mutedHint);
     this.element = h(
       "section",
       { class: "call", id: "call", "aria-labelledby": "call-title", tabindex: "-1", "data-view": "call" },
@@ -115,7 +117,6 @@ export class CallView {
       this.#waiting.element,
       this.#absent.element,
       this.#main,
-      this.#mutedHint,
       this.#controls.element,
       this.#announcer.element,
     );
@@ -195,8 +196,8 @@ export class CallView {
 
   #toggleFullscreen() {
     // The whole page, so that dialogs and toasts are on it.
-    const change = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
-    change.catch(() => {});
+    const { fullscreenElement, documentElement } = document;
+    (fullscreenElement ? document.exitFullscreen() : documentElement.requestFullscreen()).catch(() => {});
   }
 
   #closeInnermost() {
@@ -240,8 +241,8 @@ export class CallView {
     this.#absent.render(state, call.client.names);
     this.#tiles.render(call, state);
     this.#waiting.render(call);
-    const view = { isChatOpen: this.#chat?.isOpen === true, unread: this.#chat?.unread ?? 0, layout: this.#tiles.layout };
-    this.#controls.render(call, state, view);
+    const { isOpen: isChatOpen = false, unread = 0 } = this.#chat ?? {};
+    this.#controls.render(call, state, { isChatOpen, unread, layout: this.#tiles.layout });
     this.#controls.setLeaveText(isMyRingingCall ? "Cancel" : "Leave");
   }
 
@@ -287,20 +288,8 @@ export class CallView {
     this.stop();
     this.element.dataset.phase = "ended";
     const { callAgain, close } = this.#actions;
-    const again = { icon: "phone", text: "Call again", id: "call-again", class: "primary", onclick: callAgain };
-    const buttons = [callAgain && button(again), button({ text: "Close", id: "call-close", onclick: close })];
-    const duration = this.#duration.textContent;
-    this.element.replaceChildren(
-      h(
-        "div",
-        { class: "ended", "data-ended": hasFailed ? "failed" : "over" },
-        avatar(this.#title, "huge"),
-        h("h2", { id: "call-title" }, this.#title),
-        h("p", { id: "call-ended-reason", role: "alert" }, reason),
-        duration && h("p", { class: "quiet" }, `Duration ${duration}`),
-        h("div", { class: "row center" }, buttons),
-      ),
-    );
+    const duration = this.#duration.textContent ?? "";
+    this.element.replaceChildren(ended({ title: this.#title, reason, hasFailed, duration, callAgain, close }));
     this.element.querySelector("button")?.focus();
   }
 
@@ -316,18 +305,3 @@ export class CallView {
     }
   }
 }
-
-/** @param {Call} call */
-function offlineNotice({ online }) {
-  if (!navigator.onLine) {
-    return "This device has no network. The call continues as soon as it has one again.";
-  }
-  return online ? "" : "Connection to the server lost. Reconnecting… The call continues meanwhile.";
-}
-
-/**
- * @param {string} sharer
- * @param {string} me
- */
-const sharingNotice = (sharer, me) =>
-  sharer === me ? "You are sharing your screen." : `${shown(sharer)} is sharing their screen.`;

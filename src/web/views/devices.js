@@ -64,7 +64,8 @@ const askWithoutMicrophone = (reason) =>
 /** A box that says whether devices are checked before each call. */
 function checkBox() {
   const onchange = () => setPreference("call-check", box.checked ? "always" : "never");
-  const box = h("input", { type: "checkbox", id: "check-before", checked: preference("call-check") === "always", onchange });
+  const isChecked = preference("call-check") === "always";
+  const box = h("input", { type: "checkbox", id: "check-before", checked: isChecked, onchange });
   return h("div", { class: "check" }, box, h("label", { for: "check-before" }, "Check devices before each call"));
 }
 
@@ -73,7 +74,7 @@ function checkBox() {
  * @param {(kind: DeviceKind) => void} onChoice
  */
 export async function chooseDevices(onChoice) {
-  const check = new DeviceCheck({ on: { microphone: true, camera: false }, onChoice });
+  const check = new DeviceCheck({ on: { microphone: true, camera: false }, areDevicesOpen: true, onChoice });
   const dialog = showDialog({ id: "devices", title: "Devices", body: [check.element, checkBox()] });
   dialog.addEventListener("close", () => check.stop());
   await check.start();
