@@ -7,6 +7,8 @@ const COVERED = "call";
 export class BackGuard {
   #onBack;
   #isCovered = false;
+  /** The address of the page below the call. */
+  #address = "";
   #isReloading = false;
   /** Whether the way back from the marked entry has begun. */
   #isLeaving = false;
@@ -44,6 +46,7 @@ export class BackGuard {
   cover() {
     if (!this.#isCovered) {
       this.#isCovered = true;
+      this.#address = location.href;
       if (!this.#isLeaving && history.state !== COVERED) {
         history.pushState(COVERED, "");
       }
@@ -67,7 +70,7 @@ export class BackGuard {
       if (this.#isCovered) {
         history.pushState(COVERED, ""); // another call covers the page meanwhile
       }
-    } else if (this.#isCovered && history.state !== COVERED) {
+    } else if (this.#isCovered && history.state !== COVERED && location.href === this.#address) {
       this.#isCovered = false;
       this.#onBack();
     }

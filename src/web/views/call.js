@@ -14,6 +14,7 @@ import { preference, setPreference } from "../call/preferences.js";
 import { Shortcuts, showShortcuts } from "../call/shortcuts.js";
 import { showTileMenu } from "../call/tile_menu.js";
 import { avatar, button, formatDuration, h, notify, setIcon, setProperties, setText } from "../dom.js";
+import { shown } from "../names.js";
 
 /** @import { Call } from "../client/call.js" */
 /** @import { CallState } from "../client/types.js" */
@@ -146,9 +147,11 @@ export class CallView {
     this.#controls.setDisabled(false);
     this.#chat = new ChatPanel(call.conversation, call.me, () => this.#render());
     this.#main.append(this.#chat.element);
-    this.#announcer.follow(call, () => this.#chat?.isOpen === true && !this.#isSmall);
+    this.#announcer.follow(call, () => this.#chat?.isOpen === true || this.#isSmall);
     call.on("change", () => this.#render());
     call.on("notice", (sentence) => notify(sentence));
+    call.conversation.on("message", ({ from, text }) =>
+      this.#isSmall && notify(`${shown(from)}: ${text.slice(0, 200)}`));
     call.conversation.on("reaction", ({ name, reaction }) => this.#tiles.showReaction(name, reaction));
     this.#render();
   }
@@ -217,6 +220,7 @@ export class CallView {
       return;
     }
     this.#isSmall = isSmall;
+    this.#chat?.close(); // a bar has no place for it
     this.element.classList.toggle("small", isSmall);
     const label = isSmall ? "Return to the call" : "Back to the lobby";
     setProperties(this.#resize, { "aria-label": label, title: label });
