@@ -71,6 +71,12 @@ async fn a_guest_joins_by_a_link_and_is_gone_with_the_call() {
     gwen.wait_absent("[data-invite], #copy-call-link, #end-for-all").await;
     gwen.click("#people-dialog [data-answer=done]").await;
 
+    // Below the call is nothing, so Back asks whether to leave it.
+    gwen.wait_until("!document.querySelector('#resize-call').checkVisibility()").await;
+    gwen.client.back().await.unwrap();
+    gwen.click("#leave-dialog [data-answer=stay]").await;
+    gwen.wait_visible("#call").await;
+
     // A reload returns to the call.
     gwen.client.refresh().await.unwrap();
     for browser in [&alice, &bob, &gwen] {

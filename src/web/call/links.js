@@ -16,7 +16,7 @@ export function partsOf(text) {
   let end = 0;
   for (const match of text.matchAll(ADDRESS)) {
     let address = match[0];
-    // "(see https://example.org/a)" and "https://example.org/a_(b)".
+    // A parenthesis around an address is none of it, one within it is.
     while (TRAILING.test(address) && !(address.endsWith(")") && isBalanced(address))) {
       address = address.slice(0, -1);
     }

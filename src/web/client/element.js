@@ -214,6 +214,7 @@ export class MinimostCall extends Base {
     this.#call = call;
     this.#callListeners = [
       call.on("change", () => this.#render()),
+      call.conversation.on("reaction", ({ name, reaction }) => this.#tiles.showReaction(name, reaction)),
       call.on("notice", (sentence) => setText(this.#alert, sentence)),
       call.on("end", () => this.#onEnd(call)),
     ];
