@@ -21,19 +21,22 @@ export class BackGuard {
     addEventListener("popstate", () => this.#onPopState());
   }
 
-  /** From now on, leaving the page is asked about. A reload is not: the page comes back to its call. */
+  /** From now on, leaving the page is asked about. A reload by key is not: the page comes back to its call. */
   start() {
     if (this.#onCall) {
       return;
     }
     this.#onCall = new AbortController();
     const { signal } = this.#onCall;
-    addEventListener("beforeunload", (event) => this.#isReloading || event.preventDefault(), { signal });
-    // A browser without the Navigation API asks at a reload, too.
-    const { navigation } = /** @type {{ navigation?: EventTarget }} */ (/** @type {unknown} */ (window));
-    const onNavigate = (/** @type {Event & { navigationType?: string }} */ event) =>
-      (this.#isReloading = event.navigationType === "reload");
-    navigation?.addEventListener("navigate", onNavigate, { signal });
+    addEventListener("beforeunload", (event) => this.#asks && event.preventDefault(), { signal });
+    // The browser's own button for a reload cannot be distinguished from closing the page.
+    const onKey = (/** @type {KeyboardEvent} */ event) => (this.#isReloading = isReload(event));
+    addEventListener("keydown", onKey, { signal, capture: true });
+  }
+
+  get #asks() {
+    // Browsers ask nothing on a page that nobody has touched, and log an error.
+    return !this.#isReloading && (navigator.userActivation?.hasBeenActive ?? true);
   }
 
   stop() {
@@ -76,3 +79,6 @@ export class BackGuard {
     }
   }
 }
+
+/** @param {KeyboardEvent} event */
+const isReload = ({ key, ctrlKey, metaKey }) => key === "F5" || ((ctrlKey || metaKey) && key.toLowerCase() === "r");
