@@ -15,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use procfs::process::{Process, all_processes};
+use procfs::ticks_per_second;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -292,6 +293,14 @@ impl Driver {
         for process in own {
             let _ = kill(Pid::from_raw(process.pid()), Signal::SIGKILL);
         }
+    }
+
+    /// The CPU time of all browsers and drivers so far, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        let mut processes = vec![Process::new(self.process.id().try_into().unwrap()).unwrap()];
+        self.find_processes(&mut processes);
+        let stats = processes.iter().filter_map(|process| process.stat().ok());
+        stats.map(|stat| stat.utime + stat.stime).sum::<u64>() as f64 / ticks_per_second() as f64
     }
 
     /// Ends a test: checks that no page has logged an error.

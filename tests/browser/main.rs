@@ -19,6 +19,7 @@ mod driver;
 mod embedding;
 mod fallback;
 mod faults;
+mod figures;
 mod firefox;
 mod guests;
 mod history;
