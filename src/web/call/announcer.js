@@ -18,7 +18,8 @@ export class Announcer {
 
   /** @param {string} sentence */
   say(sentence) {
-    const line = h("p", {}, sentence);
+    // Inline, because a block would be wider than the region, which one cannot see.
+    const line = h("span", {}, `${sentence} `);
     this.element.append(line);
     setTimeout(() => line.remove(), SENTENCE_TIME);
   }
