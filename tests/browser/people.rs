@@ -144,3 +144,47 @@ async fn lobby_shows_a_call_without_participants() {
     }
     driver.finish([&alice, &bob]).await;
 }
+
+#[tokio::test]
+async fn who_can_be_reached_is_seen_before_a_call() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    server.execute("UPDATE settings SET value = 2 WHERE name = 'gone_after'");
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
+    let (carol, dave) = (server.person("carol"), server.person("dave"));
+    server.person("erin");
+    alice.client.refresh().await.unwrap();
+    for (person, state, words) in [("bob", "online", "Online"), ("erin", "offline", "Offline")] {
+        alice.wait_visible(&format!("[data-person={person}][data-presence={state}]")).await;
+        alice.wait_text(&format!("[data-person={person}]"), words).await;
+    }
+    alice.click("[data-person=bob]").await;
+    alice.wait_text("#pane header", "Online").await;
+    alice.wait_until("!document.querySelector('[data-warning]').checkVisibility()").await;
+
+    bob.click("#open-quiet").await;
+    bob.click("[data-quiet=always]").await;
+    alice.wait_visible("[data-person=bob][data-presence=quiet]").await;
+    alice.wait_text("[data-warning]", "bob does not want to be disturbed.").await;
+    bob.click("#quiet [data-answer=done]").await;
+    bob.click("#quiet-off").await;
+    bob.wait_until("document.activeElement.id === 'open-quiet'").await;
+    alice.wait_visible("[data-person=bob][data-presence=online]").await;
+
+    // A call of others is none of alice's business, except that they are on one.
+    let call = carol.call("dm:carol:dave").await;
+    dave.post(&format!("/calls/{call}/accept")).await;
+    alice.click("[data-person=carol]").await;
+    alice.wait_text("[data-warning]", "carol is on another call.").await;
+    // Each state has another shape.
+    let shapes = "return new Set(['bob', 'carol', 'erin'].map((name) =>
+        document.querySelector(`[data-person=${name}] .presence-dot path`).getAttribute('d'))).size";
+    assert_eq!(alice.script(shapes).await, json!(3));
+    carol.post(&format!("/calls/{call}/end")).await;
+    alice.wait_until("!document.querySelector('[data-warning]').checkVisibility()").await;
+
+    bob.click("#open-account").await;
+    bob.click("#sign-out").await;
+    bob.wait_visible("#sign-in").await;
+    alice.wait_visible("[data-person=bob][data-presence=offline]").await;
+    driver.finish([&alice, &bob]).await;
+}

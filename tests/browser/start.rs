@@ -154,7 +154,6 @@ async fn an_admin_makes_a_channel_on_the_page() {
     alice.wait_visible("[data-channel='private:1']").await;
     let members = "SELECT group_concat(username) FROM private_channel_members";
     assert_eq!(server.value::<String>(members), "alice,bob");
-    bob.client.refresh().await.unwrap();
     bob.wait_text("[data-channel='private:1'] strong", "Design team").await;
     driver.finish([&alice, &bob]).await;
 }

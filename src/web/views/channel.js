@@ -8,7 +8,7 @@ import { listed, shown } from "../names.js";
 import { callCard, shareCard } from "./cards.js";
 import { HistoryList } from "./history.js";
 import { GuestLinks } from "./links.js";
-import { PRESENCE_WORDS, faceWithPresence, presenceOf, warningOf } from "./presence.js";
+import { PRESENCE_WORDS, faceWithPresence, warningOf } from "./presence.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { CardActions } from "./cards.js" */
@@ -95,7 +95,7 @@ export class ChannelPane {
       start.disabled = isBusy || !store.online;
       start.hidden = Boolean(call);
     }
-    setText(this.#warning, isPair && !call ? warningOf(presenceOf(store, others[0]), shown(others[0])) : "");
+    setText(this.#warning, isPair && !call ? warningOf(store.presenceOf(others[0]), shown(others[0])) : "");
     this.#warning.hidden = this.#warning.textContent === "";
     const shares = store.sharesIn(this.#channel);
     this.#share.disabled = !store.online;
@@ -114,8 +114,7 @@ export class ChannelPane {
     if (!isPair) {
       return listed(members);
     }
-    const presence = presenceOf(this.#store, others[0]);
-    return this.#store.presence(others[0]) || (presence ? PRESENCE_WORDS[presence] : "");
+    return this.#store.presence(others[0]) || PRESENCE_WORDS[this.#store.presenceOf(others[0])];
   }
 
   /** @param {string} name */
@@ -124,11 +123,11 @@ export class ChannelPane {
     const face = faceWithPresence(name, "small");
     const element = h("li", { "data-member": name }, face.element, h("span", { title: name }, shown(name)), words);
     const render = () => {
-      const presence = presenceOf(this.#store, name);
+      const presence = this.#store.presenceOf(name);
       face.render(presence);
       const isPlain = presence === "online" || presence === "offline";
       words.classList.toggle("visually-hidden", isPlain && this.#store.presence(name) === "");
-      setText(words, this.#store.presence(name) || (presence ? PRESENCE_WORDS[presence] : ""));
+      setText(words, this.#store.presence(name) || PRESENCE_WORDS[presence]);
     };
     return { element, render };
   }

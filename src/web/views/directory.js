@@ -6,12 +6,11 @@ import { button, capitalised, h, keyedList, setProperties, setText } from "../do
 import { listed, shown } from "../names.js";
 import { Roving } from "../roving.js";
 import { byTitle, searched } from "../search.js";
-import { PRESENCE_WORDS, faceWithPresence, presenceOf } from "./presence.js";
+import { PRESENCE_WORDS, faceWithPresence, unavailableText } from "./presence.js";
 
 /** @import { Store } from "../client/store.js" */
-/** @import { CallState } from "../client/types.js" */
+/** @import { CallState, PresenceState } from "../client/types.js" */
 /** @import { RecentCalls } from "../recent_calls.js" */
-/** @import { Presence } from "./presence.js" */
 
 /**
  * @typedef {object} Entry a link of the list
@@ -21,7 +20,7 @@ import { PRESENCE_WORDS, faceWithPresence, presenceOf } from "./presence.js";
  * @property {boolean} isLive
  * @property {number} missed calls that I have not seen
  * @property {string} person the person's name; empty for a channel
- * @property {Presence | null} presence of the person
+ * @property {PresenceState | null} presence of the person; null for a channel
  */
 
 export class Directory {
@@ -187,9 +186,9 @@ export class Directory {
    */
   #personEntry(name) {
     const channel = directChannel(this.#store.me ?? "", name);
-    const presence = presenceOf(this.#store, name);
+    const presence = this.#store.presenceOf(name);
     const activity = this.#activity(channel);
-    const status = activity || capitalised(this.#store.presence(name));
+    const status = activity || capitalised(this.#store.presence(name)) || unavailableText(presence);
     const title = shown(name);
     const missed = this.#missed.get(channel) ?? 0;
     return { channel, title, status, isLive: activity !== "", missed, person: name, presence };
@@ -245,7 +244,9 @@ export class Directory {
       dot.hidden = !entry.isLive;
       badge.hidden = missed === 0;
       setText(count, String(missed));
-      face?.render(presence);
+      if (presence) {
+        face?.render(presence);
+      }
     };
     return { element: h("li", {}, link), render };
   }

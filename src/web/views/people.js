@@ -8,7 +8,7 @@ import { shown } from "../names.js";
 import { Roving } from "../roving.js";
 import { byTitle, searched } from "../search.js";
 import { showLink } from "./link.js";
-import { PRESENCE_WORDS, faceWithPresence, presenceOf } from "./presence.js";
+import { PRESENCE_WORDS, faceWithPresence } from "./presence.js";
 import { showTallDialog } from "./tall_dialog.js";
 
 /** @import { Call } from "../client/call.js" */
@@ -108,7 +108,7 @@ function personRow(store, name, action, words) {
   const sub = h("span", { class: "entry-sub" });
   const text = h("span", { class: "entry-text", title: name }, h("span", {}, shown(name)), sub);
   const render = () => {
-    face.render(presenceOf(store, name));
+    face.render(store.presenceOf(name));
     setText(sub, words());
     sub.hidden = sub.textContent === "";
   };
@@ -148,10 +148,7 @@ function absentRow(store, call, name) {
     "aria-label": `Invite ${shown(name)}`,
     onclick: () => reportFailure(call.invite(name)),
   };
-  const words = () => {
-    const presence = presenceOf(store, name);
-    return wordFor(call, name) || store.presence(name) || (presence ? PRESENCE_WORDS[presence] : "");
-  };
+  const words = () => wordFor(call, name) || store.presence(name) || PRESENCE_WORDS[store.presenceOf(name)];
   return personRow(store, name, button(invite), words);
 }
 

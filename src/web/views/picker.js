@@ -5,7 +5,7 @@ import { button, h, keyedList, setProperties, setText } from "../dom.js";
 import { icon } from "../client/icons.js";
 import { shown } from "../names.js";
 import { byTitle, searched } from "../search.js";
-import { faceWithPresence, presenceOf } from "./presence.js";
+import { PRESENCE_WORDS, faceWithPresence } from "./presence.js";
 
 /** @import { Store } from "../client/store.js" */
 
@@ -119,7 +119,8 @@ export class PeoplePicker {
   #option(name) {
     const face = faceWithPresence(name, "small");
     const sub = shown(name) === name ? null : h("span", { class: "entry-sub" }, name);
-    const text = h("span", { class: "entry-text" }, h("span", {}, shown(name)), sub);
+    const words = h("span", { class: "visually-hidden" });
+    const text = h("span", { class: "entry-text" }, h("span", {}, shown(name)), words, sub);
     const check = h("span", { class: "check" }, icon("check"));
     const choose = () => {
       this.#toggle(name);
@@ -127,7 +128,9 @@ export class PeoplePicker {
     };
     const element = h("li", { id: `option-${name}`, role: "option", "data-option": name, onclick: choose }, face.element, text, check);
     const render = () => {
-      face.render(presenceOf(this.#store, name));
+      const presence = this.#store.presenceOf(name);
+      face.render(presence);
+      setText(words, `, ${PRESENCE_WORDS[presence]}`);
       element.classList.toggle("active", this.#active === name);
       setProperties(element, { "aria-selected": String(this.#chosen.has(name)) });
     };

@@ -3,14 +3,12 @@
 
 import { avatar, h } from "../dom.js";
 
-/** @import { Store } from "../client/store.js" */
+/** @import { PresenceState } from "../client/types.js" */
 
-/** @typedef {"online" | "on-call" | "quiet" | "offline"} Presence */
-
-/** @type {Record<Presence, string>} */
+/** @type {Record<PresenceState, string>} */
 export const PRESENCE_WORDS = { online: "Online", "on-call": "On a call", quiet: "Do not disturb", offline: "Offline" };
 
-/** A disc, a diamond, a disc with a bar, and a ring: the shape alone tells them apart. @type {Record<Presence, string>} */
+/** A disc, a diamond, a disc with a bar, and a ring: the shape alone tells them apart. @type {Record<PresenceState, string>} */
 const SHAPES = {
   online: "M6 1a5 5 0 1 1 0 10a5 5 0 0 1 0-10z",
   "on-call": "M6 0l6 6-6 6-6-6z",
@@ -19,14 +17,6 @@ const SHAPES = {
 };
 
 const SVG = "http://www.w3.org/2000/svg";
-
-/**
- * Stands in for Store.presenceOf.
- * @param {Store} store
- * @param {string} name
- * @returns {Presence | null}
- */
-export const presenceOf = (store, name) => (store.presence(name) === "on a call" ? "on-call" : null);
 
 /**
  * A face with a dot, which screen readers do not see: the words stand beside it.
@@ -40,22 +30,25 @@ export function faceWithPresence(name, classes = "") {
   svg.classList.add("presence-dot");
   svg.append(path);
   const element = h("span", { class: "face" }, avatar(name, classes));
-  /** @param {Presence | null} presence */
+  element.append(svg);
+  /** @param {PresenceState} presence */
   const render = (presence) => {
-    element.dataset.dot = presence ?? "";
-    if (presence) {
-      path.setAttribute("d", SHAPES[presence]);
-      element.append(svg);
-    } else {
-      svg.remove();
-    }
+    element.dataset.dot = presence;
+    path.setAttribute("d", SHAPES[presence]);
   };
   return { element, render };
 }
 
 /**
+ * The words for a state in which a call may not be answered; empty otherwise.
+ * @param {PresenceState} presence
+ */
+export const unavailableText = (presence) =>
+  presence === "on-call" || presence === "quiet" ? PRESENCE_WORDS[presence] : "";
+
+/**
  * What one should know before a call rings for a person; empty if nothing keeps it from ringing.
- * @param {Presence | null} presence
+ * @param {PresenceState} presence
  * @param {string} shown
  */
 export function warningOf(presence, shown) {

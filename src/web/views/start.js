@@ -6,6 +6,7 @@ import { button, formatTime, h, keyedList, setText } from "../dom.js";
 import { callBack } from "./call_back.js";
 import { callCard, channelLink, shareCard } from "./cards.js";
 import { outcomeOf, reasonText } from "./outcomes.js";
+import { unavailableText } from "./presence.js";
 
 /** @import { Store } from "../client/store.js" */
 /** @import { RecentCalls } from "../recent_calls.js" */
@@ -108,7 +109,7 @@ export class Start {
       const [{ called_by: caller, missed_ts: ts, reason }] = missed;
       const who = this.#store.isPair(channel) ? "" : `${this.#store.names.shown(caller)} called`;
       const count = missed.length > 1 ? `${missed.length} calls` : "";
-      const details = [who, count, reasonText(reason), formatTime(ts)].filter(Boolean).join(" · ");
+      const details = [who, count, reasonText(reason), formatTime(ts), this.#unavailable(channel)].filter(Boolean).join(" · ");
       return { channel, icon: "missed", details, isMissed: true };
     });
   }
@@ -122,9 +123,18 @@ export class Start {
       missed.some((row) => row.channel === channel) || this.#store.callIn(channel) !== undefined;
     return (this.#recents.newest ?? []).filter(({ channel }) => !isAbove(channel)).map((call) => {
       const { icon, isMissed, reason, word } = outcomeOf(this.#store, call);
-      const details = [word, reason, formatTime(call.started_ts)].filter(Boolean).join(" · ");
+      const details = [word, reason, formatTime(call.started_ts), this.#unavailable(call.channel)].filter(Boolean).join(" · ");
       return { channel: call.channel, icon, details, isMissed };
     });
+  }
+
+  /**
+   * Why a call back may not be answered now.
+   * @param {string} channel
+   */
+  #unavailable(channel) {
+    const other = this.#store.isPair(channel) ? this.#store.members(channel).find((name) => name !== this.#store.me) : null;
+    return other ? unavailableText(this.#store.presenceOf(other)) : "";
   }
 
   /** @param {Row} row */
