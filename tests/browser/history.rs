@@ -1,5 +1,6 @@
 //! The history, missed calls, and the check for console errors.
 
+use fantoccini::Locator;
 use serde_json::json;
 
 use crate::driver::Driver;
@@ -52,6 +53,56 @@ async fn older_calls_load_page_by_page() {
     let distinct =
         "return new Set([...document.querySelectorAll('[data-outcome]')].map(({ dataset }) => dataset.call)).size";
     assert_eq!(browser.script(distinct).await, json!(25));
+    driver.finish([&browser]).await;
+}
+
+#[tokio::test]
+async fn history_says_who_took_part_and_is_filtered() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| server.person(name));
+    let team = server.private_channel(&["alice", "bob", "carol"]);
+    let meeting = alice.call(&team).await;
+    bob.post(&format!("/calls/{meeting}/accept")).await;
+    carol.post(&format!("/calls/{meeting}/reject")).await;
+    alice.post(&format!("/calls/{meeting}/end")).await;
+    for caller in [&bob, &carol] {
+        let call = caller.call(&format!("dm:alice:{}", caller.name)).await;
+        caller.post(&format!("/calls/{call}/end")).await;
+    }
+    let browser = driver.signed_in_at(&server, "alice", "/#history").await;
+    let rows = async |outcomes: &str| {
+        let found = "[...document.querySelectorAll('[data-outcome]')].map(({ dataset }) => dataset.outcome).join()";
+        browser.wait_until(&format!("{found} === '{outcomes}'")).await;
+    };
+    rows("missed,missed,answered").await;
+    let details = "[data-outcome=answered] details";
+    assert_eq!(
+        browser.script(&format!("return document.querySelector('{details} ul').checkVisibility()")).await,
+        json!(false)
+    );
+    browser.click(&format!("{details} summary")).await;
+    for person in ["alice, 0:0", "bob, 0:0", "carol, declined"] {
+        browser.wait_text(details, person).await;
+    }
+
+    let choose = async |filter: &str, value: &str| {
+        browser.client.find(Locator::Css(filter)).await.unwrap().select_by_value(value).await.unwrap();
+    };
+    choose("#filter-person", "bob").await;
+    rows("missed,answered").await;
+    choose("#filter-outcome", "missed").await;
+    rows("missed").await;
+    browser.wait_text("[data-outcome] a", "bob").await;
+    choose("#filter-outcome", "cancelled").await;
+    rows("").await;
+    browser.wait_text("#pane .empty", "No such calls.").await;
+    // The filter stays while the page is open.
+    browser.click("[data-person=carol]").await;
+    browser.wait_visible("#call-voice").await;
+    browser.click("#open-history").await;
+    browser.wait_text("#pane .empty", "No such calls.").await;
+    choose("#filter-outcome", "").await;
+    rows("missed,answered").await;
     driver.finish([&browser]).await;
 }
 

@@ -1,18 +1,28 @@
 // @ts-check
 // Finished calls, newest first, from my side, each with a way to call back.
 
-import { get, messageOf } from "../api.js";
+import { calls, messageOf } from "../api.js";
 import { icon } from "../client/icons.js";
-import { button, formatDuration, formatTime, h, keyedList, setText } from "../dom.js";
+import { button, formatDuration, formatTime, h, keyedList, labelled, setText } from "../dom.js";
+import { shown } from "../names.js";
+import { byTitle } from "../search.js";
 import { callBack } from "./call_back.js";
 import { channelLink } from "./cards.js";
 import { outcomeOf } from "./outcomes.js";
 
 /** @import { Store } from "../client/store.js" */
-/** @import { PastCall, PastParticipant } from "../client/types.js" */
+/** @import { PastCall } from "../client/types.js" */
 /** @import { CallBackActions } from "./call_back.js" */
 
-/** @typedef {CallBackActions & { channel: string | null }} HistoryOptions `channel` is null for all channels */
+/**
+ * Which calls to list; an empty text is any.
+ * @typedef {{ person: string, outcome: string }} HistoryFilter
+ */
+
+/**
+ * @typedef {CallBackActions & { channel: string | null, filter?: HistoryFilter }} HistoryOptions `channel` is null for
+ *   all channels
+ */
 
 const PAGE_SIZE = 20;
 
@@ -50,18 +60,12 @@ export class HistoryList {
   async #load() {
     this.#request += 1;
     const request = this.#request;
-    const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
-    if (this.#options.channel) {
-      query.set("channel", this.#options.channel);
-    }
-    if (this.#oldest) {
-      query.set("before", this.#oldest);
-    }
+    const { channel, filter } = this.#options;
+    const wanted = { channel, before: this.#oldest, ...filter, limit: PAGE_SIZE };
     try {
-      /** @type {PastCall[]} */
-      const calls = await get(`/calls/history?${query}`);
+      const past = await calls.history(Object.fromEntries(Object.entries(wanted).filter(([, value]) => value)));
       if (request === this.#request) {
-        this.#append(calls);
+        this.#append(past);
       }
     } catch (error) {
       setText(this.#message, messageOf(error));
@@ -69,13 +73,14 @@ export class HistoryList {
     }
   }
 
-  /** @param {PastCall[]} calls */
-  #append(calls) {
-    this.#calls = this.#oldest === null ? calls : [...this.#calls, ...calls];
-    this.#oldest = calls.at(-1)?.call_id ?? this.#oldest;
-    this.#more.hidden = calls.length < PAGE_SIZE;
+  /** @param {PastCall[]} page */
+  #append(page) {
+    this.#calls = this.#oldest === null ? page : [...this.#calls, ...page];
+    this.#oldest = page.at(-1)?.call_id ?? this.#oldest;
+    this.#more.hidden = page.length < PAGE_SIZE;
     this.#note.hidden = this.#calls.length > 0;
-    setText(this.#message, "No calls yet.");
+    const { person, outcome } = this.#options.filter ?? { person: "", outcome: "" };
+    setText(this.#message, person || outcome ? "No such calls." : "No calls yet.");
     this.render();
   }
 
@@ -90,27 +95,61 @@ export class HistoryList {
 }
 
 /**
- * Who took part, and for how long.
- * @param {PastParticipant[]} participants
+ * Who took part, for how long, and who did not.
+ * @param {PastCall} past
  */
-function tookPart(participants) {
-  const people = participants.map(({ username, display_name: name, joined_ts: joined, left_ts: left }) =>
-    h("li", { title: username }, name, left === null ? "" : ` ${formatDuration(left - joined)}`));
-  const count = people.length === 1 ? "1 person" : `${people.length} people`;
-  return h("details", {}, h("summary", {}, count), h("ul", { "aria-label": "Took part" }, people));
+function whoTookPart({ participants, absent }) {
+  const present = participants.map(({ username, display_name: name, seconds }) =>
+    h("li", { title: username }, seconds === null ? name : `${name}, ${formatDuration(seconds)}`));
+  const missing = absent.map(({ username, display_name: name, outcome }) =>
+    h("li", { title: username }, `${name}, ${outcome}`));
+  const count = present.length === 1 ? "1 person" : `${present.length} people`;
+  return h("details", {}, h("summary", {}, count), h("ul", {}, present, missing));
 }
 
-/** The history of all channels. */
+/**
+ * @param {string} id
+ * @param {string} chosen
+ * @param {[value: string, text: string][]} options
+ */
+function select(id, chosen, options) {
+  const element = h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
+  element.value = chosen;
+  return element;
+}
+
+/** @type {[value: string, text: string][]} */
+const OUTCOMES = [
+  ["", "All outcomes"],
+  ["answered", "Answered"],
+  ["missed", "Missed"],
+  ["declined", "Declined"],
+  ["cancelled", "Cancelled"],
+];
+
+/** The history of all channels, with a filter by person and outcome. */
 export class HistoryPane {
   #list;
 
   /**
    * @param {Store} store
    * @param {CallBackActions} actions
+   * @param {HistoryFilter} filter of the last time; the pane changes it
    */
-  constructor(store, { call, isBusy }) {
-    this.#list = new HistoryList(store, { channel: null, call, isBusy });
-    this.element = h("div", { class: "scroll" }, this.#list.element);
+  constructor(store, { call, isBusy }, filter) {
+    this.#list = new HistoryList(store, { channel: null, call, isBusy, filter });
+    const people = [...store.people].sort((a, b) => byTitle(shown(a), shown(b)));
+    const person = select("filter-person", filter.person,
+      [["", "Everybody"], ...people.map((name) => /** @type {[string, string]} */ ([name, shown(name)]))]);
+    const outcome = select("filter-outcome", filter.outcome, OUTCOMES);
+    const onchange = () => {
+      Object.assign(filter, { person: person.value, outcome: outcome.value });
+      this.#list.reload();
+    };
+    person.onchange = onchange;
+    outcome.onchange = onchange;
+    const filters = h("div", { class: "row filters" }, labelled("Person", person), labelled("Outcome", outcome));
+    this.element = h("div", { class: "scroll" }, filters, this.#list.element);
   }
 
   reload() {
@@ -150,7 +189,7 @@ function historyRow(store, past, options) {
       { class: "grow" },
       withChannel ? link : h("strong", {}, title),
       h("p", { class: "quiet" }, `${details.filter(Boolean).join(" · ")} · `, time),
-      past.answered_ts !== null && tookPart(past.participants),
+      past.answered_ts !== null && whoTookPart(past),
     ),
     back?.element,
   );

@@ -40,6 +40,8 @@ export class Lobby {
   #channelPane = null;
   /** @type {HistoryPane | null} */
   #historyPane = null;
+  /** The last one, until the page is closed. */
+  #historyFilter = { person: "", outcome: "" };
   #start;
   #directory;
   #narrow = matchMedia(NARROW);
@@ -130,7 +132,7 @@ export class Lobby {
     this.element.classList.toggle("open", selected !== null);
     delete this.pane.dataset.channel;
     if (selected === HISTORY) {
-      this.#historyPane = new HistoryPane(this.#store, this.#actions);
+      this.#historyPane = new HistoryPane(this.#store, this.#actions, this.#historyFilter);
       this.pane.replaceChildren(paneHeader(h("h2", {}, "History")), this.#historyPane.element);
     } else if (selected !== null) {
       this.#channelPane = new ChannelPane(this.#store, selected, this.#actions);
