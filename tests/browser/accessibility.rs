@@ -8,7 +8,7 @@ use crate::axe::Axe;
 use crate::browser::{Browser, Media};
 use crate::driver::Driver;
 use crate::support::Server;
-use crate::views;
+use crate::views::{self, VIEWPORTS};
 
 /// The elements whose content is wider than they are, except where it is cut with an ellipsis, and fields, which scroll.
 const OVERFLOWING: &str = "
@@ -25,7 +25,7 @@ async fn axe_core_finds_no_serious_fault_and_nothing_overflows() {
     let axe = Axe::from(&source).await;
     driver.finish([&source]).await;
     let faults = RefCell::new(Vec::new());
-    views::tour(async |browser, view, viewport| {
+    views::tour(&VIEWPORTS, async |browser, view, viewport| {
         let overflows = browser.script(OVERFLOWING).await;
         if overflows != json!([]) {
             faults.borrow_mut().push(format!("{view}, {viewport:?}: wider than the window: {overflows}"));

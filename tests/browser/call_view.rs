@@ -230,8 +230,12 @@ async fn tiles_can_be_pinned_and_made_quieter_in_every_window() {
             assert!(*left >= 0.0 && *top >= 0.0, "{name} in {width}x{height}: {all:?}");
             assert!(left + tile_width <= f64::from(width) && top + tile_height <= f64::from(height), "{all:?}");
         }
-        let row = bob.script("return new Set([...document.querySelectorAll('.controls > .control')]
-            .filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect().top)).size").await;
+        let row = bob
+            .script(
+                "return new Set([...document.querySelectorAll('.controls > .control')]
+            .filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect().top)).size",
+            )
+            .await;
         assert_eq!(row, json!(1), "the controls are in one row at {width} pixels");
     }
     let wide = |name: &'static str| area(&bob, name);

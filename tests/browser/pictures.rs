@@ -27,9 +27,13 @@ fn write_png(file: &Path, base64: &str) {
 #[ignore = "writes screenshots into the folder of the variable PICTURES"]
 async fn screenshots_of_every_view() {
     let folder = PathBuf::from(std::env::var_os("PICTURES").expect("PICTURES names a folder"));
-    views::tour(async |browser, view, viewport| {
-        let size = if viewport.width < 600 { "phone" } else { "desktop" };
-        let name = format!("{}, {size}, {}.png", view.replace(", ", " - "), viewport.scheme);
+    let sizes = [(320, 640), (390, 844), (768, 1024), (1440, 900)];
+    let viewports: Vec<_> = sizes
+        .into_iter()
+        .flat_map(|(width, height)| ["light", "dark"].map(|scheme| Viewport { width, height, scheme }))
+        .collect();
+    views::tour(&viewports, async |browser, view, viewport| {
+        let name = format!("{}, {}, {}.png", view.replace(", ", " - "), viewport.width, viewport.scheme);
         write_png(&folder.join(name), &screenshot(browser).await);
     })
     .await;

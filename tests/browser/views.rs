@@ -12,6 +12,7 @@ pub struct Viewport {
     pub scheme: &'static str,
 }
 
+/// A desktop and a small phone, in both looks.
 pub const VIEWPORTS: [Viewport; 4] = [
     Viewport { width: 1280, height: 800, scheme: "light" },
     Viewport { width: 1280, height: 800, scheme: "dark" },
@@ -19,8 +20,8 @@ pub const VIEWPORTS: [Viewport; 4] = [
     Viewport { width: 320, height: 700, scheme: "light" },
 ];
 
-/// Visits every view, with people who have a call history, and calls `see` in each viewport.
-pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
+/// Visits every view, with people who have a call history, and calls `see` in each of these viewports.
+pub async fn tour(viewports: &[Viewport], see: impl AsyncFn(&Browser, &str, Viewport)) {
     let (driver, server) = (Driver::start().await, Server::start());
     // Calls keep ringing and people stay on them, however slow the machine is.
     server.execute(
@@ -28,9 +29,9 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
          UPDATE settings SET value = 3600 WHERE name IN ('presence_timeout', 'gone_after')",
     );
     let see = async |browser: &Browser, view: &str| {
-        for viewport in VIEWPORTS {
-            browser.set_viewport(viewport).await;
-            see(browser, view, viewport).await;
+        for viewport in viewports {
+            browser.set_viewport(*viewport).await;
+            see(browser, view, *viewport).await;
         }
         browser.set_viewport(VIEWPORTS[0]).await;
     };
@@ -57,15 +58,26 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     see(&alice, "history, empty").await;
     create_history(&server, &team).await;
     let [bob, carol] = driver.signed_in(&server, ["bob", "carol"]).await;
+    see_lobby(&bob, &see).await;
+    see_conversation(&alice, &team, &see).await;
+    see_call([&alice, &bob, &carol], &see).await;
+    see_share(&alice, &bob, &team, &see).await;
+    see_relay(&server, &alice, &bob, &team, &see).await;
+    see_admin_page(&server, &carol, &see).await;
+    driver.finish([&alice, &bob, &carol]).await;
+}
+
+/// The lobby of a person with a missed call, and what its buttons open.
+async fn see_lobby(bob: &Browser, see: &impl AsyncFn(&Browser, &str)) {
     bob.wait_text("[data-missed]", "1").await;
-    see(&bob, "lobby, missed call").await;
+    see(bob, "lobby, missed call").await;
     bob.click("#open-history").await;
     bob.wait_visible("[data-outcome]").await;
-    see(&bob, "history").await;
+    see(bob, "history").await;
     bob.click("#open-quiet").await;
     bob.click("[data-quiet=hour]").await;
     bob.wait_visible("#quiet-now").await;
-    see(&bob, "do not disturb").await;
+    see(bob, "do not disturb").await;
     bob.click("#quiet [data-answer=done]").await;
     bob.click("#quiet-off").await;
     // The button is gone. A hidden page may leave the focus on it.
@@ -74,78 +86,89 @@ pub async fn tour(see: impl AsyncFn(&Browser, &str, Viewport)) {
     bob.press("/").await;
     bob.press("a").await;
     bob.wait_text("#search-outcome", "found").await;
-    see(&bob, "search").await;
+    see(bob, "search").await;
     bob.press("\u{E00C}").await;
     bob.click("#open-devices").await;
     bob.wait_visible("#devices[open]").await;
-    see(&bob, "devices").await;
+    see(bob, "devices").await;
     bob.click("[data-answer=done]").await;
     bob.click("#open-account").await;
     bob.wait_visible("[data-session]").await;
-    see(&bob, "account").await;
+    see(bob, "account").await;
     bob.click("#account [data-answer=done]").await;
+}
 
+/// A channel with a link for guests.
+async fn see_conversation(alice: &Browser, team: &str, see: &impl AsyncFn(&Browser, &str)) {
     alice.click("#new-call").await;
     alice.type_into("#picker", "bob\u{E007}\u{E015}").await;
     alice.wait_visible("[data-chosen]").await;
-    see(&alice, "new group call").await;
+    see(alice, "new group call").await;
     alice.click("#new-call-dialog [data-answer=done]").await;
     alice.click(&format!("[data-channel='{team}']")).await;
     alice.wait_visible("#call-video").await;
     alice.click("#copy-link").await;
     alice.click("#link-dialog [data-answer=done]").await;
     alice.wait_visible("[data-link]").await;
-    see(&alice, "conversation").await;
+    see(alice, "conversation").await;
+}
+
+/// A call of three in the channel that the first has open, from the ring to the end.
+async fn see_call([alice, bob, carol]: [&Browser; 3], see: &impl AsyncFn(&Browser, &str)) {
     alice.click("#call-video").await;
     bob.wait_visible("[data-action=answer]").await;
-    see(&bob, "ringing").await;
+    see(bob, "ringing").await;
     alice.wait_visible("[data-absence=ringing]").await;
-    see(&alice, "calling").await;
+    see(alice, "calling").await;
     bob.click("[data-action=answer-video]").await;
     carol.click("[data-action=answer]").await;
-    for browser in [&alice, &bob, &carol] {
+    for browser in [alice, bob, carol] {
         browser.wait_media(2, Media::Both).await;
     }
-    see(&alice, "call of three").await;
+    see(alice, "call of three").await;
     alice.click("#people-button").await;
     alice.wait_visible("#people-dialog[open]").await;
-    see(&alice, "people").await;
+    see(alice, "people").await;
     alice.click("#people-dialog [data-answer=done]").await;
     bob.click("#screen").await;
     alice.wait_until("document.querySelector('[data-kind=screen] video')?.videoWidth > 0").await;
-    see(&alice, "screen share in a call").await;
+    see(alice, "screen share in a call").await;
     carol.click("#leave").await;
     alice.wait_absent("[data-kind=peer][data-tile=carol]").await;
     bob.click("#screen").await;
     alice.wait_absent("[data-kind=screen]").await;
-    see(&alice, "call of two").await;
+    see(alice, "call of two").await;
     bob.click("#leave").await;
     alice.wait_visible("#call-ended-reason").await;
-    see(&alice, "ended").await;
-    for browser in [&alice, &bob, &carol] {
+    see(alice, "ended").await;
+    for browser in [alice, bob, carol] {
         browser.click("#call-close").await;
     }
+}
 
+/// A screen that is shared outside a call.
+async fn see_share(alice: &Browser, bob: &Browser, team: &str, see: &impl AsyncFn(&Browser, &str)) {
     bob.click(&format!("[data-channel='{team}']")).await;
     bob.click("#share-screen").await;
     bob.wait_visible("[data-action=stop-share]").await;
-    see(&bob, "own share").await;
+    see(bob, "own share").await;
     alice.click("[data-action=watch]").await;
     alice.wait_until("document.querySelector('#watched-screen').videoWidth > 0").await;
-    see(&alice, "viewed share").await;
+    see(alice, "viewed share").await;
     alice.click("#stop-watching").await;
+}
 
+/// The page of the relay. The call remains.
+async fn see_relay(server: &Server, alice: &Browser, bob: &Browser, team: &str, see: &impl AsyncFn(&Browser, &str)) {
     alice.client.goto(&format!("{}/relay", server.url)).await.unwrap();
     alice.wait_visible("#places").await;
-    see(&alice, "relay").await;
+    see(alice, "relay").await;
     bob.client.goto(&format!("{}/relay", server.url)).await.unwrap();
     alice.click(&format!("[data-channel='{team}'] [data-action=call]")).await;
     bob.click(&format!("[data-channel='{team}'] [data-action=join]")).await;
     bob.click("#send").await;
     alice.wait_until("document.querySelector('[data-player=bob] video')?.videoWidth > 0").await;
-    see(&alice, "relay, call").await;
-    see_admin_page(&server, &carol, &see).await;
-    driver.finish([&alice, &bob, &carol]).await;
+    see(alice, "relay, call").await;
 }
 
 /// The sections of the page for admins, while a call lasts, and its dialogs.
