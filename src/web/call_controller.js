@@ -288,6 +288,11 @@ export class CallController extends Emitter {
     this.close();
   }
 
+  /** Shows the call that is a bar. */
+  expand() {
+    this.#view?.resize(false);
+  }
+
   /** Closes the view of an entry or of a call that has ended. */
   close() {
     if (this.#view) {

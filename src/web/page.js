@@ -75,6 +75,7 @@ export class Page {
       stopShare: (id) => this.#shares.stop(id),
       isBusy: () => this.#calls.isBusy,
       isHere: (id) => this.#calls.isHere(id),
+      returnToCall: () => this.#calls.expand(),
       viewerCount: (id) => this.#shares.viewerCount(id),
       newCall: () => showNewCall(this.#store, (channel, video) => this.#call(channel, video)),
       newChannel: () => showNewChannel(this.#store, (channel) => this.#openChannel(channel)),

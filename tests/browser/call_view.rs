@@ -181,6 +181,10 @@ async fn a_call_continues_as_a_bar_below_the_lobby() {
     alice.wait_visible("#call.small").await;
     alice.click("[data-person=bob]").await;
     alice.wait_media(1, Media::Audio).await;
+    alice.click(".pane [data-action=return]").await;
+    alice.wait_absent("#call.small").await;
+    alice.client.back().await.unwrap();
+    alice.wait_visible("#call.small").await;
     assert_eq!(server.value::<i64>("SELECT count(*) FROM calls WHERE state = 'active'"), 1);
     // Closing the page is asked about, a reload is not.
     let asks = "return !dispatchEvent(new Event('beforeunload', { cancelable: true }))";

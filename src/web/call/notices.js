@@ -1,17 +1,24 @@
 // @ts-check
 // The sentences above the tiles of a call.
 
-import { shown } from "../names.js";
+import { listed, shown } from "../names.js";
+
+/** @import { Call } from "../client/call.js" */
 
 /**
  * What is wrong with the connection to the server; empty if nothing is.
- * @param {{ online: boolean }} call
+ * @param {Pick<Call, "online" | "relayed">} call
  */
-export function offlineNotice({ online }) {
+export function offlineNotice({ online, relayed }) {
   if (!navigator.onLine) {
     return "This device has no network. The call continues as soon as it has one again.";
   }
-  return online ? "" : "Connection to the server lost. Reconnecting… The call continues meanwhile.";
+  if (online) {
+    return "";
+  }
+  const names = listed(relayed.map(({ name }) => name));
+  const effect = names ? `You do not hear ${names} until then.` : "The call continues meanwhile.";
+  return `Connection to the server lost. Reconnecting… ${effect}`;
 }
 
 /**

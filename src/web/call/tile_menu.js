@@ -20,9 +20,10 @@ export function showTileMenu(tile, tiles) {
       notify("The browser does not allow it now.", { urgent: true });
     }
   };
-  const hasVideo = !tile.video.hidden;
+  const { picture } = tile;
+  const hasVideo = !picture.hidden;
   const isFull = document.fullscreenElement === tile.element;
-  const isFloating = document.pictureInPictureElement === tile.video;
+  const isFloating = document.pictureInPictureElement === picture;
   const pin = button({ icon: "pin", text: tile.isPinned ? "Unpin" : "Pin", class: "wide", "data-action": "menu-pin",
     onclick: closing(() => tile.togglePin()) });
   const full = button({ icon: "expand", text: isFull ? "Exit fullscreen" : "Fullscreen", class: "wide",
@@ -30,7 +31,7 @@ export function showTileMenu(tile, tiles) {
     onclick: closing(() => (isFull ? document.exitFullscreen() : tile.element.requestFullscreen())) });
   const float = button({ icon: "shrink", text: isFloating ? "Exit picture in picture" : "Picture in picture",
     class: "wide", "data-action": "picture-in-picture",
-    onclick: closing(() => (isFloating ? document.exitPictureInPicture() : tile.video.requestPictureInPicture())) });
+    onclick: closing(() => (isFloating ? document.exitPictureInPicture() : picture.requestPictureInPicture())) });
   const dialog = showDialog({
     id: "tile-menu",
     title: tile.label,

@@ -129,6 +129,11 @@ export class Tile {
     this.#pin?.setAttribute("aria-pressed", String(isPinned));
   }
 
+  /** What shows the picture: of a person whose media comes through the server, the element that plays that. */
+  get picture() {
+    return this.#relayed ?? this.video;
+  }
+
   togglePin() {
     this.#options.togglePin?.();
   }
@@ -203,7 +208,7 @@ export class Tile {
   /** Of a screen, until the first picture is there. */
   #renderLoading() {
     if (this.#kind === "screen") {
-      const video = this.#relayed ?? this.video;
+      const video = this.picture;
       const isLoading = video.hidden || video.videoWidth === 0;
       setText(this.#note, isLoading ? "Loading screen…" : "");
     }

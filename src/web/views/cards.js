@@ -13,6 +13,7 @@ import { listed, shown } from "../names.js";
  * @typedef {object} CardActions
  * @property {(id: string, video: boolean) => void} join
  * @property {(id: string) => void} leaveElsewhere
+ * @property {() => void} returnToCall shows the call that this page is on
  * @property {(id: string) => void} watch
  * @property {(id: string) => void} stopShare
  * @property {() => boolean} isBusy whether this page is on a call or enters one
@@ -37,12 +38,14 @@ export function callCard(store, actions, { call_id: id, channel }, { withChannel
   const joinVideo = button({ ...video, onclick: () => actions.join(id, true) });
   const leaveButton = { text: "Leave", class: "danger", "data-action": "leave" };
   const leave = button({ ...leaveButton, onclick: () => actions.leaveElsewhere(id) });
+  const back = { text: "Return to the call", icon: "expand", class: "primary", "data-action": "return" };
+  const returning = button({ ...back, onclick: () => actions.returnToCall() });
   const element = h(
     "section",
     { class: "card live", "data-call": id, "aria-label": "Call in progress" },
     icon("phone"),
     h("div", { class: "grow" }, heading, details),
-    h("div", { class: "row" }, joinVoice, joinVideo, leave),
+    h("div", { class: "row" }, joinVoice, joinVideo, returning, leave),
   );
   /** @param {CallState} call */
   const render = (call) => {
@@ -57,6 +60,7 @@ export function callCard(store, actions, { call_id: id, channel }, { withChannel
       one.hidden = isHere;
       one.disabled = actions.isBusy();
     }
+    returning.hidden = !isHere;
     leave.hidden = !isElsewhere;
     setButtonText(joinVoice, joinText(mine, isElsewhere));
     if (withChannel) {
