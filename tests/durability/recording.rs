@@ -157,6 +157,9 @@ impl Recording {
             let Some(number) = number.or_else(|| self.parse(&whole, &ports).map(|call| self.begin(call))) else {
                 continue;
             };
+            if result.starts_with('?') {
+                continue; // the process was killed meanwhile
+            }
             self.assert_succeeded(number, result, &whole);
             self.steps.push(Step::End(number));
         }
