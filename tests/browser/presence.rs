@@ -168,3 +168,40 @@ async fn call_survives_a_killed_server_with_a_grace() {
     server.assert_integrity();
     driver.finish([&alice, &bob]).await;
 }
+
+/// Browsers keep pages that were left, for Back. With a stream in each there would soon be no connection for a request, and
+/// people who have left would look online.
+#[tokio::test]
+async fn pages_that_were_left_hold_no_stream() {
+    let (driver, server) = (Driver::start().await, Server::start());
+    let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
+    for _ in 0..8 {
+        alice.client.goto("about:blank").await.unwrap();
+        alice.client.goto(&server.url).await.unwrap();
+        alice.wait_visible("[data-person=bob]").await;
+    }
+    let begun = Instant::now();
+    while open_streams(&server).await != "2" {
+        assert!(begun.elapsed() < SOON, "{} streams are open", open_streams(&server).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    alice.click("[data-person=bob]").await;
+    alice.wait_until("!document.querySelector('#call-voice').disabled").await;
+    alice.click("#call-voice").await;
+    bob.wait_visible("[data-action=answer]").await;
+    alice.click("#leave").await;
+    alice.click("#call-close").await;
+    // A page that Back shows again continues where it was.
+    alice.client.goto("about:blank").await.unwrap();
+    bob.click("[data-person=alice]").await;
+    bob.click("#call-voice").await;
+    alice.client.back().await.unwrap();
+    alice.wait_visible("[data-action=answer]").await;
+    driver.finish([&alice, &bob]).await;
+}
+
+/// The number of open event streams, as `/metrics` has it.
+async fn open_streams(server: &Server) -> String {
+    let metrics = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    metrics.lines().find_map(|line| line.strip_prefix("minimost_calls_event_streams ")).unwrap().to_owned()
+}

@@ -206,15 +206,29 @@ impl Model {
         let took_part: Value = took_part
             .into_iter()
             .map(|(actor, it)| {
+                // Of the last visit, and not of the ringing before an answer.
+                let begun = it.joined.zip(call.answered).map(|(joined, answered)| joined.max(answered));
+                let seconds = begun.zip(it.left).map(|(begun, left)| round((left - begun).max(0.0)));
                 json!({ "username": self.name(*actor), "display_name": self.display_name(*actor, it.number),
-                        "joined_ts": it.joined, "left_ts": it.left })
+                        "joined_ts": it.joined, "left_ts": it.left, "seconds": seconds })
+            })
+            .collect();
+        let absent: Value = call
+            .participants
+            .iter()
+            .filter(|(_, it)| it.joined.is_none())
+            .map(|(actor, it)| {
+                let outcome = if it.missed.is_some() { "missed" } else { "declined" };
+                json!({ "username": self.name(*actor), "display_name": self.display_name(*actor, it.number),
+                        "outcome": outcome })
             })
             .collect();
         let duration = call.answered.zip(call.ended).map(|(answered, ended)| round((ended - answered).max(0.0)));
         json!({ "call_id": call.id, "channel": self.channel_name(call.channel), "initiator": self.name(call.initiator),
                 "initiator_display_name": self.initiator_display_name(call), "outcome": outcome, "reason": call.reason,
                 "missed_reason": own.and_then(Participant::missed_reason), "duration": duration, "started_ts": call.started,
-                "answered_ts": call.answered, "ended_ts": call.ended, "participants": took_part })
+                "answered_ts": call.answered, "ended_ts": call.ended, "participants": took_part,
+                "absent": absent })
     }
 
     fn missed(&self, actor: Person) -> Value {

@@ -126,7 +126,8 @@ impl SqlQueries<'_> {
     }
 
     pub fn history(&self, actor: &str) -> Value {
-        let parameters = [text(actor), SqlValue::Null, SqlValue::Real(f64::INFINITY), text(""), SqlValue::Integer(200)];
+        let (any, newest) = (SqlValue::Null, SqlValue::Real(f64::INFINITY));
+        let parameters = [text(actor), any.clone(), newest, text(""), SqlValue::Integer(200), any.clone(), any];
         self.jsons(&statements::HISTORY, &parameters)
     }
 

@@ -67,6 +67,9 @@ export class Events {
     addEventListener("online", () => (this.#pause === null ? this.reconnect() : this.#connect()), { signal });
     addEventListener("offline", () => this.reconnect(), { signal });
     document.addEventListener("visibilitychange", () => this.#pause !== null && this.#connect(), { signal });
+    // A page that was left may be kept whole, for Back. Its stream would take a connection, and prove presence.
+    addEventListener("pagehide", () => this.#abort(), { signal });
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#connect(), { signal });
     const timer = setInterval(() => this.#checkSilence(), CHECK_INTERVAL);
     signal.addEventListener("abort", () => clearInterval(timer));
     this.#connect();
