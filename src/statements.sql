@@ -679,9 +679,11 @@ SELECT username, call_id FROM presence_due;
 SELECT issuer FROM users WHERE username = ?1 AND guest_of IS NULL;
 
 -- name: PRESENCE_GRACES
--- The seconds for which people stay online after their last event stream has closed, and after a poll.
+-- The seconds for which people stay online after their last event stream has closed, and after a poll; and until a person may
+-- be disturbed again, NULL if nobody is quiet.
 SELECT (SELECT value FROM settings WHERE name = 'gone_after'),
-       (SELECT value FROM settings WHERE name = 'presence_timeout');
+       (SELECT value FROM settings WHERE name = 'presence_timeout'),
+       (SELECT min(quiet_until) FROM quiet_people) - (SELECT ts FROM now);
 
 -- name: PRESENCES
 -- The people who are not offline, their host applications, and what others see of them. ?1 is the JSON list of those who

@@ -52,6 +52,18 @@ pub(super) struct HubLoop {
     directory: HashSet<String>,
     /// When users may next be informed.
     directory_due: Instant,
+    /// What the presences were last read for. `None` after a commit, which can have changed them.
+    presences_of: Option<PresencesOf>,
+}
+
+/// What decides the presences as long as nobody commits.
+struct PresencesOf {
+    /// How long people stay online after their last event stream has closed, and after a poll.
+    graces: (Duration, Duration),
+    /// In order.
+    online: Vec<String>,
+    /// When the next person may be disturbed again.
+    next_disturbed: Option<Instant>,
 }
 
 impl HubLoop {
@@ -69,6 +81,7 @@ impl HubLoop {
             log_due: None,
             directory: HashSet::new(),
             directory_due: Instant::now(),
+            presences_of: None,
         })
     }
 
@@ -112,6 +125,7 @@ impl HubLoop {
         if version.is_some() && self.version == version {
             return Ok(());
         }
+        self.presences_of = None;
         let database = self.database.clone();
         while database.read(|snapshot| self.deliver_page(snapshot))? {}
         self.hub.shared.commits.send_replace(());
@@ -250,21 +264,40 @@ impl HubLoop {
         self.directory_due = Instant::now() + Duration::from_secs_f64(within).max(PRESENCE_INTERVAL);
     }
 
-    /// Sends who has come online, has gone, is on a call, or is not to be disturbed any more, since the last time.
-    fn send_presences(&self) -> Result<(), ReadError> {
-        let people = self.database.read(|snapshot| {
-            let graces = snapshot.row(&statements::PRESENCE_GRACES, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let (gone_after, presence_timeout) = graces.unwrap_or_default();
-            let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-            let online = self.hub.subscribers().online(seconds(gone_after), seconds(presence_timeout));
-            Presences::read(snapshot, &online)
+    /// Sends who has come online, has gone, is on a call, or is not to be disturbed any more, since the last time. Without a
+    /// commit, and with the same people online, it reads nothing.
+    fn send_presences(&mut self) -> Result<(), ReadError> {
+        if let Some(PresencesOf { graces, online, next_disturbed }) = &self.presences_of
+            && next_disturbed.is_none_or(|at| Instant::now() < at)
+            && *online == self.online(*graces)
+        {
+            return Ok(());
+        }
+        let (people, presences_of) = self.database.read(|snapshot| {
+            let graces =
+                snapshot.row(&statements::PRESENCE_GRACES, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let (gone_after, presence_timeout, quiet_for): (f64, f64, Option<f64>) = graces.unwrap_or_default();
+            let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let graces = (duration(gone_after), duration(presence_timeout));
+            let next_disturbed = quiet_for.map(|seconds| Instant::now() + duration(seconds));
+            let online = self.online(graces);
+            let people = Presences::read(snapshot, &online)?;
+            Ok::<_, ReadError>((people, PresencesOf { graces, online, next_disturbed }))
         })?;
+        self.presences_of = Some(presences_of);
         let mut subscribers = self.hub.subscribers();
         let changes = subscribers.presences.replace(people);
         if !changes.is_empty() {
             subscribers.send_presences(&changes);
         }
         Ok(())
+    }
+
+    /// Those who are online, in order.
+    fn online(&self, (gone_after, presence_timeout): (Duration, Duration)) -> Vec<String> {
+        let mut online = self.hub.subscribers().online(gone_after, presence_timeout);
+        online.sort_unstable();
+        online
     }
 
     /// Ends the subscriptions of sessions that are over, and leaves the user's other sessions alone.
