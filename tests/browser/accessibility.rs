@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::axe::Axe;
-use crate::browser::{Browser, Media};
+use crate::browser::Media;
 use crate::driver::Driver;
 use crate::support::Server;
 use crate::views::{self, VIEWPORTS};
@@ -38,38 +38,25 @@ async fn axe_core_finds_no_serious_fault_and_nothing_overflows() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Presses Tab until the element has the focus.
-async fn tab_to(browser: &Browser, selector: &str) {
-    for _ in 0..60 {
-        let active = browser.client.active_element().await.unwrap();
-        let has_focus = format!("return document.activeElement.matches({})", Value::from(selector));
-        if browser.script(&has_focus).await == json!(true) {
-            return;
-        }
-        active.send_keys("\u{E004}").await.unwrap();
-    }
-    panic!("Tab does not reach {selector}");
-}
-
 #[tokio::test]
 async fn call_works_with_the_keyboard_alone() {
     let (driver, server) = (Driver::start().await, Server::start());
     let stranger = driver.browser("stranger").await;
     stranger.client.goto(&server.url).await.unwrap();
     stranger.wait_visible("#sign-in").await;
-    tab_to(&stranger, "#sign-in").await;
+    stranger.tab_to(60, "#sign-in").await;
 
     let [alice, bob] = driver.signed_in(&server, ["alice", "bob"]).await;
     alice.wait_visible("[data-person=bob]").await;
-    tab_to(&alice, "[data-person=bob]").await;
+    alice.tab_to(60, "[data-person=bob]").await;
     alice.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
-    tab_to(&alice, "#call-voice").await;
+    alice.tab_to(60, "#call-voice").await;
     alice.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
     bob.wait_visible("[data-action=answer]").await;
-    tab_to(&bob, "[data-action=answer]").await;
+    bob.tab_to(60, "[data-action=answer]").await;
     bob.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
     alice.wait_media(1, Media::Audio).await;
-    tab_to(&alice, "#leave").await;
+    alice.tab_to(60, "#leave").await;
     alice.client.active_element().await.unwrap().send_keys("\u{E007}").await.unwrap();
     bob.wait_visible("#call-ended-reason").await;
     driver.finish([&stranger, &alice, &bob]).await;

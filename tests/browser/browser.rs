@@ -233,6 +233,18 @@ impl Browser {
         self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 
+    /// Presses Tab until the element has the focus. Fails if that takes `most` times.
+    pub async fn tab_to(&self, most: usize, selector: &str) {
+        let has_focus = format!("return document.activeElement.matches({})", json!(selector));
+        for _ in 0..most {
+            if self.script(&has_focus).await == json!(true) {
+                return;
+            }
+            self.press("\u{E004}").await;
+        }
+        panic!("Tab does not reach {selector}");
+    }
+
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.wait_visible(selector).await;
         self.client.find(Locator::Css(selector)).await.unwrap().send_keys(text).await.unwrap();

@@ -2,28 +2,12 @@
 
 use serde_json::json;
 
-use crate::browser::{Browser, Media};
+use crate::browser::Media;
 use crate::driver::Driver;
 use crate::support::Server;
 use crate::views::{Viewport, set_display_name};
 
 const ENTER: &str = "\u{E007}";
-const TAB: &str = "\u{E004}";
-
-async fn has_focus(browser: &Browser, selector: &str) -> bool {
-    browser.script(&format!("return document.activeElement.matches({})", json!(selector))).await == json!(true)
-}
-
-/// Presses Tab until the element has the focus.
-async fn tab_to(browser: &Browser, selector: &str) {
-    for _ in 0..30 {
-        if has_focus(browser, selector).await {
-            return;
-        }
-        browser.press(TAB).await;
-    }
-    panic!("Tab does not reach {selector}");
-}
 
 #[tokio::test]
 async fn missed_calls_are_called_back_from_the_first_view() {
@@ -43,7 +27,7 @@ async fn missed_calls_are_called_back_from_the_first_view() {
     bob.wait_text("[data-missed]", "3").await;
 
     // A call back takes note of what was missed there, and of nothing else.
-    tab_to(&bob, "#missed [data-call-back='dm:alice:bob'] [data-action=call-back]").await;
+    bob.tab_to(30, "#missed [data-call-back='dm:alice:bob'] [data-action=call-back]").await;
     bob.press(ENTER).await;
     other.click("[data-action=answer]").await;
     for browser in [&bob, &other] {
@@ -105,7 +89,7 @@ async fn people_are_picked_for_a_call_by_keyboard() {
     alice.client.refresh().await.unwrap();
     alice.wait_visible("[data-person=carol]").await;
     alice.set_viewport(Viewport { width: 320, height: 600, scheme: "light" }).await;
-    tab_to(&alice, "#new-call").await;
+    alice.tab_to(30, "#new-call").await;
     alice.press(ENTER).await;
     alice.wait_until("document.querySelector('#new-call-voice').disabled").await;
     // One by name, one by the arrow keys, and one of them not after all.
@@ -120,7 +104,7 @@ async fn people_are_picked_for_a_call_by_keyboard() {
         return left >= 0 && right <= innerWidth && bottom <= innerHeight;
     })";
     alice.wait_until(in_view).await;
-    tab_to(&alice, "#new-call-voice").await;
+    alice.tab_to(30, "#new-call-voice").await;
     alice.press(ENTER).await;
     for browser in [&bob, &carol] {
         browser.click("[data-action=answer]").await;
