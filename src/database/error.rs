@@ -76,8 +76,8 @@ pub enum WriteError {
     #[error(transparent)]
     Replaced(#[from] Replaced),
     /// SQLite refused a statement for a reason that is no rule, which is a defect of this program.
-    #[error("{}", plain_message(.0))]
-    Unexpected(#[source] Arc<rusqlite::Error>),
+    #[error("{0}")]
+    Unexpected(String),
     /// The server is stopping.
     #[error("the server is stopping")]
     Closed,
@@ -88,21 +88,13 @@ impl From<rusqlite::Error> for WriteError {
         if is_failed_sync(&error) {
             return Self::SyncFailed(Arc::new(error));
         }
-        if let Some(code) = refusal_code(&error) {
-            return Self::Refused { code: code.to_owned(), rows: WriteResult::default() };
+        if is_of_statement(&error) {
+            return Self::Unexpected(plain_message(&error));
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
-            Some(
-                ErrorCode::SystemIoFailure
-                | ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::CannotOpen
-                | ErrorCode::ReadOnly
-                | ErrorCode::OutOfMemory,
-            ) => Self::Broken(Arc::new(error)),
-            _ => Self::Unexpected(Arc::new(error)),
+            _ => Self::Broken(Arc::new(error)),
         }
     }
 }
@@ -143,6 +135,16 @@ pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
+/// Whether the statement and the rows of the file alone bring the error about: a constraint, or SQL that is wrong. Then it
+/// is the same on every machine.
+pub(super) fn is_of_statement(error: &rusqlite::Error) -> bool {
+    let Some(failure) = error.sqlite_error() else { return true };
+    matches!(
+        failure.code,
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig | ErrorCode::ParameterOutOfRange
+    ) || failure.extended_code & 0xff == ffi::SQLITE_ERROR
+}
+
 /// Whether a rule or a constraint of a table refused a statement.
 pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
@@ -150,7 +152,7 @@ pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
 
 /// The code in a constraint's message: the text that a trigger raised, or the name of a CHECK.
 /// See <https://sqlite.org/rescode.html#constraint_trigger>.
-fn refusal_code(error: &rusqlite::Error) -> Option<&str> {
+pub(super) fn refusal_code(error: &rusqlite::Error) -> Option<&str> {
     let rusqlite::Error::SqliteFailure(failure, Some(message)) = error else { return None };
     match failure.extended_code {
         ffi::SQLITE_CONSTRAINT_TRIGGER => Some(message),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use super::apply::Outcome;
 use super::write::{Write, WriteResult};
 use super::{WRITE_DEADLINE, WriteError};
 
@@ -57,6 +58,12 @@ impl Job {
     /// Whether the deadline has passed.
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.deadline <= now
+    }
+
+    /// Reports what the write came to.
+    pub(super) fn finish_with(self, outcome: Outcome) {
+        let result = self.write.result(outcome);
+        self.finish(result);
     }
 
     /// Reports the result.

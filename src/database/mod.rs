@@ -4,12 +4,12 @@
 //! first whether a write is allowed: the database carries it out, or returns the code of the rule that refused it.
 
 mod activity;
+mod apply;
 mod backup;
 mod checkpoint_thread;
 mod checkpoints;
 mod elapsed_time;
 mod error;
-mod execute;
 mod fatal;
 mod files;
 mod import;
@@ -30,6 +30,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::{fs, io};
 
 pub use self::activity::WriterActivity;
+pub use self::apply::apply_group;
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
 pub use self::files::Replaced;
@@ -116,7 +117,7 @@ impl Database {
             let mut connection = Connection::open_in_memory()?;
             schema::upgrade(&mut connection)?;
             connection.execute_batch("BEGIN")?;
-            let code = match execute::run_write(&connection, write) {
+            let code = match write.result(apply::run_write(&connection, write)?) {
                 Ok(_) => return Ok(None),
                 Err(WriteError::Refused { code, .. }) => code,
                 Err(error) => return Ok(Some(error.to_string())),

@@ -2,7 +2,8 @@
 
 use rusqlite::types::{FromSql, FromSqlResult, Value, ValueRef};
 
-use super::ReadError;
+use super::apply::{NotApplied, Outcome, Rows};
+use super::{ReadError, WriteError};
 use crate::statements::Statement;
 
 /// A statement with its parameters.
@@ -14,7 +15,7 @@ pub fn text(value: impl Into<String>) -> Value {
 }
 
 /// Statements that are carried out together or not at all, in one savepoint, with the clock pinned.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Write {
     pub(super) statements: Vec<BoundStatement>,
     pub(super) on_refusal: Vec<BoundStatement>,
@@ -46,6 +47,33 @@ impl Write {
         self.on_refusal.push((statement, parameters.into()));
         self
     }
+
+    /// [`Write::then`] with parameters that were counted elsewhere.
+    #[must_use]
+    pub fn then_with(mut self, statement: &'static Statement, parameters: Vec<Value>) -> Self {
+        self.statements.push((statement, parameters));
+        self
+    }
+
+    /// The outcome of this write, as its caller gets it.
+    ///
+    /// # Errors
+    /// Why nothing of it was stored.
+    pub(super) fn result(&self, outcome: Outcome) -> Result<WriteResult, WriteError> {
+        outcome.map(|rows| self.named(rows)).map_err(|not_applied| match not_applied {
+            NotApplied::Refused { code, rows } => WriteError::Refused { code, rows: self.named(rows) },
+            NotApplied::Unswept => WriteError::Unswept,
+            NotApplied::Unexpected(message) => WriteError::Unexpected(message),
+        })
+    }
+
+    /// The rows with their statements, instead of the positions of these.
+    fn named(&self, rows: Rows) -> WriteResult {
+        let statements: Vec<_> =
+            self.statements.iter().chain(&self.on_refusal).map(|(statement, _)| *statement).collect();
+        let rows = rows.into_iter().filter_map(|(position, row)| Some((*statements.get(position)?, row)));
+        WriteResult { rows: rows.collect() }
+    }
 }
 
 /// The rows that the statements of a write returned.
@@ -55,10 +83,6 @@ pub struct WriteResult {
 }
 
 impl WriteResult {
-    pub(super) fn add(&mut self, statement: &'static Statement, row: Vec<Value>) {
-        self.rows.push((statement, row));
-    }
-
     /// All rows of `statement`, in the order in which it returned them. If the write has the statement more than once,
     /// the rows of the first come first.
     ///

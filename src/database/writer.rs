@@ -18,16 +18,15 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::WriteError;
 use super::activity::WriterActivity;
+use super::apply::{GroupClock, Outcome, apply, pin_clock};
 use super::checkpoints::{Checkpoints, save_log};
 use super::elapsed_time::{Began, ElapsedTime};
-use super::error::{is_constraint, is_failed_sync, plain_message};
-use super::execute::run_write;
+use super::error::{is_failed_sync, plain_message};
 use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
 use super::job::Job;
 use super::open::OpenProblem;
 use super::wall_clock::WallClock;
-use super::write::WriteResult;
 use crate::last_error::LastError;
 use crate::statements;
 
@@ -250,74 +249,59 @@ impl WriterLoop {
         // Those that need no sync would wait for it anyway behind one that does.
         let is_taken = |job: &Job| matches!(begun, Begun::Synced) || !job.write.needs_sync();
         let count = self.waiting.iter().take_while(|job| is_taken(job)).count();
-        let mut claimed: VecDeque<Job> = self.waiting.drain(..count).filter(Job::claim).collect();
+        let claimed: Vec<Job> = self.waiting.drain(..count).filter(Job::claim).collect();
         self.activity.dequeued(count);
         if claimed.is_empty() {
             self.roll_back();
             return Ok(());
         }
-        let mut finished = Vec::with_capacity(claimed.len());
-        if let Err(error) = self.run_batch(begun, &mut claimed, &mut finished) {
-            tracing::error!(%error, writes = finished.len(), "a transaction could not be committed");
-            let overwritten = if let WriteError::SyncFailed(error) = &error {
-                Err(Fatal::SyncFailed(plain_message(error)))
-            } else {
-                self.roll_back();
-                self.has_failed_commit = true;
-                self.overwrite_failed_commit()
-            };
-            // A full disk, for example, ends a transaction before all claimed jobs have run.
-            fail_all(finished.into_iter().map(|(job, _)| job).chain(claimed), &error);
-            return overwritten;
-        }
+        let outcomes = match self.run_batch(begun, &claimed) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                tracing::error!(%error, writes = claimed.len(), "a transaction could not be committed");
+                let overwritten = if let WriteError::SyncFailed(error) = &error {
+                    Err(Fatal::SyncFailed(plain_message(error)))
+                } else {
+                    self.roll_back();
+                    self.has_failed_commit = true;
+                    self.overwrite_failed_commit()
+                };
+                fail_all(claimed.into_iter(), &error);
+                return overwritten;
+            }
+        };
         // What was written to a file that is no longer at its path is not acknowledged.
         if let Err(replaced) = self.files.check() {
-            fail_all(finished.into_iter().map(|(job, _)| job), &replaced.clone().into());
+            fail_all(claimed.into_iter(), &replaced.clone().into());
             return Err(replaced.into());
         }
-        self.activity.wrote(finished.len());
-        for (job, result) in finished {
-            job.finish(result);
+        self.activity.wrote(claimed.len());
+        for (job, outcome) in claimed.into_iter().zip(outcomes) {
+            job.finish_with(outcome);
         }
         self.send_commit_hint();
         Ok(self.checkpoints.after_commit(&self.connection)?)
     }
 
-    /// Moves jobs from `claimed` to `finished` with their results, and commits.
+    /// Applies `jobs` and commits. Returns an outcome for each.
     ///
     /// # Errors
     /// If the transaction is rolled back or cannot be committed.
-    fn run_batch(
-        &mut self,
-        begun: Begun,
-        claimed: &mut VecDeque<Job>,
-        finished: &mut Vec<(Job, Result<WriteResult, WriteError>)>,
-    ) -> Result<(), WriteError> {
-        let (began, is_swept) = match begun {
-            Begun::Unsynced(began) => (began, true),
+    fn run_batch(&mut self, begun: Begun, jobs: &[Job]) -> Result<Vec<Outcome>, WriteError> {
+        let (began, clock) = match begun {
+            Begun::Unsynced(began) => (began, GroupClock::Pinned),
             Begun::Synced => {
                 let began = self.elapsed_time.begin(&self.connection)?;
-                let is_swept = self.pin_clock(&began)?;
-                (began, is_swept)
+                let clock = if self.elapsed_time.is_server() { GroupClock::At(began.ts()) } else { GroupClock::Free };
+                (began, clock)
             }
         };
-        while let Some(job) = claimed.pop_front() {
-            let mut result = run_write(&self.connection, &job.write);
-            if !is_swept && matches!(result, Err(WriteError::Refused { .. })) {
-                // The reason may be a row that the sweep should have changed.
-                result = Err(WriteError::Unswept);
-            }
-            let is_rolled_back = self.connection.is_autocommit();
-            let error = result.as_ref().err().cloned();
-            finished.push((job, result));
-            match error {
-                Some(error @ WriteError::SyncFailed(_)) => return Err(error),
-                error if is_rolled_back => return Err(error.unwrap_or(WriteError::Full)),
-                _ => {}
-            }
+        let applied = apply(&self.connection, clock, jobs.iter().map(|job| &job.write))?;
+        if matches!(clock, GroupClock::At(_)) {
+            self.note_sweep(applied.sweep_refusal);
         }
-        self.unpin_clock()?;
-        Ok(self.commit(&began)?)
+        self.commit(&began)?;
+        Ok(applied.outcomes)
     }
 
     /// Begins the transaction of a batch. Retries while another program holds the write lock, and fails the writes whose
@@ -408,36 +392,25 @@ impl WriterLoop {
         fail_all(failing.into_iter().filter(Job::claim), error);
     }
 
-    /// Pins the clock; a trigger then runs the sweeps that are due. If a rule refuses the sweep, which is a defect, logs
-    /// it once while it lasts, and pins the clock without a sweep. Returns whether there was no such refusal.
+    /// Pins the clock of a server, which runs the sweeps that are due. Returns whether no rule refused them.
     fn pin_clock(&mut self, began: &Began) -> rusqlite::Result<bool> {
         if !self.elapsed_time.is_server() {
             return Ok(true);
         }
-        let ts = began.ts();
-        let refusal = match self.connection.prepare_cached(statements::PIN_CLOCK.sql())?.execute([ts]) {
-            Err(error) if is_constraint(&error) && !self.connection.is_autocommit() => Some(error.to_string()),
-            result => result.map(|_| None)?,
-        };
+        let refusal = pin_clock(&self.connection, began.ts())?;
+        self.note_sweep(refusal);
+        Ok(self.sweep_refusal.is_none())
+    }
+
+    /// Logs the refusal of a sweep once while it lasts.
+    fn note_sweep(&mut self, refusal: Option<String>) {
         if let Some(error) = refusal.as_ref().filter(|_| refusal != self.sweep_refusal) {
             tracing::error!(
                 error,
                 "a rule refused the sweep: no time limit applies; see the view integrity_violations"
             );
         }
-        if refusal.is_some() {
-            self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
-        }
         self.sweep_refusal = refusal;
-        Ok(self.sweep_refusal.is_none())
-    }
-
-    fn unpin_clock(&self) -> rusqlite::Result<()> {
-        if !self.elapsed_time.is_server() {
-            return Ok(());
-        }
-        self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
-        Ok(())
     }
 
     fn roll_back(&self) {

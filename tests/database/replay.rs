@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use minimost_calls::database::Value;
+use minimost_calls::database::{Value, Write, WriteError, apply_group};
 use minimost_calls::statements::{self as s, Statement};
-use rusqlite::params_from_iter;
 
 use crate::new_file;
 
@@ -12,7 +11,7 @@ fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
 
-/// The log: the time, statement and parameters of each write. Refusals are deterministic, too.
+/// The log: the time, statement and parameters of each write. Refusals by triggers, by CHECKs and by wrong SQL are in it.
 fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
     let hash = |digit: &str| text(&digit.repeat(64));
     let mut log: Vec<(f64, &'static Statement, Vec<Value>)> = Vec::new();
@@ -37,6 +36,9 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         ),
         (1008.0, &s::SEND_CALL_SIGNAL, vec![text("c1"), text("carol"), text("bob"), text("answer"), text("[1, 2.50]")]),
         (1009.0, &s::SHARE_SCREEN_IN_CALL, vec![text("c1"), text("carol"), Value::Integer(1)]),
+        (1009.0, &s::SEND_CALL_SIGNAL, vec![text("c1"), text("carol"), text("bob"), text("answer"), text("no JSON")]),
+        (1009.5, &s::ADD_USER, vec![text("two words"), text("x")]),
+        (1009.5, &s::ADD_USER, vec![text("erin")]),
         (1010.0, &s::INVITE_TO_CALL, vec![text("c1"), text("dave"), text("carol")]),
     ]);
     for second in 0..40 {
@@ -62,26 +64,27 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
     log
 }
 
-/// Applies the log to a new file. Returns the dump of the file and the refused writes.
-fn apply_log() -> (String, Vec<String>) {
+/// Applies the log to a new file, as many writes at a time as `sizes` says, over and over. A group happens at the time of
+/// its first write. Returns the dump of the file and the refused writes.
+fn apply_log(sizes: &[usize]) -> (String, Vec<String>) {
     let (_folder, path, connection) = new_file();
     let mut refused = Vec::new();
-    for (time, statement, parameters) in log() {
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        connection.execute(s::PIN_CLOCK.sql(), [time]).unwrap();
-        connection.execute_batch("SAVEPOINT one_write").unwrap();
-        let outcome = connection.prepare(statement.sql()).and_then(|mut prepared| {
-            let mut rows = prepared.query(params_from_iter(parameters))?;
-            while rows.next()?.is_some() {}
-            Ok(())
+    let mut log = log();
+    for size in sizes.iter().cycle() {
+        let group: Vec<_> = log.drain(..(*size).min(log.len())).collect();
+        let Some((time, ..)) = group.first() else { break };
+        let writes = group.iter().map(|(_, statement, parameters)| {
+            Write::default().then_with(statement, parameters.clone()).on_refusal(&s::IS_USER, [text("alice")])
         });
-        if let Err(error) = outcome {
-            refused.push(format!("{}: {error}", statement.name()));
-            connection.execute_batch("ROLLBACK TO one_write").unwrap();
+        let outcomes = apply_group(&connection, *time, &writes.collect::<Vec<_>>()).unwrap();
+        for ((_, statement, _), outcome) in group.iter().zip(outcomes) {
+            if let Err(WriteError::Refused { code, rows }) = outcome {
+                assert_eq!(rows.one::<(bool,)>(&s::IS_USER).unwrap(), Some((true,)));
+                refused.push(format!("{}: {code}", statement.name()));
+            } else if let Err(error) = outcome {
+                refused.push(format!("{}: {error}", statement.name()));
+            }
         }
-        connection.execute_batch("RELEASE one_write").unwrap();
-        connection.execute(s::UNPIN_CLOCK.sql(), []).unwrap();
-        connection.execute_batch("COMMIT").unwrap();
     }
     let violations: i64 =
         connection.query_row("SELECT count(*) FROM integrity_violations", [], |row| row.get(0)).unwrap();
@@ -93,12 +96,34 @@ fn apply_log() -> (String, Vec<String>) {
 }
 
 #[test]
-fn one_log_of_writes_gives_two_equal_files() {
-    let (dump, refused) = apply_log();
-    let (second, _) = apply_log();
-    assert!(dump == second);
-    assert_eq!(refused, ["INITIATE_CALL: channel_has_live_call"]);
-    for row in ["'c1','dm:alice:bob:carol','bob'", "'c5','dm:alice:dave'", "'restart'", "'s2','private:1'"] {
-        assert!(dump.contains(row), "{row} is not in\n{dump}");
+fn one_log_of_writes_gives_three_equal_files() {
+    for sizes in [&[1][..], &[1, 7, 2, 30]] {
+        let (dump, refused) = apply_log(sizes);
+        for _ in 1..3 {
+            assert!((dump.clone(), refused.clone()) == apply_log(sizes), "in groups of {sizes:?}");
+        }
+        let expected = [
+            "INITIATE_CALL: channel_has_live_call",
+            "SEND_CALL_SIGNAL: call_signals_payload_is_json",
+            "ADD_USER: users_username_format",
+            "ADD_USER: Wrong number of parameters passed to query. Got 1, needed 2",
+        ];
+        assert_eq!(refused, expected);
+        for row in ["'c1','dm:alice:bob:carol','bob'", "'c5','dm:alice:dave'", "'restart'", "'s2','private:1'"] {
+            assert!(dump.contains(row), "{row} is not in\n{dump}");
+        }
     }
+}
+
+#[test]
+fn a_group_fails_as_one_where_the_machine_fails() {
+    let (_folder, _path, connection) = new_file();
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let add = |name: &str| Write::new(&s::ADD_USER, [text(name), text("x")]);
+    let fill = Write::new(&s::ADD_USER, [text("bob"), text(&"x".repeat(100_000))]);
+    let outcome = apply_group(&connection, 1000.0, &[add("alice"), fill, add("carol")]);
+    assert!(matches!(outcome, Err(WriteError::Full)), "{outcome:?}");
+    let users: i64 = connection.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).unwrap();
+    assert_eq!(users, 0, "the first write of the group is not stored either");
 }
