@@ -5,7 +5,8 @@
 -- empty line. Parameters are numbered. `.parameter set ?1 "'alice'"` binds one in the sqlite3 shell.
 --
 -- A write is acknowledged after its commit is on the disk. With the line `-- unsynced` below the name it is acknowledged
--- after the commit alone: a restart drops what these statements write.
+-- after the commit alone: a restart drops what these statements write. An idempotency key is synced with a statement of the
+-- same write that has to be.
 --
 -- Statements decide nothing: they request a change, which the rules in sql/ carry out or refuse, or read a view.
 
@@ -576,6 +577,33 @@ WHERE users.username = ?1;
 INSERT INTO report_gone (call_id, username, reported_by) VALUES (?1, ?2, ?3);
 
 
+-- ==== calls and shares: answers
+
+-- name: CHECK_IDEMPOTENCY_KEY
+-- unsynced
+-- Refuses the write if user ?1 has used key ?2: with `idempotency_key_used` if it was for the request with fingerprint ?3.
+INSERT INTO check_idempotency_key (username, key, fingerprint) VALUES (?1, ?2, ?3);
+
+-- name: KEEP_ANSWER
+-- unsynced
+-- Stores the answer to the request of user ?1 with key ?2 and fingerprint ?3: that of `ANSWER` for ?5, ?6 and ?7, or ?4 if
+-- it has none.
+INSERT INTO keep_answer (username, key, fingerprint, answer, action, id, person) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: KEPT_ANSWER
+-- The answer to the request of user ?1 with key ?2.
+SELECT answer FROM idempotency_keys WHERE username = ?1 AND key = ?2;
+
+-- name: HAS_KEPT_ANSWER
+-- Whether user ?1 has used key ?2.
+SELECT EXISTS (SELECT 1 FROM idempotency_keys
+               WHERE username = ?1 AND key = ?2 AND ts > (SELECT ts FROM idempotency_cutoff));
+
+-- name: ANSWER
+-- The answer to action ?1 on call or share ?2 by or about person ?3.
+SELECT json FROM action_answers WHERE action = ?1 AND id = ?2 AND person = ?3;
+
+
 -- ==== calls: reads
 
 -- name: INCOMING_CALLS
@@ -627,31 +655,6 @@ WHERE channel = (SELECT channel FROM named_channels WHERE spelling = json_array(
 -- The live call of channel ?1, as user ?2 names it.
 SELECT call_id FROM calls
 WHERE is_live AND channel = (SELECT channel FROM named_channels WHERE spelling = json_array(?1, ?2));
-
--- name: ALL_PARTICIPANTS
--- All participants of call ?1, in any state.
-SELECT username FROM call_participants WHERE call_id = ?1 ORDER BY username;
-
--- name: BUSY_PARTICIPANTS
--- The participants of call ?1, or of them user ?2, for whom their last invitation did not ring.
-SELECT username FROM call_participants
-WHERE call_id = ?1 AND missed_reason IS NOT NULL AND (?2 IS NULL OR username = ?2) ORDER BY username;
-
--- name: ACCEPTED_PARTICIPANTS
--- The participants of call ?1 who have accepted.
-SELECT username FROM call_participants WHERE call_id = ?1 AND state = 'accepted' ORDER BY username;
-
--- name: IS_GONE
--- Whether user ?2 has left call ?1 because nothing proved their presence.
-SELECT EXISTS (SELECT 1 FROM gone_participants WHERE call_id = ?1 AND username = ?2);
-
--- name: JOINED_TS
--- When user ?2 joined call ?1, which names this visit of theirs.
-SELECT joined_ts FROM call_participants WHERE call_id = ?1 AND username = ?2;
-
--- name: LAST_SIGNAL_ID
--- The id of the newest signal to user ?2 in call ?1, 0 without one.
-SELECT coalesce(max(id), 0) FROM call_signals WHERE call_id = ?1 AND to_user = ?2;
 
 -- name: CALL_MEDIA_ACCESS
 -- 'granted' if user ?2 may read the media of call ?1, else the code of the refusal.
@@ -745,9 +748,10 @@ SELECT coalesce((SELECT access FROM call_upload_access WHERE call_id = ?1 AND us
 
 -- name: UPLOAD_CALL_MEDIA
 -- unsynced
--- User ?2 uploads a media chunk to call ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5. Returns its id.
+-- User ?2 uploads a media chunk to call ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5. Returns the
+-- answer for a chunk.
 INSERT INTO call_media (call_id, sender, is_init, mime_type, ts, data)
-SELECT ?1, ?2, ?3, ?4, ts, ?5 FROM now RETURNING id;
+SELECT ?1, ?2, ?3, ?4, ts, ?5 FROM now RETURNING json_object('seq', id, 'status', 'ok');
 
 -- name: CALL_INIT_SEGMENT
 -- MIME type and bytes of the newest init segment of user ?2 in call ?1.
@@ -815,10 +819,6 @@ SELECT coalesce((SELECT access FROM share_upload_access WHERE share_id = ?1 AND 
 -- unsynced
 -- User ?2 uploads a media chunk to share ?1: whether it is an init segment ?3, MIME type ?4, bytes ?5.
 INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data) VALUES (?1, ?2, ?3, ?4, ?5);
-
--- name: NEWEST_SHARE_CHUNK_ID
--- The id of the newest media chunk of share ?1.
-SELECT max(id) FROM share_media WHERE share_id = ?1 AND is_init = 0;
 
 -- name: SHARE_INIT_SEGMENT
 -- MIME type and bytes of the newest init segment of share ?1.

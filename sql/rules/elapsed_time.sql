@@ -1,7 +1,7 @@
 -- Elapsed time: what happens when the wall clock is set, and when the server was unable to work.
 --
--- Rings, presence, login windows, the age of media and events, deliveries to webhooks and to browsers, and the longest call
--- measure elapsed time. Their rows hold times of the wall clock. The server compares the wall clock with the time since boot.
+-- Rings, presence, login windows, the age of media, events and idempotency keys, deliveries to webhooks and to browsers, and
+-- the longest call measure elapsed time. Their rows hold times of the wall clock. The server compares the wall clock with the time since boot.
 -- When the wall clock was set, it moves these times by the same number of seconds before anything is swept. Sessions,
 -- history and do not disturb follow the calendar and do not move.
 --
@@ -78,6 +78,9 @@ BEGIN
 
   UPDATE push_deliveries
   SET until_ts = round(until_ts + NEW.step_seconds, 3), next_ts = round(next_ts + NEW.step_seconds, 3);
+
+  UPDATE idempotency_keys
+  SET ts = min(round(ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));
 
   UPDATE events
   SET ts = min(round(ts + NEW.step_seconds, 3), (SELECT ts FROM stepped_now));

@@ -91,11 +91,13 @@ CREATE VIEW durable_sweep_due (is_due) AS
       OR EXISTS (SELECT 1 FROM due_login_attempts);
 
 CREATE VIEW buffer_sweep_due (is_due) AS
--- Whether a sweep would delete old media, events, and deliveries that are of no use. A power loss may undo that: the next sweep repeats it.
+-- Whether a sweep would delete old media, events and idempotency keys, and deliveries that are of no use. A power loss may
+-- undo that: the next sweep repeats it.
   SELECT EXISTS (SELECT 1 FROM due_call_media)
       OR EXISTS (SELECT 1 FROM due_share_media)
       OR EXISTS (SELECT 1 FROM due_webhook_failures)
       OR EXISTS (SELECT 1 FROM due_push_deliveries)
+      OR EXISTS (SELECT 1 FROM due_idempotency_keys)
       OR EXISTS (SELECT 1 FROM due_events);
 
 CREATE VIEW sweep_due (is_due) AS
@@ -172,6 +174,8 @@ BEGIN
   -- After the invitations: the end of a ring makes another delivery of its row.
   DELETE FROM push_deliveries
   WHERE (subscription, call_id) IN (SELECT subscription, call_id FROM due_push_deliveries);
+
+  DELETE FROM idempotency_keys WHERE (username, key) IN (SELECT username, key FROM due_idempotency_keys);
 
   -- Last, because the other steps write events.
   DELETE FROM events WHERE id IN (SELECT id FROM due_events);

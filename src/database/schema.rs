@@ -41,6 +41,8 @@ pub const RULES: &[(&str, &str)] = &[
     ("presence", include_str!("../../sql/rules/presence.sql")),
     ("webhooks", include_str!("../../sql/rules/webhooks.sql")),
     ("web_push", include_str!("../../sql/rules/web_push.sql")),
+    ("answers", include_str!("../../sql/rules/answers.sql")),
+    ("idempotency", include_str!("../../sql/rules/idempotency.sql")),
     ("elapsed_time", include_str!("../../sql/rules/elapsed_time.sql")),
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),

@@ -2,19 +2,21 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::body::{JSON_MAX_BYTES, refuse_empty, trimmed};
 use super::events::long_poll;
+use super::idempotency::Answer;
 use super::request::parse_cursor;
 use super::{
-    App, Error, HandlerResult, Request, Routes, any_of, done, json_list, json_text, media, require, require_granted,
-    route, signals, status,
+    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_granted, route,
+    signals,
 };
-use crate::database::{Snapshot, Value, Write, WriteResult, text};
+use crate::database::{Snapshot, Value, Write, text};
 use crate::statements::{self, Statement};
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -77,41 +79,24 @@ impl UsernameBody {
     }
 }
 
-async fn initiate(request: &mut Request) -> HandlerResult {
+async fn initiate(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
     let call_id = Uuid::new_v4().to_string();
-    let write = Write::new(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
+    let action = request
+        .action(&caller.name)?
+        .then(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
-        .then(&statements::ALL_PARTICIPANTS, [text(&call_id)])
-        .then(&statements::BUSY_PARTICIPANTS, [text(&call_id), Value::Null])
-        .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
         .on_refusal(&statements::LIVE_CALL_ID, [text(&channel), text(&caller.name)])
-        .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
-    let written = request.app.write(write).await.map_err(|error| match error.code() {
+        .on_refusal(&statements::CHANNEL_RING_WAITS, [text(&caller.name), text(channel)]);
+    let answer = Answer::row("initiate", call_id, caller.name);
+    action.answer(&request.app, answer).await.map_err(|error| match error.code() {
         "channel_has_live_call" => {
             let live = error.rows().one(&statements::LIVE_CALL_ID).ok().flatten();
             error.detail("call_id", live.map(|(call_id,): (String,)| Json::from(call_id)).unwrap_or_default())
         }
         _ => error.retry_after_wait(&statements::CHANNEL_RING_WAITS),
-    })?;
-    let participants = names(&written, &statements::ALL_PARTICIPANTS)?;
-    Ok(warp::reply::json(&json!({
-        "call_id": call_id,
-        "participants": participants,
-        "busy": names(&written, &statements::BUSY_PARTICIPANTS)?,
-        "joined_ts": joined_ts(&written)?,
-    })))
-}
-
-/// The names that `statement` returned.
-fn names(written: &WriteResult, statement: &'static Statement) -> Result<Vec<String>, Error> {
-    Ok(written.all(statement)?.into_iter().map(|(name,)| name).collect())
-}
-
-/// When the caller joined, which tells this visit to the call from later ones.
-fn joined_ts(written: &WriteResult) -> Result<Option<f64>, Error> {
-    Ok(written.one::<(Option<f64>,)>(&statements::JOINED_TS)?.and_then(|(ts,)| ts))
+    })
 }
 
 async fn incoming(request: &mut Request) -> HandlerResult<impl Reply> {
@@ -124,80 +109,83 @@ fn incoming_now(_: &App, snapshot: &Snapshot, caller: &Caller) -> Result<Vec<Str
     Ok(snapshot.rows(&statements::INCOMING_CALLS, [&caller.name], |row| row.get(0))?)
 }
 
-async fn accept(call_id: String, request: &mut Request) -> HandlerResult {
+async fn accept(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
-    let write = Write::new(&statements::SETTLE_PUSH, [text(&call_id), text(&caller.token_hash)])
+    let action = request
+        .action(&caller.name)?
+        .then(&statements::SETTLE_PUSH, [text(&call_id), text(&caller.token_hash)])
         .then(&statements::ACCEPT_CALL, [text(&call_id), text(&caller.name)])
-        .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id))
-        .then(&statements::ACCEPTED_PARTICIPANTS, [text(&call_id)])
-        .then(&statements::JOINED_TS, [text(&call_id), text(&caller.name)])
-        .then(&statements::LAST_SIGNAL_ID, [text(call_id), text(caller.name)]);
-    let written = request.app.write(write).await?;
-    let last_signal_id = written.one::<(i64,)>(&statements::LAST_SIGNAL_ID)?.map_or(0, |(id,)| id);
-    Ok(warp::reply::json(&json!({
-        "status": "ok",
-        "participants": names(&written, &statements::ACCEPTED_PARTICIPANTS)?,
-        "last_signal_id": last_signal_id,
-        "joined_ts": joined_ts(&written)?,
-    })))
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&call_id));
+    action.answer(&request.app, Answer::row("accept", call_id, caller.name)).await
 }
 
-/// Runs an action with the call and the caller as its parameters.
-async fn run_action(request: &mut Request, call_id: String, action: &'static Statement) -> Result<(), Error> {
+/// Runs `statement` with the call and the caller as its parameters. The answer has `status`.
+async fn act(
+    request: &mut Request,
+    call_id: String,
+    statement: &'static Statement,
+    status: &str,
+) -> HandlerResult<Response> {
     let caller = request.caller()?;
-    request.app.write(Write::new(action, [text(call_id), text(caller)])).await?;
-    Ok(())
+    let action = request.action(&caller)?.then(statement, [text(call_id), text(caller)]);
+    action.answer(&request.app, Answer::status(status)).await
 }
 
-async fn reject(call_id: String, request: &mut Request) -> HandlerResult {
+/// As [`act`], with the user in the body as the second parameter.
+async fn act_on_user(
+    request: &mut Request,
+    call_id: String,
+    statement: &'static Statement,
+    status: &str,
+) -> HandlerResult<Response> {
+    let caller = request.caller()?;
+    let username = UsernameBody::read(request).await?;
+    let action = request.action(&caller)?.then(statement, [text(call_id), text(username), text(caller)]);
+    action.answer(&request.app, Answer::status(status)).await
+}
+
+async fn reject(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
-    let write = Write::new(&statements::SETTLE_PUSH, [text(&call_id), text(caller.token_hash)])
+    let action = request
+        .action(&caller.name)?
+        .then(&statements::SETTLE_PUSH, [text(&call_id), text(caller.token_hash)])
         .then(&statements::REJECT_CALL, [text(call_id), text(caller.name)]);
-    request.app.write(write).await?;
-    Ok(done())
+    action.answer(&request.app, Answer::status("ok")).await
 }
 
-async fn end(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::END_CALL).await?;
-    Ok(done())
+async fn end(call_id: String, request: &mut Request) -> HandlerResult<Response> {
+    act(request, call_id, &statements::END_CALL, "ok").await
 }
 
-async fn leave(call_id: String, request: &mut Request) -> HandlerResult {
-    run_action(request, call_id, &statements::LEAVE_CALL).await?;
-    Ok(status("left"))
+async fn leave(call_id: String, request: &mut Request) -> HandlerResult<Response> {
+    act(request, call_id, &statements::LEAVE_CALL, "left").await
 }
 
-async fn remove(call_id: String, request: &mut Request) -> HandlerResult {
+async fn remove(call_id: String, request: &mut Request) -> HandlerResult<Response> {
+    act_on_user(request, call_id, &statements::REMOVE_FROM_CALL, "removed").await
+}
+
+async fn dismiss(call_id: String, request: &mut Request) -> HandlerResult<Response> {
+    act_on_user(request, call_id, &statements::DISMISS_GUEST, "dismissed").await
+}
+
+async fn gone(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.caller()?;
     let username = UsernameBody::read(request).await?;
-    request.app.write(Write::new(&statements::REMOVE_FROM_CALL, [text(call_id), text(username), text(caller)])).await?;
-    Ok(status("removed"))
+    let action =
+        request.action(&caller)?.then(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)]);
+    action.answer(&request.app, Answer::row("gone", call_id, username).or_status("ignored")).await
 }
 
-async fn dismiss(call_id: String, request: &mut Request) -> HandlerResult {
+async fn invite(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.caller()?;
     let username = UsernameBody::read(request).await?;
-    request.app.write(Write::new(&statements::DISMISS_GUEST, [text(call_id), text(username), text(caller)])).await?;
-    Ok(status("dismissed"))
-}
-
-async fn gone(call_id: String, request: &mut Request) -> HandlerResult {
-    let caller = request.caller()?;
-    let username = UsernameBody::read(request).await?;
-    let report = Write::new(&statements::REPORT_GONE, [text(&call_id), text(&username), text(caller)])
-        .then(&statements::IS_GONE, [text(call_id), text(username)]);
-    let is_gone = request.app.write(report).await?.one(&statements::IS_GONE)?;
-    Ok(status(if is_gone == Some((true,)) { "removed" } else { "ignored" }))
-}
-
-async fn invite(call_id: String, request: &mut Request) -> HandlerResult {
-    let caller = request.caller()?;
-    let username = UsernameBody::read(request).await?;
-    let write = Write::new(&statements::INVITE_TO_CALL, [text(&call_id), text(&username), text(&caller)])
-        .then(&statements::BUSY_PARTICIPANTS, [text(call_id), text(&username)])
-        .on_refusal(&statements::RING_WAITS, [text(caller), text(username)]);
-    let written = request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))?;
-    Ok(warp::reply::json(&json!({ "status": "ok", "busy": names(&written, &statements::BUSY_PARTICIPANTS)? })))
+    let action = request
+        .action(&caller)?
+        .then(&statements::INVITE_TO_CALL, [text(&call_id), text(&username), text(&caller)])
+        .on_refusal(&statements::RING_WAITS, [text(caller), text(&username)]);
+    let answered = action.answer(&request.app, Answer::row("invite", call_id, username)).await;
+    answered.map_err(|error| error.retry_after_wait(&statements::RING_WAITS))
 }
 
 /// The body `{"on": BOOLEAN}`.
@@ -206,12 +194,12 @@ struct ScreenshareBody {
     on: bool,
 }
 
-async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult {
+async fn share_screen(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.caller()?;
     let ScreenshareBody { on } = request.json(JSON_MAX_BYTES).await?;
-    let parameters = [text(call_id), text(caller), Value::Integer(on.into())];
-    request.app.write(Write::new(&statements::SHARE_SCREEN_IN_CALL, parameters)).await?;
-    Ok(done())
+    let parameters = [text(call_id), text(&caller), Value::Integer(on.into())];
+    let action = request.action(&caller)?.then(&statements::SHARE_SCREEN_IN_CALL, parameters);
+    action.answer(&request.app, Answer::status("ok")).await
 }
 
 /// Reading the state proves presence, which is stored at intervals.

@@ -16,7 +16,7 @@ use crate::statements;
 
 /// The headers of requests that a page may set.
 const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, last-event-id, x-init, x-mime");
+    HeaderValue::from_static("authorization, content-type, idempotency-key, last-event-id, x-init, x-mime");
 
 /// The headers of responses that a page may read, besides those that every page may.
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static("allow, api-version, date, etag, retry-after");

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use rusqlite::ToSql;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::body::JSON_MAX_BYTES;
 use super::bounds::json_items;
-use super::{App, Error, HandlerResult, Request, Routes, any_of, require, route, status};
-use crate::database::{ReadError, Snapshot, Value, Write, text};
+use super::idempotency::Answer;
+use super::{App, Error, HandlerResult, Request, Routes, any_of, require, route};
+use crate::database::{ReadError, Snapshot, Value, text};
 use crate::statements;
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -99,13 +101,13 @@ struct SeenBody {
     channel: Option<String>,
 }
 
-async fn missed_seen(request: &mut Request) -> HandlerResult {
+async fn missed_seen(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.caller()?;
     let SeenBody { up_to, channel } = request.json(JSON_MAX_BYTES).await?;
     let up_to = up_to.map_or(Value::Null, Value::Real);
     let channel = channel.map_or(Value::Null, Value::Text);
-    request.app.write(Write::new(&statements::MARK_MISSED_CALLS_SEEN, [text(caller), up_to, channel])).await?;
-    Ok(status("seen"))
+    let action = request.action(&caller)?.then(&statements::MARK_MISSED_CALLS_SEEN, [text(&caller), up_to, channel]);
+    action.answer(&request.app, Answer::status("seen")).await
 }
 
 /// The first screen: the caller, channels, people and live calls.

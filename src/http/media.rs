@@ -6,15 +6,14 @@ use base64_simd::STANDARD;
 use rusqlite::{Row, ToSql};
 use serde_json::json;
 use warp::Reply;
+use warp::reply::Response;
 
 use super::authentication::Caller;
 use super::bounds::JsonList;
+use super::idempotency::Answer;
 use super::{Error, HandlerResult, Request, require};
-use crate::database::{Snapshot, Value, Write, text};
+use crate::database::{Snapshot, Value, text};
 use crate::statements::{self, Statement};
-
-/// The `seq` of an init segment, which is not one of the numbered chunks.
-const INIT_SEQ: i64 = -1;
 
 /// For bytes from this size on, a response grows to the size that it needs and not to twice its size.
 const EXACT_MIN_BYTES: usize = 256 * 1024;
@@ -33,14 +32,17 @@ impl Upload {
     /// Reads an upload to the call or share `id`, and returns its sender with it. `?init=1&mime=M`, or the headers
     /// `X-Init: 1` and `X-Mime: M`, mark an init segment.
     ///
-    /// `access` refuses those whose upload the write would refuse, before their bytes take memory. The write decides.
+    /// `access` refuses those whose upload the write would refuse, before their bytes take memory. The write decides. A
+    /// retry of an upload that was stored is let through.
     ///
     /// # Errors
     /// 401 without a session, the refusal in `access`, 400 for a track other than the camera's, an init segment without a MIME
     /// type or an empty body, 413 if it is larger than the setting `media_chunk_max_bytes`, 408 if it is too slow.
     async fn read(request: &mut Request, id: &str, access: &'static Statement) -> Result<(Caller, Self), Error> {
         let (caller, limit) = request.read(|snapshot, caller| {
-            require(&request.app, snapshot, access, [&id, &caller.name])?;
+            if !request.has_used_key(snapshot, &caller.name)? {
+                require(&request.app, snapshot, access, [&id, &caller.name])?;
+            }
             let limit: Option<i64> = snapshot.row(&statements::MEDIA_CHUNK_MAX_BYTES, [], |row| row.get(0))?;
             Ok((caller.clone(), usize::try_from(limit.unwrap_or_default()).unwrap_or_default()))
         })?;
@@ -78,28 +80,30 @@ impl Upload {
     }
 }
 
-/// The response to an upload.
-fn stored(seq: i64) -> warp::reply::Json {
-    warp::reply::json(&json!({ "status": "ok", "seq": seq }))
+/// The answer to an upload of an init segment, which is not one of the numbered chunks.
+fn init_stored() -> Answer {
+    Answer::known(json!({ "status": "ok", "seq": -1 }))
 }
 
-pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> HandlerResult {
+pub(super) async fn upload_to_call(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     let (caller, upload) = Upload::read(request, &call_id, &statements::CALL_UPLOAD_ACCESS).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
-    let write = Write::new(&statements::UPLOAD_CALL_MEDIA, [text(call_id), text(caller.name), init, mime, data]);
-    let seq = request.app.write(write).await?.one(&statements::UPLOAD_CALL_MEDIA)?;
-    Ok(stored(seq.filter(|_| !is_init).map_or(INIT_SEQ, |(seq,)| seq)))
+    let statement = &statements::UPLOAD_CALL_MEDIA;
+    let action = request.action(&caller.name)?.then(statement, [text(&call_id), text(&caller.name), init, mime, data]);
+    let answer =
+        if is_init { init_stored() } else { Answer::row("call_media", call_id, caller.name).returned_by(statement) };
+    action.answer(&request.app, answer).await
 }
 
-pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> HandlerResult {
+pub(super) async fn upload_to_share(share_id: String, request: &mut Request) -> HandlerResult<Response> {
     let (caller, upload) = Upload::read(request, &share_id, &statements::SHARE_UPLOAD_ACCESS).await?;
     let (is_init, [init, mime, data]) = upload.parameters();
-    let presence = caller.presence_on(&share_id);
-    let write = Write::new(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(caller.name), init, mime, data])
-        .then(&statements::NOTE_PRESENCE, presence)
-        .then(&statements::NEWEST_SHARE_CHUNK_ID, [text(share_id)]);
-    let seq = request.app.write(write).await?.one::<(Option<i64>,)>(&statements::NEWEST_SHARE_CHUNK_ID)?;
-    Ok(stored(seq.and_then(|(seq,)| seq).filter(|_| !is_init).unwrap_or(INIT_SEQ)))
+    let action = request
+        .action(&caller.name)?
+        .then(&statements::UPLOAD_SHARE_MEDIA, [text(&share_id), text(&caller.name), init, mime, data])
+        .then(&statements::NOTE_PRESENCE, caller.presence_on(&share_id));
+    let answer = if is_init { init_stored() } else { Answer::row("share_media", share_id, caller.name) };
+    action.answer(&request.app, answer).await
 }
 
 /// The media for a receiver, as an object that is left open for more members: the newest init segment, from a row of

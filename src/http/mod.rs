@@ -17,6 +17,7 @@ mod history;
 mod host_users;
 mod https;
 mod ice;
+mod idempotency;
 mod links;
 mod listener;
 mod media;

@@ -7,14 +7,17 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::sync::{Arc, OnceLock};
 
 use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
 use tracing::Level;
 use warp::Filter;
 use warp::http::{HeaderMap, Method};
+use warp::path::FullPath;
 use warp::reply::Response;
 
 use super::Error;
 use super::body::{Body, parse_json};
 use super::held_bytes::{HeldBytes, Share};
+use super::idempotency::fingerprint;
 use super::metrics::RequestTimes;
 use crate::database::{Database, Write, WriteResult};
 use crate::deliveries::Attempts;
@@ -76,6 +79,8 @@ pub struct Request {
     query_error: Option<Error>,
     peer: Option<PeerAddress>,
     body: Body,
+    /// What tells this request from others with the same `Idempotency-Key`, the body once it is read. `None` without one.
+    pub(super) fingerprint: Option<Sha256>,
     /// The caller, once they are known.
     pub(super) person: OnceLock<String>,
     /// Why a host application's token, or the name from a trusted proxy, is not accepted.
@@ -93,11 +98,13 @@ pub(super) fn request(
         .map(move || Arc::clone(&app))
         .and(warp::method())
         .and(warp::header::headers_cloned())
+        .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<PeerAddress>())
         .and(warp::body::stream())
-        .map(|app, method, headers, query: String, peer, chunks| {
+        .map(|app, method, headers, path: FullPath, query: String, peer, chunks| {
             let body = Body::new(&headers, chunks);
+            let fingerprint = fingerprint(&headers, path.as_str(), &query);
             let (query, query_error) = match parse_query(&query) {
                 Ok(query) => (query, None),
                 Err(error) => (HashMap::new(), Some(error)),
@@ -110,6 +117,7 @@ pub(super) fn request(
                 query_error,
                 peer,
                 body,
+                fingerprint,
                 person: OnceLock::new(),
                 not_admitted: None,
                 upload: None,
@@ -241,7 +249,11 @@ impl Request {
     pub(super) async fn bytes(&mut self, limit: usize, code: &'static str) -> Result<Vec<u8>, Error> {
         let size = self.body.size_within(limit, code)?;
         self.hold_upload(size)?;
-        self.body.collect(limit, code).await
+        let body = self.body.collect(limit, code).await?;
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.update(&body);
+        }
+        Ok(body)
     }
 
     /// Reads and discards the rest of the body; see [`Body::drain`].

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 use uuid::Uuid;
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::calls::ChannelBody;
-use super::{App, HandlerResult, Request, Routes, any_of, done, json_list, media, require, route, signals};
-use crate::database::{Write, text};
+use super::idempotency::Answer;
+use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals};
+use crate::database::text;
 use crate::statements;
 
 pub(super) fn routes(app: &App) -> Routes {
@@ -24,21 +26,23 @@ pub(super) fn routes(app: &App) -> Routes {
     ]
 }
 
-async fn start(request: &mut Request) -> HandlerResult {
+async fn start(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
     let share_id = Uuid::new_v4().to_string();
-    let write = Write::new(&statements::START_SCREENSHARE, [text(&share_id), text(&channel), text(&caller.name)])
+    let action = request
+        .action(&caller.name)?
+        .then(&statements::START_SCREENSHARE, [text(&share_id), text(&channel), text(&caller.name)])
         .then(&statements::NOTE_PRESENCE, caller.presence_on(&share_id))
         .on_refusal(&statements::CHANNEL_RING_WAITS, [text(caller.name), text(channel)]);
-    request.app.write(write).await.map_err(|error| error.retry_after_wait(&statements::CHANNEL_RING_WAITS))?;
-    Ok(warp::reply::json(&json!({ "share_id": share_id })))
+    let answered = action.answer(&request.app, Answer::known(json!({ "share_id": share_id }))).await;
+    answered.map_err(|error| error.retry_after_wait(&statements::CHANNEL_RING_WAITS))
 }
 
-async fn stop(share_id: String, request: &mut Request) -> HandlerResult {
+async fn stop(share_id: String, request: &mut Request) -> HandlerResult<Response> {
     let caller = request.caller()?;
-    request.app.write(Write::new(&statements::STOP_SCREENSHARE, [text(share_id), text(caller)])).await?;
-    Ok(done())
+    let action = request.action(&caller)?.then(&statements::STOP_SCREENSHARE, [text(share_id), text(caller)]);
+    action.answer(&request.app, Answer::status("ok")).await
 }
 
 fn active(request: &mut Request) -> HandlerResult<impl Reply> {

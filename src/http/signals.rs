@@ -10,7 +10,8 @@ use super::authentication::Caller;
 use super::body::{SIGNAL_BODY_MAX_BYTES, refuse_empty, trimmed};
 use super::bounds::json_items;
 use super::events::long_poll;
-use super::{App, HandlerResult, Request, done, json_list, require, require_granted};
+use super::idempotency::Answer;
+use super::{App, HandlerResult, Request, json_list, require, require_granted};
 use crate::database::{Snapshot, Write, text};
 use crate::statements::{self, Statement};
 
@@ -25,20 +26,19 @@ struct SignalBody {
     payload: Box<RawValue>,
 }
 
-async fn send(request: &mut Request, id: String, statement: &'static Statement) -> HandlerResult {
+async fn send(request: &mut Request, id: String, statement: &'static Statement) -> HandlerResult<Response> {
     let caller = request.caller()?;
     let SignalBody { to, signal_type, payload } = request.json(SIGNAL_BODY_MAX_BYTES).await?;
     let to = refuse_empty("to", to)?;
-    let parameters = [text(id), text(caller), text(to), text(signal_type), text(payload.get())];
-    request.app.write(Write::new(statement, parameters)).await?;
-    Ok(done())
+    let parameters = [text(id), text(&caller), text(to), text(signal_type), text(payload.get())];
+    request.action(&caller)?.then(statement, parameters).answer(&request.app, Answer::status("ok")).await
 }
 
-pub(super) async fn send_in_call(call_id: String, request: &mut Request) -> HandlerResult {
+pub(super) async fn send_in_call(call_id: String, request: &mut Request) -> HandlerResult<Response> {
     send(request, call_id, &statements::SEND_CALL_SIGNAL).await
 }
 
-pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> HandlerResult {
+pub(super) async fn send_in_share(share_id: String, request: &mut Request) -> HandlerResult<Response> {
     send(request, share_id, &statements::SEND_SHARE_SIGNAL).await
 }
 

@@ -174,6 +174,7 @@ fn moving() {
 async fn api() {
     let server = Server::start();
     let alice = server.person("alice");
+    server.person("bob");
     let shell = format!(
         "URL={}\nalice() {{ curl -s -H 'Authorization: Bearer {}' \"$@\"; echo; }}\n{}",
         server.url,
@@ -183,7 +184,8 @@ async fn api() {
     let out = Sandbox::new().succeeds(&shell);
     let responses: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(responses[0]["quiet_until"].is_f64() && responses[1]["quiet_until"].is_null(), "{out}");
-    assert_eq!((&responses[2], &responses[3]["code"]), (&json!([]), &json!("bad_wait")), "{out}");
+    assert!(responses[2]["call_id"].is_string() && responses[2] == responses[3], "{out}");
+    assert_eq!((&responses[4], &responses[5]["code"]), (&json!([]), &json!("bad_wait")), "{out}");
 }
 
 #[test]

@@ -120,6 +120,7 @@ const DELETABLE: &[(&str, &str)] = &[
     ("command_log", "the newest are kept for a while only"),
     ("ended_tokens", "an admin may let a token in again"),
     ("events", "clients that resume from before get a snapshot"),
+    ("idempotency_keys", "a retry is carried out again"),
     ("issuers", "the sessions of its people end"),
     ("links", "the link is revoked"),
     ("login_attempts", "an admin may lift a pause"),
@@ -211,6 +212,8 @@ fn filled() -> (tempfile::TempDir, Connection) {
              INSERT INTO stop_screenshare (share_id, username) VALUES ('ended', 'bob');
              INSERT INTO upload_share_media (share_id, username, is_init, mime_type, data)
              VALUES ('shared', 'alice', 1, 'video/webm', x'01'), ('shared', 'alice', 0, NULL, x'02');
+             INSERT INTO keep_answer (username, key, fingerprint, answer)
+             VALUES ('alice', 'key', printf('%064d', 1), '{}');
              INSERT INTO begin_run (restored) VALUES (1);
              INSERT INTO end_run DEFAULT VALUES;",
         )

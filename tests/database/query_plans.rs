@@ -32,6 +32,7 @@ const GROWING: &[&str] = &[
     "push_subscriptions",
     "push_deliveries",
     "links",
+    "idempotency_keys",
 ];
 
 /// Tables and views that stay short: the names in a DM, the rows of the clock and of the rules.
@@ -58,6 +59,7 @@ const SHORT: &[&str] = &[
     "presence_note_cutoff",
     "gone_cutoff",
     "duration_cutoff",
+    "idempotency_cutoff",
     "sweep_due",
     "durable_sweep_due",
     "buffer_sweep_due",
@@ -110,7 +112,7 @@ const LISTS: [&str; 8] = [
 /// Statements that empty the signals, or the subscriptions of web push, or apply a step of the wall clock: it moves all of the
 /// tables whose age is bounded, and no history.
 const STEPS: [&str; 5] = ["START_SERVER", "STEP_CLOCK", "SET_SETTING", "RESET_SETTING", "ADD_PUSH_KEY"];
-const MOVED: [&str; 10] = [
+const MOVED: [&str; 11] = [
     "call_signals",
     "call_media",
     "share_media",
@@ -121,6 +123,7 @@ const MOVED: [&str; 10] = [
     "webhook_deliveries",
     "push_deliveries",
     "push_subscriptions",
+    "idempotency_keys",
 ];
 
 /// The lines of a statement's query plan, with those of its triggers.

@@ -336,15 +336,17 @@ fn log_stays_small_under_reads_and_writes() {
     assert!(largest < 16 * 1024 * 1024, "{largest}");
 }
 
-/// A power loss may take the newest of these alone. A restart drops them anyway.
+/// A power loss may take the newest of these alone. A restart drops them anyway. An idempotency key is synced if its action is.
 #[test]
-fn only_signals_media_and_presence_are_unsynced() {
+fn only_signals_media_presence_and_idempotency_keys_are_unsynced() {
     let is_unsynced =
         |statement: &&&statements::Statement| !statement.needs_sync() && !statement.sql().starts_with("SELECT");
     let unsynced: Vec<&str> = statements::ALL.iter().filter(is_unsynced).map(|statement| statement.name()).collect();
     assert_eq!(
         unsynced,
         [
+            "CHECK_IDEMPOTENCY_KEY",
+            "KEEP_ANSWER",
             "NOTE_PRESENCE",
             "NOTE_CLOSED_STREAM",
             "SEND_CALL_SIGNAL",

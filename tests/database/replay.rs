@@ -14,6 +14,9 @@ fn text(value: &str) -> Value {
 /// The log: the time, statement and parameters of each write. Refusals by triggers, by CHECKs and by wrong SQL are in it.
 fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
     let hash = |digit: &str| text(&digit.repeat(64));
+    let answered = |action: &str| {
+        vec![text("carol"), text("key"), hash("a"), Value::Null, text(action), text("c1"), text("carol")]
+    };
     let mut log: Vec<(f64, &'static Statement, Vec<Value>)> = Vec::new();
     for name in ["alice", "bob", "carol", "dave"] {
         log.push((1000.0, &s::ADD_USER, vec![text(name), text("x")]));
@@ -29,6 +32,9 @@ fn log() -> Vec<(f64, &'static Statement, Vec<Value>)> {
         (1004.0, &s::INITIATE_CALL, vec![text("c2"), text("dm:alice:bob:carol"), text("alice")]),
         (1005.0, &s::REJECT_CALL, vec![text("c1"), text("alice")]),
         (1006.25, &s::ACCEPT_CALL, vec![text("c1"), text("carol")]),
+        (1006.25, &s::KEEP_ANSWER, answered("accept")),
+        (1006.5, &s::KEEP_ANSWER, answered("initiate")),
+        (1006.5, &s::CHECK_IDEMPOTENCY_KEY, vec![text("carol"), text("key"), hash("b")]),
         (
             1007.0,
             &s::SEND_CALL_SIGNAL,
@@ -104,6 +110,8 @@ fn one_log_of_writes_gives_three_equal_files() {
         }
         let expected = [
             "INITIATE_CALL: channel_has_live_call",
+            "KEEP_ANSWER: idempotency_key_is_final",
+            "CHECK_IDEMPOTENCY_KEY: idempotency_key_reused",
             "SEND_CALL_SIGNAL: call_signals_payload_is_json",
             "ADD_USER: users_username_format",
             "ADD_USER: Wrong number of parameters passed to query. Got 1, needed 2",

@@ -21,6 +21,7 @@ mod docs;
 mod heads;
 mod http2;
 mod ice;
+mod idempotency;
 mod imported;
 mod issuers;
 mod issuers_admin;

@@ -46,7 +46,7 @@ async fn a_preflight_says_what_a_page_of_an_allowed_origin_may_send() {
         assert_eq!(header(headers, "access-control-allow-origin"), Some(HOST_PAGE), "{path}");
         assert_eq!(header(headers, "access-control-allow-methods"), Some(methods));
         let allowed = header(headers, "access-control-allow-headers").unwrap();
-        for name in ["authorization", "content-type", "last-event-id", "x-init", "x-mime"] {
+        for name in ["authorization", "content-type", "idempotency-key", "last-event-id", "x-init", "x-mime"] {
             assert!(allowed.split(", ").any(|allowed| allowed == name), "{name} in {allowed}");
         }
         assert_eq!(header(headers, "access-control-max-age"), Some("86400"));

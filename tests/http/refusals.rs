@@ -14,6 +14,8 @@ use crate::web_push::keys;
 
 /// Codes of the HTTP layer that other tests cover, because they take ten seconds or the write lock.
 const COVERED_BY_OTHER_TESTS: &[&str] = &[
+    // tests/http/idempotency.rs
+    "idempotency_key_malformed",
     // tests/http/tls.rs
     "https_needed",
     // tests/http/heads.rs
@@ -45,6 +47,8 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
 
 /// Codes of rules that other tests cover, because they need tokens of a host application, a proxy, or another setting.
 const RULES_COVERED_BY_OTHER_TESTS: &[&str] = &[
+    // tests/http/idempotency.rs
+    "idempotency_key_reused",
     // tests/http/issuers.rs
     "token_channels_malformed",
     "token_expired",

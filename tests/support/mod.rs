@@ -283,6 +283,7 @@ pub fn rows_of(snapshot: &Connection) -> String {
         "call_media",
         "screenshares",
         "share_media",
+        "idempotency_keys",
     ] {
         let mut statement = snapshot.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
         let columns = statement.column_count();
