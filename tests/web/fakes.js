@@ -89,6 +89,8 @@ class Server {
   /** The token of each request, or null. */
   tokens = [];
   credentials = [];
+  /** The idempotency key of each request, or null. */
+  keys = [];
   /** Milliseconds that the server's clock is ahead. */
   clockLead = 0;
   #handlers = [];
@@ -108,6 +110,7 @@ class Server {
     this.bodies = [];
     this.tokens = [];
     this.credentials = [];
+    this.keys = [];
     this.clockLead = 0;
     this.#handlers = [];
     this.on("GET", "/calls/ice", { ice_servers: [] });
@@ -123,6 +126,7 @@ class Server {
     const path = url.slice(SERVER.length - 1);
     this.requests.push(`${method} ${path}`);
     this.credentials.push(credentials);
+    this.keys.push(sent["idempotency-key"] ?? null);
     this.tokens.push(sent.authorization?.slice("Bearer ".length) ?? null);
     this.bodies.push(body ? JSON.parse(body) : null);
     const matches = (pattern) => (pattern instanceof RegExp ? pattern.test(path) : pattern === path);

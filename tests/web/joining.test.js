@@ -132,6 +132,23 @@ test("a second attempt withdraws the undoing of the first", async () => {
   assert.deepEqual(departures(), []);
 });
 
+test("all attempts to call have one key, and the next call another", async () => {
+  server.on("POST", "/calls/initiate", LOST);
+  server.on("GET", /^\/calls\/active/, LOST);
+  const rejected = assert.rejects(startCall(visit()));
+  await clock.advance(15_000);
+  await rejected;
+  const keysOf = () => server.keys.filter((_, nth) => server.requests[nth] === "POST /calls/initiate");
+  const attempts = keysOf();
+  assert.ok(attempts.length > 1 && attempts[0] !== null);
+  assert.equal(new Set(attempts).size, 1);
+  server.on("POST", "/calls/initiate", { call_id: "c1", participants: ["alice", "bob"], busy: [], joined_ts: 200 });
+  const entering = keep(startCall(visit()));
+  await clock.advance(10_000);
+  await entering;
+  assert.equal(new Set(keysOf()).size, 2);
+});
+
 test("a cancelled attempt is not retried, and is taken back", async () => {
   let wanted = true;
   server.on("POST", "/calls/initiate", LOST);

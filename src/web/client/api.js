@@ -4,6 +4,8 @@
 // With a token, requests carry it and no cookie. Without one, the browser adds the cookie of the page's own server, and
 // the headers Sec-Fetch-Site and Origin, by which the server rejects forged requests of other sites. For a browser
 // without them, a POST or DELETE has a Content-Type even without a body.
+//
+// An action with a key is carried out once, however often it is sent. So one whose answer is lost is sent again.
 
 import { Emitter } from "./emitter.js";
 import { Tokens } from "./tokens.js";
@@ -39,6 +41,9 @@ export class ServerGone extends Error {
   }
 }
 
+/** Actions that would do something twice, or be refused, if they were sent again without a key. */
+const ONCE = /^\/(calls|screenshare)\/[^/]+\/(dismiss|gone|invite|reject|remove|screenshare|signal)$/;
+
 /** @param {unknown} error */
 export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 
@@ -49,6 +54,7 @@ export const SHORT_TIMEOUT = 6_000;
  * @typedef {object} RequestOptions
  * @property {boolean} [keepalive] finish the request even if the page is closed
  * @property {number} [timeout] in milliseconds
+ * @property {string} [key] an idempotency key, for a caller that repeats an action with the same body
  */
 
 /** @extends {Emitter<{ signedOut: void, renewed: void, error: unknown }>} */
@@ -105,8 +111,20 @@ export class Api extends Emitter {
    * @param {object} [body]
    * @param {RequestOptions} [options]
    */
-  post(path, body = {}, options = {}) {
-    return this.#request("POST", path, { ...options, body: JSON.stringify(body) });
+  async post(path, body = {}, options = {}) {
+    const sent = { ...options, body: JSON.stringify(body) };
+    if (options.key !== undefined || !ONCE.test(path)) {
+      return this.#request("POST", path, sent);
+    }
+    const key = newKey();
+    try {
+      return await this.#request("POST", path, { ...sent, key });
+    } catch (error) {
+      if (!(error instanceof ServerGone && error.mayHaveArrived) || isTimeout(error.cause)) {
+        throw error;
+      }
+      return this.#request("POST", path, { ...sent, key });
+    }
   }
 
   /**
@@ -152,9 +170,12 @@ export class Api extends Emitter {
    * @param {RequestOptions & { body?: BodyInit, type?: string }} options
    * @returns {Promise<any>} the JSON of the answer
    */
-  async #request(method, path, { body, type = "application/json", keepalive = false, timeout = 20_000 }) {
+  async #request(method, path, { body, type = "application/json", keepalive = false, timeout = 20_000, key }) {
     /** @type {Record<string, string>} */
     const headers = method === "GET" ? {} : { "content-type": type };
+    if (key !== undefined) {
+      headers["idempotency-key"] = key;
+    }
     const init = () => ({ method, keepalive, headers, body, signal: AbortSignal.timeout(timeout) });
     const response = await this.#fetch(path, init);
     let answer;
@@ -249,6 +270,12 @@ export class Api extends Emitter {
     this.#tokens.close();
   }
 }
+
+/** A new idempotency key. `crypto.randomUUID` is missing in pages without TLS. */
+export const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+/** @param {unknown} error */
+const isTimeout = (error) => error instanceof DOMException && error.name === "TimeoutError";
 
 /** @param {number} milliseconds */
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

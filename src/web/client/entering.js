@@ -2,7 +2,7 @@
 // The requests that make and join a call. A step that was half done is undone: nothing rings, and nobody is on a call,
 // without a page.
 
-import { Refused, SHORT_TIMEOUT, ServerGone, retryWhileOffline, within } from "./api.js";
+import { Refused, SHORT_TIMEOUT, ServerGone, newKey, retryWhileOffline, within } from "./api.js";
 import { departIfOn, postDeparture } from "./departure.js";
 
 /** @import { Client } from "./types.js" */
@@ -41,7 +41,8 @@ export async function initiate(step) {
   const { client, me, channel } = step;
   await client.undo.withdraw(channel);
   try {
-    const request = () => client.api.post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT });
+    const key = newKey();
+    const request = () => client.api.post("/calls/initiate", { channel }, { timeout: SHORT_TIMEOUT, key });
     const answer = await retryWhileOffline(request, isStepWanted(step));
     const { call_id: id, joined_ts: joinedTs, participants, busy } = answer;
     return { id, others: [], cursor: 0, joinedTs, busy: busy.length < participants.length - 1 ? busy : [] };

@@ -4,7 +4,7 @@
 // A viewer offers to receive, and the sharer answers with the video. So the sharer needs no list of viewers, and late
 // viewers are no special case.
 
-import { retryWhileOffline, within } from "./api.js";
+import { newKey, retryWhileOffline, within } from "./api.js";
 import { openScreen } from "./devices.js";
 import { Emitter } from "./emitter.js";
 import { Mesh } from "./mesh.js";
@@ -96,8 +96,8 @@ export class OwnShare extends ScreenShare {
     const { videoTrack, audioTrack } = await openScreen();
     try {
       const iceServers = await client.api.fetchIceServers();
-      // A share whose answer is lost ends with the retry: a person has one share a channel.
-      const start = () => client.api.post("/screenshare/start", { channel });
+      const key = newKey();
+      const start = () => client.api.post("/screenshare/start", { channel }, { key });
       const { share_id: id } = await retryWhileOffline(start, within(START_MAX));
       return new OwnShare({ client, me, id, iceServers, videoTrack, audioTrack });
     } catch (error) {
