@@ -61,6 +61,15 @@ pub enum Command {
     /// Manage webhooks, which send every event of calls to other programs
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Manage a cluster: several machines with the same calls
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Run a statement of SQL that reads or changes rows, by the rules of the database. The only way to change a cluster's
+    Sql {
+        /// The statement; - is standard input
+        statement: String,
+    },
     /// Take over users, private channels and call history of a stopped original MiniMost, into a new file
     Import {
         /// Its database of channels and calls
@@ -273,6 +282,54 @@ pub struct Serve {
     /// Format of the log: lines for people, or JSON objects for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+    /// Serve as a member of the cluster of this file, from `cluster init`
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "FILE", requires = "node")]
+    pub cluster: Option<PathBuf>,
+    /// The number of this machine in the cluster
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NUMBER", requires = "cluster")]
+    pub node: Option<u64>,
+}
+
+/// `cluster …`.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// Write the file of a new cluster, of which each machine needs a copy
+    Init {
+        /// A member: its number, and where the others reach it
+        #[arg(long = "node", value_name = "NUMBER=HOST:PORT", required = true, value_parser = member)]
+        nodes: Vec<(u64, String)>,
+        /// The new file
+        #[arg(long, value_name = "FILE")]
+        into: PathBuf,
+    },
+    /// Show who leads, and how far each member is
+    Status(Output),
+    /// Let another machine join
+    Add {
+        /// Its number, and where the others reach it
+        #[arg(value_name = "NUMBER=HOST:PORT", value_parser = member)]
+        node: (u64, String),
+    },
+    /// Vote a member out, which may be gone
+    Remove {
+        /// Its number
+        node: u64,
+    },
+    /// Vote out a member that has lost its files, so that it can join again with a new file
+    Replace {
+        /// Its number
+        node: u64,
+    },
+    /// Make the file of a stopped member a single server's
+    Leave,
+}
+
+#[cfg(feature = "cluster")]
+fn member(text: &str) -> Result<(u64, String), String> {
+    crate::cluster::parse_member(text, '=')
 }
 
 /// The format of the log.

@@ -4,12 +4,14 @@
 //! [`database`] reads and writes the file, [`statements`] holds every SQL statement, `http` is the REST API, `push`
 //! sends the event log to clients, `webhooks` to other programs and `web_push` to browsers in which the page is closed,
 //! both by the loop of `deliveries`, `issuers` verifies the tokens of host applications,
-//! `pruning` deletes old history, `tls` has the certificate of HTTPS, `subjects` names what admins change, [`openapi`]
+//! `pruning` deletes old history, [`cluster`] replicates the file to other machines, `tls` has the certificate of HTTPS, `subjects` names what admins change, [`openapi`]
 //! describes the API, and [`commands`] has the command line. The public modules are those that the program and its tests
 //! use.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod command_line;
 pub mod commands;
 pub mod database;

@@ -33,6 +33,10 @@ pub async fn prune_history(database: Database) {
 
 /// Deletes some calls and shares. Returns whether there may be more.
 async fn prune_step(database: &Database) -> Result<bool, String> {
+    // Of a cluster, one member prunes.
+    if !database.is_leading() {
+        return Ok(false);
+    }
     let is_due = database.read(|snapshot| snapshot.row(&statements::HISTORY_DUE, [], |row| row.get::<_, bool>(0)));
     if !is_due.map_err(|error: ReadError| error.to_string())?.unwrap_or_default() {
         return Ok(false);

@@ -969,3 +969,57 @@ SELECT count(*) FROM (SELECT id FROM event_recipients WHERE username = ?1 AND id
 -- name: USER_EVENTS
 -- At most ?3 events after id ?2 that user ?1 may see.
 SELECT id, kind, call_id, about FROM event_recipients WHERE username = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
+
+
+-- ==== the cluster
+
+-- name: FOUND_CLUSTER
+-- Makes the file that of the first member of the cluster ?1, at ?2 seconds since the epoch.
+INSERT INTO cluster (id, name, applied_ts) VALUES (1, ?1, ?2);
+
+-- name: LEAVE_CLUSTER
+-- Makes the file that of a single server.
+DELETE FROM cluster;
+
+-- name: FORGET_MEMBERS
+-- Makes the list of members empty.
+DELETE FROM cluster_members;
+
+-- name: CLUSTER
+-- The cluster of this file: its name, the newest entry that is applied, who votes, and the time of the newest group. No row:
+-- a single server's.
+SELECT name, log_id, membership, applied_ts FROM cluster;
+
+-- name: NOTE_APPLIED
+-- Stores that the entry ?1 is applied, that ?2 vote, and that the newest group was at ?3.
+UPDATE cluster SET log_id = ?1, membership = ?2, applied_ts = ?3 WHERE id = 1;
+
+-- name: MEMBERS
+-- Who should be a member: number, address, and whether it is being replaced.
+SELECT node, address, is_replaced FROM cluster_members ORDER BY node;
+
+-- name: ADD_MEMBER
+-- Lists machine ?1 at the address ?2 as a member.
+INSERT INTO add_member (node, address) VALUES (?1, ?2);
+
+-- name: REMOVE_MEMBER
+-- Takes machine ?1 off the list.
+INSERT INTO remove_member (node) VALUES (?1);
+
+-- name: REPLACE_MEMBER
+-- Machine ?1 lost its files.
+INSERT INTO replace_member (node) VALUES (?1);
+
+-- name: MEMBER_WAS_REPLACED
+-- Machine ?1 was voted out, and may come back with a new file.
+UPDATE cluster_members SET is_replaced = 0 WHERE node = ?1;
+
+-- name: GUARDED_TABLES
+-- The tables that a shell must not write to in a member's file. The clock it has to pin.
+SELECT name FROM sqlite_schema
+WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name NOT IN ('clock', 'refinery_schema_history')
+ORDER BY name;
+
+-- name: GUARDS
+-- The triggers that keep a shell from writing to a member's file.
+SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'member!_refuses!_%' ESCAPE '!' ORDER BY name;

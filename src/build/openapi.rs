@@ -227,6 +227,7 @@ fn reason(status: u64) -> &'static str {
         429 => "Too Many Requests",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         507 => "Insufficient Storage",
         _ => panic!("{status} has no reason phrase here"),
     }

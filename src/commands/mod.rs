@@ -2,6 +2,8 @@
 
 mod call;
 mod channel;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod demo;
 mod file;
 mod history;
@@ -12,6 +14,7 @@ mod output;
 mod serve;
 mod session;
 mod setting;
+mod sql;
 mod token;
 mod user;
 mod webhook;
@@ -106,6 +109,18 @@ pub enum CommandError {
     /// The demo's database could not be filled.
     #[error("the demo cannot be filled: {0}")]
     Demo(#[source] rusqlite::Error),
+    /// The member cannot start.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Member(#[from] crate::database::MemberError),
+    /// The file of a cluster cannot be used.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    ClusterFile(#[from] crate::cluster::ClusterFileError),
+    /// A member does not answer, or does not do in time what it is asked for.
+    #[cfg(feature = "cluster")]
+    #[error("{0}")]
+    Cluster(String),
     /// A background thread of the server failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
@@ -116,13 +131,13 @@ impl CommandError {
         Self::Refused { subject: subject.into(), sentence: sentence.into() }
     }
 
-    /// The exit status, as in BSD's sysexits.h: 70 after a panic, 74 after a failed fsync or when a file of the
-    /// database was replaced, else 1.
+    /// The exit status, as in BSD's sysexits.h: 70 after a panic, 74 after a failed fsync, when a file of the database was
+    /// replaced, or when a member of a cluster failed, else 1.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Fatal(Fatal::Panic { .. }) => 70,
-            Self::Fatal(Fatal::SyncFailed(_) | Fatal::Replaced(_))
+            Self::Fatal(Fatal::SyncFailed(_) | Fatal::Replaced(_) | Fatal::MemberFailed(_))
             | Self::Write { source: WriteError::SyncFailed(_) | WriteError::Replaced(_), .. } => 74,
             _ => 1,
         }
@@ -153,6 +168,9 @@ pub fn run(command_line: CommandLine) -> Result<(), CommandError> {
         Command::Man { command } => manual::man(&command),
         Command::History(command) => history::run(&Database::open_existing(path)?, &command),
         Command::Channel(command) => channel::run(path, command),
+        #[cfg(feature = "cluster")]
+        Command::Cluster(command) => cluster::run(path, command),
+        Command::Sql { statement } => sql::run(&Database::open_existing(path)?, statement),
         Command::Webhook(command) => webhook::run(&Database::open_existing(path)?, command),
         Command::Import { presence, auth } => import::run(path, &Originals { presence, auth }),
         Command::Demo { listen } => demo::run(listen),

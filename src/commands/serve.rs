@@ -63,7 +63,15 @@ pub(super) fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let database = Database::open_for_server(path)?;
+    let opened = runtime.block_on(async {
+        tokio::select! {
+            database = open(path, options) => database.map(Some),
+            // A member may wait for others.
+            _ = terminate.recv() => Ok(None),
+            _ = interrupt.recv() => Ok(None),
+        }
+    })?;
+    let Some(database) = opened else { return Ok(()) };
     if let Some((file, mode)) = database.open_to_others().first() {
         let (file, others) = (file.display(), "is open to other users of this machine");
         let advice = format!("and holds password hashes: chmod 600 {}*", path.display());
@@ -72,7 +80,10 @@ pub(super) fn serve(
     database.empty_log().map_err(|source| CommandError::Write { subject: path.display().to_string(), source })?;
     // Under the server's lock: two servers must not create certificates beside one file.
     let tls = tls(path, options)?.map(Arc::new);
-    super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
+    // The start of a member ends nothing: calls outlive it.
+    if !database.is_member() {
+        super::write(&database, "starting", Write::new(&statements::START_SERVER, []))?;
+    }
     let (watcher, hints) = database.watch()?;
     let hub = Hub::start(database.clone(), watcher, hints)?;
     let clients = Arc::new(HttpClients::new()?);
@@ -138,11 +149,25 @@ pub(super) fn serve(
     }
     runtime.block_on(async { tokio::join!(webhooks.stop(), web_push.stop()) });
     hub.stop();
-    if let Err(error) = database.write_blocking(Write::new(&statements::END_RUN, [])) {
+    if !database.is_member()
+        && let Err(error) = database.write_blocking(Write::new(&statements::END_RUN, []))
+    {
         tracing::warn!(%error, "the stop could not be stored; clients will get a new snapshot after the next start");
     }
     database.close();
     failures.get().map_or(Ok(()), |fatal| Err(fatal.into()))
+}
+
+/// Opens the database as a single server, or as the member that the options name.
+async fn open(path: &Path, options: &Serve) -> Result<Database, CommandError> {
+    #[cfg(feature = "cluster")]
+    if let (Some(file), Some(node)) = (&options.cluster, options.node) {
+        let file = crate::cluster::ClusterFile::read(file)?;
+        return Ok(Database::open_member(path, file, node).await?);
+    }
+    #[cfg(not(feature = "cluster"))]
+    let _ = options;
+    Ok(Database::open_for_server(path)?)
 }
 
 /// The certificate that the options ask for, if any.
@@ -191,9 +216,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(found.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), address.port())
 }
 
+/// Elections and lost connections are warnings to openraft, and everyday to a cluster, which logs what matters of them.
+const DEFAULT_LOG: &str = "info,openraft=error";
+
 /// Logs to standard error at the level of `RUST_LOG`. Logs hold no tokens, passwords or payloads.
 fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // It fails only if there is a logger already.
     let _ = match format {

@@ -13,15 +13,27 @@ use super::error::{is_constraint, is_of_statement, plain_message, refusal_code};
 use super::write::{BoundStatement, Write, WriteResult};
 use crate::statements;
 
-/// The rows of a write's statements, each with the position of its statement. Those of `on_refusal` follow on.
-pub(super) type Rows = Vec<(usize, Vec<Value>)>;
+/// A row that a statement of a write returned.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cluster", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Row {
+    /// The position of the statement in the write. Those of `on_refusal` follow on.
+    pub(super) position: usize,
+    /// The columns.
+    #[cfg_attr(feature = "cluster", serde(with = "super::encoding::values"))]
+    pub(super) values: Vec<Value>,
+}
+
+/// The rows of a write.
+pub(crate) type Rows = Vec<Row>;
 
 /// What a write comes to: its rows, or why nothing of it is stored.
-pub(super) type Outcome = Result<Rows, NotApplied>;
+pub(crate) type Outcome = Result<Rows, NotApplied>;
 
 /// Why a write of a group that is committed changes nothing.
 #[derive(Clone, Debug)]
-pub(super) enum NotApplied {
+#[cfg_attr(feature = "cluster", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum NotApplied {
     /// A rule refused it, with this code. The rows are those of [`Write::on_refusal`].
     Refused { code: String, rows: Rows },
     /// A rule refused it while another refused the sweep before it: a row that the sweep should have changed may be why.
@@ -109,6 +121,10 @@ pub(super) fn pin_clock(connection: &Connection, ts: f64) -> rusqlite::Result<Op
 /// # Errors
 /// As [`apply`].
 pub(super) fn run_write(connection: &Connection, write: &Write) -> rusqlite::Result<Outcome> {
+    if !write.statements.iter().chain(&write.on_refusal).all(|statement| statement.sql.is_allowed()) {
+        let problem = "the statement is no INSERT, UPDATE, DELETE, REPLACE, SELECT, VALUES or WITH";
+        return Ok(Err(NotApplied::Unexpected(problem.to_owned())));
+    }
     let error = match run_statements(connection, &write.statements) {
         Ok(rows) => return Ok(Ok(rows)),
         Err(error) => error,
@@ -119,7 +135,7 @@ pub(super) fn run_write(connection: &Connection, write: &Write) -> rusqlite::Res
     }
     connection.execute_batch("ROLLBACK TO one_write; RELEASE one_write")?;
     let Some(code) = refusal_code(&error) else {
-        let names: Vec<_> = write.statements.iter().map(|(statement, _)| statement.name()).collect();
+        let names: Vec<_> = write.statements.iter().map(|statement| statement.sql.name()).collect();
         tracing::error!(?names, %error, "a write failed for a reason that is no rule");
         return Ok(Err(NotApplied::Unexpected(plain_message(&error))));
     };
@@ -144,14 +160,15 @@ fn run_statements(connection: &Connection, statements: &[BoundStatement]) -> rus
 fn run_statement(
     connection: &Connection,
     position: usize,
-    (statement, parameters): &BoundStatement,
+    statement: &BoundStatement,
     rows: &mut Rows,
 ) -> rusqlite::Result<()> {
-    let mut prepared = connection.prepare_cached(statement.sql())?;
+    let mut prepared = connection.prepare_cached(statement.sql.text())?;
     let columns = prepared.column_count();
-    let mut found = prepared.query(params_from_iter(parameters))?;
+    let mut found = prepared.query(params_from_iter(&statement.parameters))?;
     while let Some(row) = found.next()? {
-        rows.push((position, (0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?));
+        let values = (0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?;
+        rows.push(Row { position, values });
     }
     Ok(())
 }

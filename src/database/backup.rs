@@ -18,7 +18,7 @@ const ALL_PAGES: i32 = -1;
 ///
 /// # Errors
 /// There is a file `to`, or one of both cannot be read or written. Then there is no copy.
-pub(super) fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
+pub(crate) fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
     files::create_new(to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => OpenProblem::Exists.at(to),
         io::ErrorKind::NotFound => OpenProblem::NoFolder.at(to),

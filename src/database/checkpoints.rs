@@ -154,7 +154,7 @@ fn restart_log(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Runs a checkpoint of a mode and returns the pages in the log and those copied into the file. `NOOP` only counts.
-pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
     let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
     statement.query_row([], |row| Ok((row.get("log")?, row.get("checkpointed")?)))
 }

@@ -44,8 +44,8 @@ impl ReadError {
     }
 }
 
-/// Why a write failed. Nothing has changed, except perhaps after [`WriteError::SyncFailed`] and
-/// [`WriteError::Replaced`].
+/// Why a write failed. Nothing has changed, except perhaps after [`WriteError::SyncFailed`], [`WriteError::Replaced`] and
+/// [`WriteError::OutcomeUnknown`].
 #[derive(Clone, Debug, Error)]
 pub enum WriteError {
     /// A rule refused the write.
@@ -63,6 +63,15 @@ pub enum WriteError {
     /// The write did not begin before its deadline.
     #[error("another program holds the write lock of the file")]
     Busy,
+    /// No majority of the cluster followed a leader before the deadline.
+    #[error("the cluster has no leader")]
+    NoLeader,
+    /// The leader, or the way to it, was lost while the write was under way: it may be done, or be so soon.
+    #[error("the leader of the cluster was lost, so the outcome is unknown")]
+    OutcomeUnknown,
+    /// The file is a member's, and no member runs on it.
+    #[error("the file of a cluster's member, which is not running: its writes go through the log of the cluster")]
+    NoMember,
     /// The disk is full.
     #[error("the disk is full")]
     Full,
@@ -141,7 +150,11 @@ pub(super) fn is_of_statement(error: &rusqlite::Error) -> bool {
     let Some(failure) = error.sqlite_error() else { return true };
     matches!(
         failure.code,
-        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig | ErrorCode::ParameterOutOfRange
+        ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::TooBig
+            | ErrorCode::ParameterOutOfRange
+            | ErrorCode::AuthorizationForStatementDenied
     ) || failure.extended_code & 0xff == ffi::SQLITE_ERROR
 }
 

@@ -23,6 +23,9 @@ pub enum Fatal {
     /// fsync(2) failed. The next start recovers from the write-ahead log, which has every synced write.
     #[error("the disk could not sync the database file: {0}; the next start recovers from the write-ahead log")]
     SyncFailed(String),
+    /// A member of a cluster cannot store what the others store, or its part in the log has failed.
+    #[error("this member of the cluster has failed: {0}; the others continue, and a restart may help")]
+    MemberFailed(String),
     /// A file of the database was moved, deleted or replaced. Writes to the open one would be lost.
     #[error("{0}; the server has stopped, and answered no write since")]
     Replaced(#[from] Replaced),

@@ -99,7 +99,7 @@ fn is_missing(error: &io::Error) -> bool {
 
 /// Creates the empty file `path`, which only its owner can read, whatever the umask. Does nothing if it exists. SQLite
 /// gives the log and its index the same permissions.
-pub(super) fn create(path: &Path) -> io::Result<()> {
+pub(crate) fn create(path: &Path) -> io::Result<()> {
     let path = real_path(path)?;
     if path.exists() {
         return Ok(());
@@ -111,7 +111,7 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
 }
 
 /// [`create`], which fails if there is a file.
-pub(super) fn create_new(path: &Path) -> io::Result<()> {
+pub(crate) fn create_new(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
     // The umask may have taken permissions of the owner, too.
     file.set_permissions(Permissions::from_mode(OWNER_ONLY)).inspect_err(|_| drop(fs::remove_file(path)))

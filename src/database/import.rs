@@ -184,9 +184,7 @@ fn read_table(connection: &Connection, schema: &'static str, table: &str) -> Res
 /// Runs `target.sql` in one transaction, without the rules, and checks the result by the rules. Returns the report.
 fn copy(connection: &mut Connection) -> Result<Vec<ReportLine>, OpenProblem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let is_used = "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM private_channels) \
-                   OR EXISTS (SELECT 1 FROM calls) OR EXISTS (SELECT 1 FROM screenshares)";
-    if transaction.query_row(is_used, [], |row| row.get(0))? {
+    if !open::is_unused(&transaction)? {
         return Err(OpenProblem::NotUnused);
     }
     schema::without_rules(&transaction, || transaction.execute_batch(TARGET))?;

@@ -24,8 +24,8 @@ impl Claim {
 }
 
 /// A write in the queue.
-pub(super) struct Job {
-    pub(super) write: Write,
+pub(crate) struct Job {
+    pub(super) write: Arc<Write>,
     deadline: Instant,
     claim: Claim,
     result: oneshot::Sender<Result<WriteResult, WriteError>>,
@@ -34,24 +34,39 @@ pub(super) struct Job {
 /// The waiting side of a [`Job`].
 pub(super) struct Pending {
     deadline: Instant,
+    /// The error if the write does not begin in time.
+    late: WriteError,
     claim: Claim,
     result: oneshot::Receiver<Result<WriteResult, WriteError>>,
 }
 
 impl Job {
-    pub(super) fn new(write: Write) -> (Self, Pending) {
-        Self::with_deadline(write, Instant::now() + WRITE_DEADLINE)
+    /// A write that fails with `late` if it does not begin within [`WRITE_DEADLINE`].
+    pub(super) fn new(write: Write, late: WriteError) -> (Self, Pending) {
+        Self::with_deadline(write, late, Instant::now() + WRITE_DEADLINE)
     }
 
-    fn with_deadline(write: Write, deadline: Instant) -> (Self, Pending) {
+    fn with_deadline(write: Write, late: WriteError, deadline: Instant) -> (Self, Pending) {
         let (sender, receiver) = oneshot::channel();
         let claim = Claim::default();
-        let pending = Pending { deadline, claim: claim.clone(), result: receiver };
-        (Self { write, deadline, claim, result: sender }, pending)
+        let pending = Pending { deadline, late, claim: claim.clone(), result: receiver };
+        (Self { write: Arc::new(write), deadline, claim, result: sender }, pending)
+    }
+
+    /// The write.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn write(&self) -> &Arc<Write> {
+        &self.write
+    }
+
+    /// When it expires.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Claims the write for the writer; false if it has expired.
-    pub(super) fn claim(&self) -> bool {
+    pub(crate) fn claim(&self) -> bool {
         self.claim.take()
     }
 
@@ -61,25 +76,25 @@ impl Job {
     }
 
     /// Reports what the write came to.
-    pub(super) fn finish_with(self, outcome: Outcome) {
+    pub(crate) fn finish_with(self, outcome: Outcome) {
         let result = self.write.result(outcome);
         self.finish(result);
     }
 
     /// Reports the result.
-    pub(super) fn finish(self, result: Result<WriteResult, WriteError>) {
+    pub(crate) fn finish(self, result: Result<WriteResult, WriteError>) {
         // It fails only if nothing waits any more.
         let _ = self.result.send(result);
     }
 }
 
 impl Pending {
-    /// Waits for the result. It is [`WriteError::Busy`] if the write has not begun at its deadline. A write that has
+    /// Waits for the result. It is the error for a late write if this one has not begun at its deadline. A write that has
     /// begun is waited for, however long it takes.
     pub(super) async fn wait(mut self) -> Result<WriteResult, WriteError> {
         let result = match timeout_at(self.deadline.into(), &mut self.result).await {
             Ok(result) => result,
-            Err(_) if self.claim.take() => return Err(WriteError::Busy),
+            Err(_) if self.claim.take() => return Err(self.late),
             Err(_) => self.result.await,
         };
         result.unwrap_or(Err(WriteError::Closed))
@@ -100,14 +115,14 @@ mod tests {
 
     #[tokio::test]
     async fn expired_write_never_begins() {
-        let (job, pending) = Job::with_deadline(Write::default(), Instant::now());
+        let (job, pending) = Job::with_deadline(Write::default(), WriteError::Busy, Instant::now());
         assert!(matches!(pending.wait().await, Err(WriteError::Busy)));
         assert!(!job.claim());
     }
 
     #[tokio::test]
     async fn begun_write_never_expires() {
-        let (job, pending) = Job::with_deadline(Write::default(), Instant::now());
+        let (job, pending) = Job::with_deadline(Write::default(), WriteError::Busy, Instant::now());
         assert!(job.claim());
         let waiting = tokio::spawn(pending.wait());
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -9,14 +9,22 @@ mod backup;
 mod checkpoint_thread;
 mod checkpoints;
 mod elapsed_time;
+#[cfg(feature = "cluster")]
+mod encoding;
+mod engine;
 mod error;
 mod fatal;
 mod files;
+mod free_pages;
+#[cfg(feature = "cluster")]
+mod group;
 mod import;
 mod job;
 mod open;
 mod reader_pool;
 mod readers;
+#[cfg(feature = "cluster")]
+mod replica;
 mod schema;
 mod wall_clock;
 mod watcher;
@@ -45,16 +53,63 @@ pub use rusqlite::types::Value;
 
 use rusqlite::Connection;
 
+#[cfg(feature = "cluster")]
+pub(crate) use self::apply::Outcome;
+#[cfg(feature = "cluster")]
+pub(crate) use self::checkpoints::checkpoint;
+#[cfg(feature = "cluster")]
+pub(crate) use self::files::{create as create_file, create_new};
+#[cfg(feature = "cluster")]
+pub(crate) use self::group::{Applied, Group};
+#[cfg(feature = "cluster")]
+pub(crate) use self::job::Job;
+#[cfg(feature = "cluster")]
+pub(crate) use self::readers::Readers;
+#[cfg(feature = "cluster")]
+pub(crate) use self::replica::{Replica, ReplicaFailed, copy_of};
+#[cfg(feature = "cluster")]
+pub(crate) use self::wall_clock::{Reading, TOLERANCE};
+
 use self::checkpoint_thread::CheckpointThread;
 use self::checkpoints::Checkpoints;
+use self::engine::Engine;
 use self::files::OpenFiles;
-use self::job::{Job, Pending};
+#[cfg(not(feature = "cluster"))]
+use self::job::Job;
+use self::job::Pending;
 use self::open::{Opened, ServerLock};
 use self::reader_pool::ReaderPool;
+use self::readers::ReadClock;
+#[cfg(not(feature = "cluster"))]
 use self::readers::Readers;
 use self::wall_clock::WallClock;
 use self::writer::Writer;
+#[cfg(feature = "cluster")]
+use crate::cluster::{ClusterClock, ClusterError, ClusterFile, Member, MemberParts};
 use crate::statements;
+
+/// Why a member of a cluster cannot start.
+#[cfg(feature = "cluster")]
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// Its file cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot take part in the cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// Why clients should not come to this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// The disk has not responded for two seconds.
+    Hangs,
+    /// No majority of the cluster follows a leader.
+    NoLeader,
+    /// This member of the cluster has not applied for two seconds what the leader has.
+    Behind,
+}
 
 /// The meaning of a refusal code.
 #[derive(Clone, Debug)]
@@ -70,7 +125,7 @@ pub struct Refusal {
 pub struct Database {
     path: Arc<PathBuf>,
     files: Arc<OpenFiles>,
-    writer: Arc<Writer>,
+    engine: Arc<Engine>,
     readers: Arc<Readers>,
     pool: Arc<ReaderPool>,
     refusals: Arc<HashMap<String, Refusal>>,
@@ -133,15 +188,15 @@ impl Database {
     fn start(path: &Path, opened: Opened, clock: Option<WallClock>) -> Result<Self, OpenProblem> {
         let files = Arc::new(opened.files);
         let clock = clock.map(Arc::new);
-        let readers = Arc::new(Readers::new(path, &files, clock.clone()));
-        let refusals = readers.read(|snapshot| {
-            snapshot.rows(&statements::REFUSALS, [], |row| {
-                let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
-                Ok((row.get::<_, String>(0)?, refusal))
-            })
-        })?;
+        let read_clock = clock.clone().map_or(ReadClock::Machine, ReadClock::Server);
+        let readers = Arc::new(Readers::new(path, &files, read_clock));
         let failures = Failures::default();
         let lock = opened.lock.map(Arc::new);
+        #[cfg(feature = "cluster")]
+        if clock.is_none() && open::is_member(&opened.connection)? {
+            let engine = Engine::Remote(crate::cluster::LocalMember::of(path), WriterActivity::default());
+            return Self::with_engine(path, files, engine, readers, failures, lock);
+        }
         let checkpoint_thread = match (&clock, &lock) {
             (Some(_), Some(lock)) => Some(CheckpointThread::start(path, Arc::clone(lock), failures.clone())?),
             _ => None,
@@ -153,17 +208,133 @@ impl Database {
         if let Some(clock) = clock {
             clock.set_writer(Arc::downgrade(&writer));
         }
+        Self::with_engine(path, files, Engine::Alone(writer), readers, failures, lock)
+    }
+
+    fn with_engine(
+        path: &Path,
+        files: Arc<OpenFiles>,
+        engine: Engine,
+        readers: Arc<Readers>,
+        failures: Failures,
+        lock: Option<Arc<ServerLock>>,
+    ) -> Result<Self, OpenProblem> {
+        let refusals = readers.read(|snapshot| {
+            snapshot.rows(&statements::REFUSALS, [], |row| {
+                let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
+                Ok((row.get::<_, String>(0)?, refusal))
+            })
+        })?;
         let pool = ReaderPool::start(&readers, &failures)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
             files,
-            writer,
+            engine: Arc::new(engine),
             readers,
             pool: Arc::new(pool),
             refusals: Arc::new(refusals.into_iter().collect()),
             failures,
             _lock: lock,
         })
+    }
+
+    /// Opens the file at `path` as that of member `node` of a cluster, and takes part in it. It waits for other members
+    /// where it needs them: the first member founds the cluster once a majority is there, with what is in its file. The
+    /// others get a copy of that, so they start without a file. It needs a runtime with a timer.
+    ///
+    /// # Errors
+    /// As [`Database::open_for_server`]; and the cluster does not take the machine in.
+    #[cfg(feature = "cluster")]
+    pub async fn open_member(path: &Path, file: ClusterFile, node: u64) -> Result<Self, MemberError> {
+        let opened = open::open_alone(path)?;
+        let at = |problem: OpenProblem| MemberError::from(problem.at(path));
+        let progress = replica::progress(&opened.connection).map_err(|error| at(error.into()))?;
+        if progress.is_none()
+            && !file.is_first(node)
+            && !open::is_unused(&opened.connection).map_err(|error| at(error.into()))?
+        {
+            return Err(at(OpenProblem::NotNew));
+        }
+        let files = Arc::new(opened.files);
+        let failures = Failures::default();
+        let lock = opened.lock.map(Arc::new);
+        let clock = Arc::<ClusterClock>::default();
+        let readers = Arc::new(Readers::new(path, &files, ReadClock::Cluster(Arc::clone(&clock))));
+        let thread = match &lock {
+            Some(lock) => Some(CheckpointThread::start(path, Arc::clone(lock), failures.clone()).map_err(at)?),
+            None => None,
+        };
+        let checkpoints = Checkpoints::new(&opened.connection, thread).map_err(|error| at(error.into()))?;
+        let replica =
+            Replica::start(path, opened.connection, Arc::clone(&files), checkpoints, failures.clone()).map_err(at)?;
+        let replica = Arc::new(replica);
+        let parts = MemberParts {
+            node,
+            file,
+            clock,
+            replica: Arc::clone(&replica),
+            readers: Arc::clone(&readers),
+            progress: progress.map(|(name, applied, _)| (name, applied)),
+            failures: failures.clone(),
+        };
+        let member = Member::start(parts).await?;
+        member.ready().await;
+        Self::with_engine(path, files, Engine::Member { member, replica }, readers, failures, lock).map_err(at)
+    }
+
+    /// Makes the file of a member, at `path`, a single server's again. No member may run on it.
+    ///
+    /// # Errors
+    /// As [`Database::open_for_server`]; and the file is no member's.
+    #[cfg(feature = "cluster")]
+    pub fn leave_cluster(path: &Path) -> Result<(), OpenError> {
+        let leave = || {
+            let opened = open::open_alone(path)?;
+            let at = |problem: OpenProblem| problem.at(path);
+            if !open::is_member(&opened.connection).map_err(|error| at(error.into()))? {
+                return Err(at(OpenProblem::NoMember));
+            }
+            replica::leave(&opened.connection).map_err(|error| at(error.into()))
+        };
+        leave()?;
+        for suffix in ["-raft", "-raft-wal", "-raft-shm", "-member"] {
+            // What is left is of no use to a single server, and harmless.
+            let _ = fs::remove_file(files::with_suffix(path, suffix));
+        }
+        Ok(())
+    }
+
+    /// Whether this process is the one that makes deliveries and other attempts beyond the file. Of a cluster the leader is.
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        match &*self.engine {
+            Engine::Alone(_) => true,
+            #[cfg(feature = "cluster")]
+            Engine::Member { member, .. } => member.is_leading(),
+            #[cfg(feature = "cluster")]
+            Engine::Remote(..) => false,
+        }
+    }
+
+    /// Whether this process is a member of a cluster.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        !matches!(&*self.engine, Engine::Alone(_))
+    }
+
+    /// Whether clients should come to this server, and not to another member of the cluster.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn health(&self) -> Result<(), Unhealthy> {
+        if self.engine.activity().hangs() {
+            return Err(Unhealthy::Hangs);
+        }
+        #[cfg(feature = "cluster")]
+        if let Engine::Member { member, .. } = &*self.engine {
+            return member.health();
+        }
+        Ok(())
     }
 
     /// Copies the database, as it is at one moment, into the new file `to`.
@@ -246,19 +417,19 @@ impl Database {
     /// When the file cannot be opened again.
     pub fn watch(&self) -> Result<(Watcher, Receiver<()>), ReadError> {
         let (hint, hints) = sync_channel(1);
-        self.writer.set_commit_hint(hint);
+        self.engine.set_commit_hint(hint);
         Ok((Watcher::open(&self.path)?, hints))
     }
 
     /// What the writer does, for monitors.
     #[must_use]
     pub fn writer_activity(&self) -> &WriterActivity {
-        self.writer.activity()
+        self.engine.activity()
     }
 
     fn send(&self, write: Write) -> Result<Pending, WriteError> {
-        let (job, pending) = Job::new(write);
-        self.writer.send(job)?;
+        let (job, pending) = Job::new(write, self.engine.late());
+        self.engine.send(job)?;
         Ok(pending)
     }
 
@@ -303,13 +474,13 @@ impl Database {
     /// From now on a write that waits for another program's lock fails with [`WriteError::Closed`] at once. A stopping
     /// server must report it before its connections close.
     pub fn stop_waiting_for_locks(&self) {
-        self.writer.stop_waiting_for_locks();
+        self.engine.stop_waiting_for_locks();
     }
 
     /// Finishes the queued writes and large reads, and returns. Later ones fail with [`WriteError::Closed`] and
     /// [`ReadError::Closed`].
     pub fn close(&self) {
-        self.writer.close();
+        self.engine.close();
         self.pool.close();
     }
 }

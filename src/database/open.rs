@@ -102,6 +102,15 @@ pub enum OpenProblem {
     /// Another server has the lock.
     #[error("another server is running on this file")]
     ServerRunning,
+    /// A cluster's log writes to the file.
+    #[error("the file of a cluster's member; serve it with --cluster and --node, or stop it and run: cluster leave")]
+    Member,
+    /// The file is no member's.
+    #[error("the file of a single server, not of a cluster's member")]
+    NoMember,
+    /// A member of a cluster gets its file from the others.
+    #[error("there are users, channels or calls in the file already; a new member starts with a new file")]
+    NotNew,
     /// A server is running on the file by another name of it, a hard link. That name has another write-ahead log.
     #[error("a server is running on this file under another name, a hard link")]
     OtherName,
@@ -269,6 +278,9 @@ pub(super) fn open_for_server(path: &Path) -> Result<Opened, OpenError> {
     // Before SQLite writes to the file.
     let changed_ts = changed_ts(path);
     let opened = open_alone(path)?;
+    if is_member(&opened.connection).map_err(|error| OpenProblem::from(error).at(path))? {
+        return Err(OpenProblem::Member.at(path));
+    }
     retry(RETRIES, OpenProblem::is_transient, || Ok(begin_run(&opened.connection, changed_ts)?))
         .map_err(|problem| problem.at(path))?;
     Ok(opened)
@@ -284,7 +296,10 @@ pub(super) fn open_alone(path: &Path) -> Result<Opened, OpenError> {
         let mut connection = open_connection(path)?;
         retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
-            schema::upgrade(&mut connection)?;
+            // The rules of a member change through the log.
+            if !is_member(&connection)? {
+                schema::upgrade(&mut connection)?;
+            }
             Ok(use_wal(&connection)?)
         })?;
         let files = OpenFiles::record(path)?;
@@ -295,6 +310,19 @@ pub(super) fn open_alone(path: &Path) -> Result<Opened, OpenError> {
         Ok(Opened { connection, files, lock: Some(lock) })
     };
     open().map_err(|problem: OpenProblem| problem.at(path))
+}
+
+/// Whether the file is a cluster's member's.
+pub(super) fn is_member(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(schema::has_table(connection, "cluster")?
+        && connection.prepare(statements::CLUSTER.sql())?.query([])?.next()?.is_some())
+}
+
+/// Whether the file has no users, channels, calls and shares.
+pub(super) fn is_unused(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_used = "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM private_channels) \
+                   OR EXISTS (SELECT 1 FROM calls) OR EXISTS (SELECT 1 FROM screenshares)";
+    connection.query_row(is_used, [], |row| row.get::<_, bool>(0)).map(|is_used| !is_used)
 }
 
 /// The time of the last change of the file at `path`, in seconds since the epoch. No program can set it back. `None` if

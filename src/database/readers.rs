@@ -14,17 +14,28 @@ use super::open::open_connection;
 use super::wall_clock::{WallClock, check_unchanged};
 use crate::statements::Statement;
 
+/// Which present the view `now` gives to a reader.
+#[derive(Clone)]
+pub(super) enum ReadClock {
+    /// The machine's, for a command.
+    Machine,
+    /// The machine's, for which the writer of a server has moved the times in the file.
+    Server(Arc<WallClock>),
+    /// That of the cluster.
+    #[cfg(feature = "cluster")]
+    Cluster(Arc<crate::cluster::ClusterClock>),
+}
+
 /// One connection per reading thread, for cache locality.
-pub(super) struct Readers {
+pub(crate) struct Readers {
     path: PathBuf,
     files: Arc<OpenFiles>,
-    /// A server's. The reads of a command do not wait for a server.
-    clock: Option<Arc<WallClock>>,
+    clock: ReadClock,
     idle: ThreadLocal<Cell<Option<Box<Snapshot>>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, files: &Arc<OpenFiles>, clock: Option<Arc<WallClock>>) -> Self {
+    pub(super) fn new(path: &Path, files: &Arc<OpenFiles>, clock: ReadClock) -> Self {
         Self { path: path.to_owned(), files: Arc::clone(files), clock, idle: ThreadLocal::new() }
     }
 
@@ -32,8 +43,8 @@ impl Readers {
     ///
     /// # Errors
     /// What `query` returned, that the file cannot be read, or that the wall clock was set meanwhile.
-    pub(super) fn read<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
-        let Some(clock) = &self.clock else { return self.read_snapshot(query) };
+    pub(crate) fn read<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
+        let ReadClock::Server(clock) = &self.clock else { return self.read_snapshot(query) };
         let before = clock.wait_until_applied()?;
         let result = self.read_snapshot(query);
         check_unchanged(before)?;
@@ -57,9 +68,26 @@ impl Readers {
     /// Opens a connection to the file that the writer has open. With another log it would see a mixture of two.
     fn open(&self) -> Result<Snapshot, ReadError> {
         self.files.check()?;
-        Snapshot::open(&self.path)
+        Snapshot::open(&self.path, &self.clock)
     }
 }
+
+/// Lets the view `now` of `connection` give the present of the cluster: it calls `julianday('now')`.
+#[cfg(feature = "cluster")]
+fn follow_cluster(connection: &Connection, clock: &Arc<crate::cluster::ClusterClock>) -> rusqlite::Result<()> {
+    let clock = Arc::clone(clock);
+    let flags = rusqlite::functions::FunctionFlags::SQLITE_UTF8;
+    connection.create_scalar_function(
+        "julianday",
+        1,
+        flags,
+        move |_| Ok(clock.now() / 86_400.0 + UNIX_EPOCH_JULIAN_DAY),
+    )
+}
+
+/// The Julian day at which the time in seconds since the epoch begins, 1970-01-01 00:00 UTC.
+#[cfg(feature = "cluster")]
+const UNIX_EPOCH_JULIAN_DAY: f64 = 2_440_587.5;
 
 /// The file at one instant.
 pub struct Snapshot {
@@ -67,8 +95,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn open(path: &Path) -> Result<Self, ReadError> {
+    fn open(path: &Path, clock: &ReadClock) -> Result<Self, ReadError> {
         let connection = open_connection(path)?;
+        #[cfg(feature = "cluster")]
+        if let ReadClock::Cluster(clock) = clock {
+            follow_cluster(&connection, clock)?;
+        }
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection })
     }

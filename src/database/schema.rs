@@ -46,6 +46,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("elapsed_time", include_str!("../../sql/rules/elapsed_time.sql")),
     ("sweep", include_str!("../../sql/rules/sweep.sql")),
     ("history", include_str!("../../sql/rules/history.sql")),
+    ("cluster", include_str!("../../sql/rules/cluster.sql")),
     ("admin", include_str!("../../sql/rules/admin.sql")),
     ("metrics", include_str!("../../sql/rules/metrics.sql")),
     ("refusals", include_str!("../../sql/rules/refusals.sql")),
@@ -257,7 +258,8 @@ fn pending_migrations(transaction: &Transaction<'_>) -> Result<Vec<Migration>, S
     Ok(Within(transaction).get_unapplied_migrations(known.get_migrations(), true, true, table)?)
 }
 
-fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+/// Whether there is a table `name`.
+pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     Ok(connection.query_row(sql, [name], |_| Ok(())).optional()?.is_some())
 }

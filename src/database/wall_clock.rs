@@ -9,21 +9,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::ReadError;
 use super::job::Job;
 use super::write::Write;
 use super::writer::Writer;
+use super::{ReadError, WriteError};
 
 /// In seconds: a larger change of the difference is a step. ntpd slews the clock up to 0.128 s and steps it beyond, others
 /// slew further.
-pub(super) const TOLERANCE: f64 = 0.1;
+pub(crate) const TOLERANCE: f64 = 0.1;
 
 /// How long reads wait for the writer after the first of them noticed a step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Both clocks at one instant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Since the epoch.
     wall: Duration,
     /// Since boot, with the time of suspension.
@@ -37,7 +37,7 @@ impl Reading {
     }
 
     /// Reads the clocks until there is no interruption of a millisecond, or returns the best of some readings.
-    pub(super) fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let readings = (0..10).map(|_| {
             let reading = Self::quick();
             (uptime().saturating_sub(reading.uptime), reading)
@@ -55,17 +55,17 @@ impl Reading {
     }
 
     /// The wall clock in seconds since the epoch, to the millisecond, as the view `now` gives it.
-    pub(super) fn ts(self) -> f64 {
+    pub(crate) fn ts(self) -> f64 {
         self.wall.as_millis() as f64 / 1000.0
     }
 
     /// When the machine booted by the wall clock, in seconds since the epoch.
-    pub(super) fn booted(self) -> f64 {
+    pub(crate) fn booted(self) -> f64 {
         self.wall.as_secs_f64() - self.uptime.as_secs_f64()
     }
 
     /// The seconds since boot.
-    pub(super) fn uptime(self) -> f64 {
+    pub(crate) fn uptime(self) -> f64 {
         self.uptime.as_secs_f64()
     }
 }
@@ -151,7 +151,7 @@ impl WallClock {
     fn wake_writer(&self) {
         if let Some(writer) = self.writer.get().and_then(Weak::upgrade) {
             // It fails only if the database is closed.
-            let _ = writer.send(Job::new(Write::default()).0);
+            let _ = writer.send(Job::new(Write::default(), WriteError::Busy).0);
         }
     }
 }

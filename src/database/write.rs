@@ -6,8 +6,73 @@ use super::apply::{NotApplied, Outcome, Rows};
 use super::{ReadError, WriteError};
 use crate::statements::Statement;
 
+/// The SQL of a statement.
+#[derive(Clone, Debug)]
+pub(crate) enum Sql {
+    /// One of `statements.sql`.
+    Named(&'static Statement),
+    /// That of another program: an admin's, or a member of the cluster whose version may be another.
+    Text(String),
+}
+
+impl Sql {
+    /// The text, without the semicolon.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Named(statement) => statement.sql(),
+            Self::Text(text) => text,
+        }
+    }
+
+    /// Whether it reads or changes rows, and nothing else. It must not end the transaction that it is a part of.
+    pub(super) fn is_allowed(&self) -> bool {
+        const KEYWORDS: [&str; 7] = ["delete", "insert", "replace", "select", "update", "values", "with"];
+        match self {
+            Self::Named(_) => true,
+            Self::Text(text) => {
+                let word: String = text.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+                KEYWORDS.contains(&word.to_ascii_lowercase().as_str())
+            }
+        }
+    }
+
+    /// What the log calls it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Named(statement) => statement.name(),
+            Self::Text(text) => text,
+        }
+    }
+
+    fn needs_sync(&self) -> bool {
+        match self {
+            Self::Named(statement) => statement.needs_sync(),
+            Self::Text(_) => true,
+        }
+    }
+
+    fn named(&self) -> Option<&'static Statement> {
+        match self {
+            Self::Named(statement) => Some(statement),
+            Self::Text(_) => None,
+        }
+    }
+}
+
 /// A statement with its parameters.
-pub(super) type BoundStatement = (&'static Statement, Vec<Value>);
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cluster", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct BoundStatement {
+    pub(super) sql: Sql,
+    #[cfg_attr(feature = "cluster", serde(with = "super::encoding::values"))]
+    pub(super) parameters: Vec<Value>,
+}
+
+impl BoundStatement {
+    fn new(statement: &'static Statement, parameters: Vec<Value>) -> Self {
+        Self { sql: Sql::Named(statement), parameters }
+    }
+}
 
 /// A text parameter.
 pub fn text(value: impl Into<String>) -> Value {
@@ -16,6 +81,7 @@ pub fn text(value: impl Into<String>) -> Value {
 
 /// Statements that are carried out together or not at all, in one savepoint, with the clock pinned.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cluster", derive(serde::Serialize, serde::Deserialize))]
 pub struct Write {
     pub(super) statements: Vec<BoundStatement>,
     pub(super) on_refusal: Vec<BoundStatement>,
@@ -24,7 +90,19 @@ pub struct Write {
 impl Write {
     /// Whether it has to be on the disk before it is acknowledged: one of its statements has to.
     pub(super) fn needs_sync(&self) -> bool {
-        self.statements.iter().any(|(statement, _)| statement.needs_sync())
+        self.statements.iter().any(|statement| statement.sql.needs_sync())
+    }
+
+    /// About how much memory its parameters take, in bytes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn bytes(&self) -> usize {
+        let parameters = self.statements.iter().flat_map(|bound| &bound.parameters);
+        let bytes = parameters.map(|parameter| match parameter {
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+            Value::Null | Value::Integer(_) | Value::Real(_) => 8,
+        });
+        bytes.sum()
     }
 
     /// A write that starts with `statement`.
@@ -36,7 +114,7 @@ impl Write {
     /// Adds a statement, which sees the effects of those before it.
     #[must_use]
     pub fn then<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
-        self.statements.push((statement, parameters.into()));
+        self.statements.push(BoundStatement::new(statement, parameters.into()));
         self
     }
 
@@ -44,14 +122,21 @@ impl Write {
     /// [`WriteError::Refused`](super::WriteError::Refused).
     #[must_use]
     pub fn on_refusal<const N: usize>(mut self, statement: &'static Statement, parameters: [Value; N]) -> Self {
-        self.on_refusal.push((statement, parameters.into()));
+        self.on_refusal.push(BoundStatement::new(statement, parameters.into()));
         self
+    }
+
+    /// A write of an admin's statement.
+    #[must_use]
+    pub fn of_text(sql: impl Into<String>) -> Self {
+        let statement = BoundStatement { sql: Sql::Text(sql.into()), parameters: Vec::new() };
+        Self { statements: vec![statement], on_refusal: Vec::new() }
     }
 
     /// [`Write::then`] with parameters that were counted elsewhere.
     #[must_use]
     pub fn then_with(mut self, statement: &'static Statement, parameters: Vec<Value>) -> Self {
-        self.statements.push((statement, parameters));
+        self.statements.push(BoundStatement::new(statement, parameters));
         self
     }
 
@@ -70,8 +155,8 @@ impl Write {
     /// The rows with their statements, instead of the positions of these.
     fn named(&self, rows: Rows) -> WriteResult {
         let statements: Vec<_> =
-            self.statements.iter().chain(&self.on_refusal).map(|(statement, _)| *statement).collect();
-        let rows = rows.into_iter().filter_map(|(position, row)| Some((*statements.get(position)?, row)));
+            self.statements.iter().chain(&self.on_refusal).map(|bound| bound.sql.named()).collect();
+        let rows = rows.into_iter().filter_map(|row| Some((*statements.get(row.position)?, row.values)));
         WriteResult { rows: rows.collect() }
     }
 }
@@ -79,17 +164,23 @@ impl Write {
 /// The rows that the statements of a write returned.
 #[derive(Clone, Debug, Default)]
 pub struct WriteResult {
-    rows: Vec<(&'static Statement, Vec<Value>)>,
+    /// Each with its statement, unless that is an admin's.
+    rows: Vec<(Option<&'static Statement>, Vec<Value>)>,
 }
 
 impl WriteResult {
+    /// The rows of [`Write::of_text`].
+    pub fn unnamed(&self) -> impl Iterator<Item = &[Value]> {
+        self.rows.iter().filter(|(of, _)| of.is_none()).map(|(_, row)| &**row)
+    }
+
     /// All rows of `statement`, in the order in which it returned them. If the write has the statement more than once,
     /// the rows of the first come first.
     ///
     /// # Errors
     /// If the types of the columns do not match `T`.
     pub fn all<T: FromRow>(&self, statement: &'static Statement) -> Result<Vec<T>, ReadError> {
-        let rows = self.rows.iter().filter(|(of, _)| std::ptr::eq(*of, statement));
+        let rows = self.rows.iter().filter(|(of, _)| of.is_some_and(|of| std::ptr::eq(of, statement)));
         Ok(rows.map(|(_, row)| T::from_row(row)).collect::<FromSqlResult<_>>()?)
     }
 
@@ -98,7 +189,7 @@ impl WriteResult {
     /// # Errors
     /// As [`WriteResult::all`].
     pub fn one<T: FromRow>(&self, statement: &'static Statement) -> Result<Option<T>, ReadError> {
-        let row = self.rows.iter().find(|(of, _)| std::ptr::eq(*of, statement));
+        let row = self.rows.iter().find(|(of, _)| of.is_some_and(|of| std::ptr::eq(of, statement)));
         Ok(row.map(|(_, row)| T::from_row(row)).transpose()?)
     }
 }

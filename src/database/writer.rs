@@ -24,6 +24,7 @@ use super::elapsed_time::{Began, ElapsedTime};
 use super::error::{is_failed_sync, plain_message};
 use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
+use super::free_pages::free_pages;
 use super::job::Job;
 use super::open::OpenProblem;
 use super::wall_clock::WallClock;
@@ -39,15 +40,10 @@ const BATCH_MAX: usize = 256;
 
 /// The writer's page cache. Smaller ones read deleted rows' pages from the file again. Larger ones make commits slower:
 /// with `auto_vacuum`, SQLite scans its whole cache after each (`pcache1TruncateUnsafe` in its source).
-const CACHE_KIB: i64 = 4 * 1024;
+pub(super) const CACHE_KIB: i64 = 4 * 1024;
 
 /// How often the writer sweeps and frees pages. Rules with a time limit promise a second.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Free pages kept for new rows (1 MiB), and the most that are returned to the file system at a time. Others wait for a
-/// step, which moves that many pages from the file's end: milliseconds, with their checkpoint.
-const FREE_PAGES_KEPT: i64 = 256;
-const FREE_PAGES_STEP: i64 = 256;
 
 /// How soon the next step follows while there are more.
 const FREE_PAGES_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,7 +56,14 @@ const NORMAL: &str = "NORMAL";
 type SyncResult<T> = Result<T, Fatal>;
 
 /// The receiver of commit hints, if there is one.
-type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
+pub(super) type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
+
+/// Wakes the receiver of hints. A hint that is still in the channel covers this commit, too.
+pub(super) fn send_hint(hint: &CommitHint) {
+    if let Some(hint) = &*hint.lock().unwrap_or_else(PoisonError::into_inner) {
+        let _ = hint.try_send(());
+    }
+}
 
 /// The handle of the writer thread.
 pub(super) struct Writer {
@@ -233,13 +236,6 @@ impl WriterLoop {
         }
     }
 
-    /// Wakes the receiver of hints. A hint that is still in the channel covers this commit, too.
-    fn send_commit_hint(&self) {
-        if let Some(hint) = &*self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = hint.try_send(());
-        }
-    }
-
     /// Runs the waiting jobs in one transaction, commits, and reports the results.
     ///
     /// # Errors
@@ -279,7 +275,7 @@ impl WriterLoop {
         for (job, outcome) in claimed.into_iter().zip(outcomes) {
             job.finish_with(outcome);
         }
-        self.send_commit_hint();
+        send_hint(&self.commit_hint);
         Ok(self.checkpoints.after_commit(&self.connection)?)
     }
 
@@ -296,7 +292,7 @@ impl WriterLoop {
                 (began, clock)
             }
         };
-        let applied = apply(&self.connection, clock, jobs.iter().map(|job| &job.write))?;
+        let applied = apply(&self.connection, clock, jobs.iter().map(|job| &*job.write))?;
         if matches!(clock, GroupClock::At(_)) {
             self.note_sweep(applied.sweep_refusal);
         }
@@ -464,15 +460,7 @@ impl WriterLoop {
             self.sweep()?;
         }
         self.checkpoints.housekeep(&self.connection)?;
-        let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        let pages = (free - FREE_PAGES_KEPT).clamp(0, FREE_PAGES_STEP);
-        if pages > 0 {
-            // Each step of this statement frees one page.
-            let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-        }
-        Ok(free - pages > FREE_PAGES_KEPT)
+        free_pages(&self.connection)
     }
 
     /// Whether a time limit is over, or the times in the file have to move.
@@ -492,7 +480,7 @@ impl WriterLoop {
             self.roll_back();
         }
         swept?;
-        self.send_commit_hint();
+        send_hint(&self.commit_hint);
         Ok(())
     }
 

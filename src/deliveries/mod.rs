@@ -175,6 +175,10 @@ impl DeliveryLoop {
     /// Starts the attempts that are due, as far as there is room. Returns how long it is until the next one.
     fn start_due<D: Delivery>(&mut self) -> Result<Option<Duration>, ReadError> {
         let database = self.database.clone();
+        // Of a cluster, the leader delivers. Another member may lead soon.
+        if !database.is_leading() {
+            return Ok(Some(RETRY_INTERVAL));
+        }
         database.read(|snapshot| {
             for receiver in D::receivers(snapshot)? {
                 self.start_due_of::<D>(snapshot, &receiver)?;

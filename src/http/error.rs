@@ -100,6 +100,16 @@ impl Error {
                 Self::new(UNAVAILABLE, "database_busy", "Another program is writing to the database. Try again.")
                     .retry_after(1)
             }
+            WriteError::NoLeader => {
+                Self::new(UNAVAILABLE, "no_leader", "The cluster has no leader. Nothing was done. Try again.")
+                    .retry_after(1)
+            }
+            WriteError::OutcomeUnknown => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "outcome_unknown",
+                "The cluster lost its leader, so this may have been done. Look before you try again.",
+            )
+            .retry_after(1),
             WriteError::Unswept => Self::new(
                 UNAVAILABLE,
                 "sweep_refused",
@@ -121,9 +131,10 @@ impl Error {
             )
             .because(&WriteError::Broken(error))
             .retry_after(10),
-            error @ (WriteError::Unexpected(_) | WriteError::SyncFailed(_) | WriteError::Replaced(_)) => {
-                Self::internal(&error.to_string())
-            }
+            error @ (WriteError::Unexpected(_)
+            | WriteError::SyncFailed(_)
+            | WriteError::Replaced(_)
+            | WriteError::NoMember) => Self::internal(&error.to_string()),
         }
     }
 

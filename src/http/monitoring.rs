@@ -7,7 +7,7 @@ use warp::{Filter, Reply};
 
 use super::metrics::{Row, encode};
 use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, done, json_text, route};
-use crate::database::Snapshot;
+use crate::database::{Snapshot, Unhealthy};
 use crate::openapi::API_VERSION;
 use crate::statements;
 
@@ -23,10 +23,16 @@ pub(super) fn routes(app: &App) -> Routes {
 /// program is well: a restart of the server would not help.
 fn health(request: &mut Request) -> HandlerResult {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
-    if request.app.database.writer_activity().hangs() {
-        return Err(Error::new(UNAVAILABLE, "writer_hangs", "The server's disk does not respond."));
+    match request.app.database.health() {
+        Ok(()) => Ok(done()),
+        Err(Unhealthy::Hangs) => Err(Error::new(UNAVAILABLE, "writer_hangs", "The server's disk does not respond.")),
+        Err(Unhealthy::NoLeader) => {
+            Err(Error::new(UNAVAILABLE, "no_leader", "No majority of the cluster follows a leader."))
+        }
+        Err(Unhealthy::Behind) => {
+            Err(Error::new(UNAVAILABLE, "member_behind", "This member of the cluster has not caught up yet."))
+        }
     }
-    Ok(done())
 }
 
 fn version(_: &mut Request) -> Response {

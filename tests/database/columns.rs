@@ -31,6 +31,12 @@ const HARMLESS: &[(&str, &str)] = &[
     ("clock.pinned_ts", "the server frees it within a second"),
     ("clock.step_seconds", "the action clock_step; its trigger clears it"),
     ("clock.sweeps", "the server resets it within a second"),
+    ("cluster.applied_ts", "in a member's file a guard refuses it; a single server has no such row"),
+    ("cluster.log_id", "as applied_ts"),
+    ("cluster.membership", "as applied_ts"),
+    ("cluster.name", "as applied_ts"),
+    ("cluster_members.is_replaced", "as cluster.applied_ts"),
+    ("cluster_members.node", "as cluster.applied_ts"),
     ("dm_members.listed", "whether GET /me lists the channel, as an admin decides"),
     ("ended_tokens.expires_ts", "when the row is of no use"),
     ("issuers.audience", "which tokens are accepted, as an admin decides"),
@@ -117,6 +123,8 @@ const DELETABLE: &[(&str, &str)] = &[
     ("call_signals", "the sender's client negotiates again"),
     ("calls", "finished calls: history may be pruned"),
     ("clean_stop", "the next start skips ids"),
+    ("cluster", "in a member's file a guard refuses it; a single server has no such row"),
+    ("cluster_members", "as cluster"),
     ("command_log", "the newest are kept for a while only"),
     ("ended_tokens", "an admin may let a token in again"),
     ("events", "clients that resume from before get a snapshot"),
@@ -214,6 +222,8 @@ fn filled() -> (tempfile::TempDir, Connection) {
              VALUES ('shared', 'alice', 1, 'video/webm', x'01'), ('shared', 'alice', 0, NULL, x'02');
              INSERT INTO keep_answer (username, key, fingerprint, answer)
              VALUES ('alice', 'key', printf('%064d', 1), '{}');
+             INSERT INTO cluster (id, name, applied_ts) VALUES (1, 'x', 1000);
+             INSERT INTO add_member (node, address) VALUES (1, 'a.example.org:7100');
              INSERT INTO begin_run (restored) VALUES (1);
              INSERT INTO end_run DEFAULT VALUES;",
         )

@@ -11,6 +11,7 @@ const CALENDAR: &[(&str, &str, &str)] = &[
     ("clean_stop", "stopped_ts", "compared with a time of the file system"),
     ("clock", "booted_ts", "describes the wall clock itself"),
     ("clock", "pinned_ts", "the present"),
+    ("cluster", "applied_ts", "the present of the newest group"),
     ("ended_tokens", "expires_ts", "a token expires at a date"),
     ("event_gaps", "ts", "shown to admins"),
     ("issuers", "created_ts", "shown to admins"),

@@ -45,6 +45,10 @@ const SHORT: &[&str] = &[
     "CONSTANT",
     "sqlite_sequence",
     "clean_stop",
+    // One row, a row for each member, and the schema, which is read once in the life of a member.
+    "cluster",
+    "cluster_members",
+    "sqlite_schema",
     // One row a start, as long as the log has events before it.
     "event_gaps",
     "now",

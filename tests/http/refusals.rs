@@ -43,6 +43,10 @@ const COVERED_BY_OTHER_TESTS: &[&str] = &[
     "metrics_only",
     // tests/faults/health.rs
     "writer_hangs",
+    // tests/cluster
+    "member_behind",
+    "no_leader",
+    "outcome_unknown",
 ];
 
 /// Codes of rules that other tests cover, because they need tokens of a host application, a proxy, or another setting.

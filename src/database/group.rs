@@ -1,0 +1,35 @@
+//! The groups of writes that a cluster agrees on.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::write::Write;
+
+/// Writes that happen at one time, in one transaction on each member.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// In seconds since the epoch, by the leader's clock.
+    pub(crate) ts: f64,
+    /// By how many seconds the clock of the cluster was set: the leader's was, or a new leader's differs.
+    pub(crate) step: Option<f64>,
+    /// Nobody could prove presence for a while.
+    pub(crate) pause: bool,
+    pub(crate) writes: Vec<Arc<Write>>,
+}
+
+impl Group {
+    /// When it happens, after a group that happened at `before`. Without a step, time does not go back.
+    pub(super) fn time_after(&self, before: f64) -> f64 {
+        if self.step.is_some() { self.ts } else { self.ts.max(before) }
+    }
+}
+
+/// How far a file is.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    /// The id of the newest entry, as JSON.
+    pub(crate) log_id: Option<String>,
+    /// Who votes, as JSON.
+    pub(crate) membership: Option<String>,
+}
