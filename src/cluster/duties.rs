@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use openraft::{BasicNode, ChangeMembers, RaftMetrics};
 use tokio::time::sleep;
 
+use super::server::status_of;
 use super::shared::{Leader, Shared};
 use super::types::Raft;
-use crate::database::{ReadError, Write};
+use crate::database::{Group, ReadError, Write, fingerprint, plan_upgrade};
 use crate::last_error::LastError;
 use crate::statements;
 
@@ -28,7 +29,7 @@ const LAG_MAX: u64 = 100;
 /// What a member does twice a second.
 pub(super) async fn duties(shared: Arc<Shared>) {
     let mut last_error = LastError::default();
-    let mut led_term = 0;
+    let mut led = Led::default();
     let mut before = Instant::now();
     loop {
         sleep(DUTY_INTERVAL).await;
@@ -38,7 +39,7 @@ pub(super) async fn duties(shared: Arc<Shared>) {
         before = Instant::now();
         let Some(raft) = shared.raft() else { continue };
         let metrics = raft.metrics().borrow().clone();
-        let error = match do_duties(&shared, raft, &metrics, &mut led_term).await {
+        let error = match do_duties(&shared, raft, &metrics, &mut led).await {
             Ok(()) => None,
             Err(error) => Some(error.to_string()),
         };
@@ -46,18 +47,48 @@ pub(super) async fn duties(shared: Arc<Shared>) {
     }
 }
 
+/// What the leader remembers of its term.
+#[derive(Default)]
+struct Led {
+    term: u64,
+    /// The statements by which the schema of the cluster becomes this program's. Empty if it is.
+    schema: Vec<String>,
+}
+
+/// Whether all who should be members run a version with this program's schema.
+async fn all_have_this_schema(shared: &Shared) -> Result<bool, ReadError> {
+    let own = fingerprint();
+    for (node, address, _) in shared.listed()? {
+        if node != shared.node && status_of(shared, &address).await.is_none_or(|status| status.schema != own) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 async fn do_duties(
     shared: &Arc<Shared>,
     raft: &Raft,
     metrics: &RaftMetrics<u64, BasicNode>,
-    led_term: &mut u64,
+    led: &mut Led,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     shorten_log(shared, raft, metrics).await?;
     if !metrics.state.is_leader() {
         return Ok(());
     }
     change_members(shared, raft, metrics).await?;
-    let is_first = std::mem::replace(led_term, metrics.current_term) != metrics.current_term;
+    let is_first = led.term != metrics.current_term;
+    if is_first {
+        let path = shared.replica.path().to_owned();
+        let now = shared.clock.now();
+        let schema = tokio::task::spawn_blocking(move || plan_upgrade(&path, now)).await??;
+        *led = Led { term: metrics.current_term, schema };
+    }
+    if !led.schema.is_empty() && all_have_this_schema(shared).await? {
+        tracing::info!("all members have this version, so the schema of the cluster becomes its schema");
+        let (ts, schema) = (shared.clock.now(), std::mem::take(&mut led.schema));
+        raft.client_write(Arc::new(Group { ts, schema, ..Group::default() })).await?;
+    }
     if matches!(shared.leader(), Leader::Here)
         && (is_first || shared.was_paused.load(Relaxed) || shared.clock.is_off() || is_sweep_due(shared)?)
     {

@@ -243,7 +243,7 @@ async fn found(raft: &Raft, node: u64, address: &str, now: f64) -> Result<(), Cl
     leads.metrics(|metrics| metrics.state.is_leader(), "to lead").await.map_err(|error| failed(&error))?;
     // Ids skip those that clients of the single server may have.
     let begin = Write::new(&statements::BEGIN_RUN, [1.into()]).then(&statements::START_SERVER, []);
-    let group = Group { ts: now, step: None, pause: false, writes: vec![Arc::new(begin)] };
+    let group = Group { ts: now, writes: vec![Arc::new(begin)], ..Group::default() };
     raft.client_write(Arc::new(group)).await.map_err(|error| failed(&error))?;
     Ok(())
 }
@@ -251,8 +251,19 @@ async fn found(raft: &Raft, node: u64, address: &str, now: f64) -> Result<(), Cl
 /// A member whose part in the consensus has failed must not look alive.
 async fn watch_raft(raft: Raft, failures: Failures) {
     let mut metrics = raft.metrics();
+    let mut leader = None;
     loop {
-        let state = metrics.borrow_and_update().running_state.clone();
+        let (state, now_leads) = {
+            let metrics = metrics.borrow_and_update();
+            (metrics.running_state.clone(), metrics.current_leader)
+        };
+        if now_leads != leader {
+            match now_leads {
+                Some(node) => tracing::info!(node, "a node leads the cluster"),
+                None => tracing::info!("no node leads the cluster"),
+            }
+            leader = now_leads;
+        }
         if let Err(fatal) = state
             && !matches!(fatal, openraft::error::Fatal::Stopped)
         {

@@ -14,6 +14,7 @@ use openraft::{BasicNode, Snapshot, Vote};
 use tokio::time::timeout;
 
 use super::machine::meta;
+use super::server::NO_CLUSTER;
 use super::shared::Shared;
 use super::types::{FileCopy, Types};
 use super::wire::{Ask, Reply, Wire};
@@ -47,7 +48,9 @@ impl Peer {
         let hello = self.shared.hello();
         match timeout(option.hard_ttl(), self.wire.ask(&hello, ask)).await {
             Ok(Ok(Reply::Refused(reason))) => {
-                self.shared.note_refusal(self.node, &reason);
+                if reason != NO_CLUSTER {
+                    self.shared.note_refusal(self.node, &reason);
+                }
                 Err(Unreachable::new(&io::Error::other(reason)).into())
             }
             Ok(Ok(reply)) => Ok(reply),

@@ -16,6 +16,10 @@ use super::shared::{Leader, Shared};
 use super::status::{MemberStatus, OtherMember};
 use super::types::SnapshotMeta;
 use super::wire::{Ask, CONNECT_TIMEOUT, Hello, NotJoined, Reply, Stream, Wire, greet, receive, send};
+use crate::database::fingerprint;
+
+/// Why a machine that starts answers nothing else.
+pub(super) const NO_CLUSTER: &str = "this machine is in no cluster yet";
 
 /// Accepts connections of members.
 pub(super) async fn serve_members(shared: Arc<Shared>, listener: TcpListener) {
@@ -83,7 +87,7 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
         _ => {}
     }
     let (Some(raft), Some(name)) = (shared.raft(), shared.name()) else {
-        return Ok(Reply::Refused("this machine is in no cluster yet".to_owned()));
+        return Ok(Reply::Refused(NO_CLUSTER.to_owned()));
     };
     if let Ask::Join { node, address } = ask {
         return Ok(Reply::Joined(join(shared, name, node, address).await));
@@ -182,7 +186,7 @@ async fn install(
     meta: SnapshotMeta,
     path: PathBuf,
 ) -> Result<openraft::Vote<u64>, String> {
-    let Some(raft) = shared.raft() else { return Err("this machine is in no cluster yet".to_owned()) };
+    let Some(raft) = shared.raft() else { return Err(NO_CLUSTER.to_owned()) };
     let installed = raft.install_full_snapshot(vote, received(meta, path)).await;
     installed.map(|response| response.vote).map_err(|error| error.to_string())
 }
@@ -201,6 +205,7 @@ async fn status(shared: &Arc<Shared>, asks_others: bool) -> MemberStatus {
         term: shared.metrics().map_or(0, |metrics| metrics.current_term),
         applied: shared.applied(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: fingerprint(),
         members: Vec::new(),
     };
     if !asks_others {
@@ -230,14 +235,20 @@ async fn status(shared: &Arc<Shared>, asks_others: bool) -> MemberStatus {
         let (applied, version) = if node == shared.node {
             (Some(own.applied), Some(own.version.clone()))
         } else {
-            let mut wire = Wire::new(address.clone(), shared.tls.clone());
-            match timeout(CONNECT_TIMEOUT, wire.ask(&shared.hello(), &Ask::Status)).await {
-                Ok(Ok(Reply::Status(status))) => (Some(status.applied), Some(status.version)),
-                _ => (None, None),
-            }
+            let status = status_of(shared, &address).await;
+            (status.as_ref().map(|status| status.applied), status.map(|status| status.version))
         };
         members.push(OtherMember { node, address, role: role.to_owned(), applied, version });
     }
     members.sort_by_key(|member| member.node);
     MemberStatus { members, ..own }
+}
+
+/// How the member at `address` is, if it answers.
+pub(super) async fn status_of(shared: &Shared, address: &str) -> Option<MemberStatus> {
+    let mut wire = Wire::new(address.to_owned(), shared.tls.clone());
+    match timeout(CONNECT_TIMEOUT, wire.ask(&shared.hello(), &Ask::Status)).await {
+        Ok(Ok(Reply::Status(status))) => Some(*status),
+        _ => None,
+    }
 }

@@ -32,6 +32,8 @@ pub struct MemberStatus {
     pub applied: u64,
     /// The version of its program.
     pub version: String,
+    /// The fingerprint of its program's schema.
+    pub schema: String,
     /// All members, this one included. Empty if only the member itself was asked about.
     pub members: Vec<OtherMember>,
 }

@@ -187,7 +187,7 @@ impl WriteLoop {
         let (reading, step) = self.shared.clock.lead(self.led_booted);
         self.led_booted = Some(reading.booted());
         let pause = is_new_term || self.shared.was_paused.swap(false, Relaxed);
-        let group = Group { ts: reading.ts(), step, pause, writes };
+        let group = Group { ts: reading.ts(), step, pause, schema: Vec::new(), writes };
         let written = async { Ok::<_, RaftError<u64>>(raft.client_write_ff(Arc::new(group)).await?.await) };
         match timeout(WRITE_DEADLINE, written).await {
             Ok(Ok(Ok(Ok(response)))) => {

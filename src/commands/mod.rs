@@ -216,7 +216,7 @@ fn change(
 
 /// The error about a subject that the database refuses with `code`.
 fn refused(database: &Database, subject: &str, code: &str) -> CommandError {
-    let sentence = database.refusal(code).map_or(code, |refusal| &refusal.sentence);
+    let sentence = database.refusal(code).map_or_else(|| code.to_owned(), |refusal| refusal.sentence);
     CommandError::refused(subject, sentence)
 }
 

@@ -159,6 +159,7 @@ pub(super) fn serve(
 }
 
 /// Opens the database as a single server, or as the member that the options name.
+#[cfg_attr(not(feature = "cluster"), expect(clippy::unused_async, reason = "a member waits for others"))]
 async fn open(path: &Path, options: &Serve) -> Result<Database, CommandError> {
     #[cfg(feature = "cluster")]
     if let (Some(file), Some(node)) = (&options.cluster, options.node) {
@@ -216,8 +217,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(found.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()), address.port())
 }
 
-/// Elections and lost connections are warnings to openraft, and everyday to a cluster, which logs what matters of them.
-const DEFAULT_LOG: &str = "info,openraft=error";
+/// Elections and lost connections are errors to openraft, and everyday to a cluster, which logs who leads, and why it stops.
+const DEFAULT_LOG: &str = "info,openraft=off";
 
 /// Logs to standard error at the level of `RUST_LOG`. Logs hold no tokens, passwords or payloads.
 fn start_logging(format: LogFormat) {

@@ -81,8 +81,11 @@ impl Engine {
 
     /// From now on a write fails instead of waiting for another program's lock.
     pub(super) fn stop_waiting_for_locks(&self) {
-        if let Self::Alone(writer) = self {
-            writer.stop_waiting_for_locks();
+        match self {
+            Self::Alone(writer) => writer.stop_waiting_for_locks(),
+            // It waits for the leader, and no longer than a write may.
+            #[cfg(feature = "cluster")]
+            Self::Member { .. } | Self::Remote(..) => {}
         }
     }
 

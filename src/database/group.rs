@@ -15,6 +15,8 @@ pub(crate) struct Group {
     pub(crate) step: Option<f64>,
     /// Nobody could prove presence for a while.
     pub(crate) pause: bool,
+    /// Statements that change the schema to that of a newer version.
+    pub(crate) schema: Vec<String>,
     pub(crate) writes: Vec<Arc<Write>>,
 }
 

@@ -66,7 +66,9 @@ pub(crate) use self::job::Job;
 #[cfg(feature = "cluster")]
 pub(crate) use self::readers::Readers;
 #[cfg(feature = "cluster")]
-pub(crate) use self::replica::{Replica, ReplicaFailed, copy_of};
+pub(crate) use self::replica::{Replica, ReplicaFailed, copy_of, plan_upgrade};
+#[cfg(feature = "cluster")]
+pub(crate) use self::schema::fingerprint;
 #[cfg(feature = "cluster")]
 pub(crate) use self::wall_clock::{Reading, TOLERANCE};
 
@@ -219,12 +221,7 @@ impl Database {
         failures: Failures,
         lock: Option<Arc<ServerLock>>,
     ) -> Result<Self, OpenProblem> {
-        let refusals = readers.read(|snapshot| {
-            snapshot.rows(&statements::REFUSALS, [], |row| {
-                let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
-                Ok((row.get::<_, String>(0)?, refusal))
-            })
-        })?;
+        let refusals = read_refusals(&readers)?;
         let pool = ReaderPool::start(&readers, &failures)?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
@@ -232,7 +229,7 @@ impl Database {
             engine: Arc::new(engine),
             readers,
             pool: Arc::new(pool),
-            refusals: Arc::new(refusals.into_iter().collect()),
+            refusals: Arc::new(refusals),
             failures,
             _lock: lock,
         })
@@ -465,10 +462,11 @@ impl Database {
         &self.failures
     }
 
-    /// The status and sentence of a refusal code, if `code` is one.
+    /// The status and sentence of a refusal code, if `code` is one. The rules of a member may be newer than its start.
     #[must_use]
-    pub fn refusal(&self, code: &str) -> Option<&Refusal> {
-        self.refusals.get(code)
+    pub fn refusal(&self, code: &str) -> Option<Refusal> {
+        let read = || read_refusals(&self.readers).ok()?.remove(code);
+        self.refusals.get(code).cloned().or_else(read)
     }
 
     /// From now on a write that waits for another program's lock fails with [`WriteError::Closed`] at once. A stopping
@@ -483,4 +481,15 @@ impl Database {
         self.engine.close();
         self.pool.close();
     }
+}
+
+/// Every refusal code.
+fn read_refusals(readers: &Readers) -> Result<HashMap<String, Refusal>, ReadError> {
+    let refusals = readers.read(|snapshot| {
+        snapshot.rows(&statements::REFUSALS, [], |row| {
+            let refusal = Refusal { status: row.get(1)?, sentence: row.get(2)? };
+            Ok((row.get::<_, String>(0)?, refusal))
+        })
+    })?;
+    Ok(refusals.into_iter().collect())
 }

@@ -297,7 +297,9 @@ pub(super) fn open_alone(path: &Path) -> Result<Opened, OpenError> {
         retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
             // The rules of a member change through the log.
-            if !is_member(&connection)? {
+            if is_member(&connection)? {
+                schema::refuse_newer_rules(&connection)?;
+            } else {
                 schema::upgrade(&mut connection)?;
             }
             Ok(use_wal(&connection)?)
@@ -362,7 +364,7 @@ pub(super) fn open_for_command(path: &Path, creates: bool) -> Result<Opened, Ope
         }
         let lock = retry(RETRIES, OpenProblem::is_transient, || {
             prepare_file(&connection)?;
-            let lock = if schema::is_migrated(&mut connection)? {
+            let lock = if is_member(&connection)? || schema::is_migrated(&mut connection)? {
                 None
             } else {
                 let mut lock = ServerLock::take(path).map_err(|problem| match problem {

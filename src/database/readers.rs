@@ -97,9 +97,10 @@ pub struct Snapshot {
 impl Snapshot {
     fn open(path: &Path, clock: &ReadClock) -> Result<Self, ReadError> {
         let connection = open_connection(path)?;
-        #[cfg(feature = "cluster")]
-        if let ReadClock::Cluster(clock) = clock {
-            follow_cluster(&connection, clock)?;
+        match clock {
+            ReadClock::Machine | ReadClock::Server(_) => {}
+            #[cfg(feature = "cluster")]
+            ReadClock::Cluster(clock) => follow_cluster(&connection, clock)?,
         }
         connection.pragma_update(None, "query_only", true)?;
         Ok(Self { connection })

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::activity::WriterActivity;
@@ -23,9 +23,10 @@ use super::files::OpenFiles;
 use super::free_pages::free_pages;
 use super::group::{Applied, Group};
 use super::open::{OpenError, OpenProblem, is_member, open_connection};
+use super::schema::{SchemaError, upgrade_plan};
 use super::writer::{CACHE_KIB, CommitHint, send_hint};
 use crate::last_error::LastError;
-use crate::statements;
+use crate::statements::{self, Statement};
 
 /// How often checkpoints are looked at, and free pages returned, while nothing is applied.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
@@ -311,6 +312,7 @@ impl ReplicaLoop {
                 outcomes.push(Vec::new());
                 continue;
             };
+            change_schema(&self.connection, &group.schema)?;
             if let Some(seconds) = group.step {
                 // It moves a pinned clock along.
                 self.connection.prepare_cached(statements::STEP_CLOCK.sql())?.execute([seconds])?;
@@ -376,15 +378,57 @@ impl ReplicaLoop {
     }
 }
 
-/// Stores who the members are, and guards each table against a shell.
+/// Stores who the members are, and guards the file.
 fn found(connection: &Connection, name: &str, ts: f64, members: &Members) -> rusqlite::Result<()> {
     connection.execute(statements::FOUND_CLUSTER.sql(), (name, ts))?;
     for (node, address) in members {
         connection.execute(statements::ADD_MEMBER.sql(), (node.cast_signed(), address))?;
     }
-    let mut tables = connection.prepare(statements::GUARDED_TABLES.sql())?;
-    let tables = tables.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    add_guards(connection)
+}
+
+/// Guards each table against a shell.
+fn add_guards(connection: &Connection) -> rusqlite::Result<()> {
+    let tables = names(connection, &statements::GUARDED_TABLES)?;
     tables.iter().try_for_each(|table| connection.execute_batch(&GUARD.replace("{table}", table)))
+}
+
+fn drop_guards(connection: &Connection) -> rusqlite::Result<()> {
+    let guards = names(connection, &statements::GUARDS)?;
+    guards.iter().try_for_each(|guard| connection.execute_batch(&format!("DROP TRIGGER \"{guard}\"")))
+}
+
+fn names(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(statement.sql())?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Changes the schema by the statements of a plan, if there are any. New tables get guards, too.
+fn change_schema(connection: &Connection, plan: &[String]) -> rusqlite::Result<()> {
+    if plan.is_empty() {
+        return Ok(());
+    }
+    drop_guards(connection)?;
+    plan.iter().try_for_each(|sql| connection.execute_batch(sql))?;
+    add_guards(connection)
+}
+
+/// The statements by which the schema of the member's file at `path` becomes this program's, tried and rolled back; empty if
+/// it is. `ts` is the present, in seconds since the epoch.
+///
+/// # Errors
+/// The file is of a newer version, or the statements fail on it.
+pub(crate) fn plan_upgrade(path: &Path, ts: f64) -> Result<Vec<String>, SchemaError> {
+    let connection = open_connection(path)?;
+    let applied_on: String =
+        connection.query_row("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?1, 'unixepoch')", [ts], |row| row.get(0))?;
+    let plan = upgrade_plan(&connection, &applied_on)?;
+    if !plan.is_empty() {
+        let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        transaction.execute(statements::PIN_CLOCK_UNSWEPT.sql(), [ts])?;
+        change_schema(&transaction, &plan)?;
+        transaction.rollback()?;
+    }
+    Ok(plan)
 }
 
 /// Makes the file a single server's again.
@@ -393,11 +437,7 @@ fn found(connection: &Connection, name: &str, ts: f64, members: &Members) -> rus
 /// If the file cannot be written.
 pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
-    let guards = {
-        let mut guards = transaction.prepare(statements::GUARDS.sql())?;
-        guards.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?
-    };
-    guards.iter().try_for_each(|guard| transaction.execute_batch(&format!("DROP TRIGGER \"{guard}\"")))?;
+    drop_guards(&transaction)?;
     transaction.execute(statements::LEAVE_CLUSTER.sql(), [])?;
     transaction.execute(statements::FORGET_MEMBERS.sql(), [])?;
     transaction.commit()

@@ -237,17 +237,76 @@ fn drop_rules(transaction: &Transaction<'_>, ours: &[Rule], foreign: &[Rule]) ->
             tracing::warn!(trigger.name, view = target, "a trigger on a view of the program was dropped with the view");
         }
     }
-    // Triggers first: dropping a view drops its triggers, and they could not be dropped again.
-    for kind in ["trigger", "view"] {
-        for rule in ours.iter().filter(|rule| rule.kind == kind) {
-            let name = rule.name.replace('"', "\"\"");
-            transaction.execute_batch(&format!("DROP {kind} \"{name}\""))?;
-        }
-    }
-    Ok(())
+    drops(ours).try_for_each(|drop| transaction.execute_batch(&drop))
 }
 
-fn refuse_newer_rules(connection: &Connection) -> Result<(), SchemaError> {
+/// The statements that drop rules.
+fn drops(rules: &[Rule]) -> impl Iterator<Item = String> {
+    // Triggers first: dropping a view drops its triggers, and they could not be dropped again.
+    let of_kind = |kind| rules.iter().filter(move |rule| rule.kind == kind);
+    let rules = of_kind("trigger").chain(of_kind("view"));
+    rules.map(|rule| format!("DROP {} \"{}\"", rule.kind, rule.name.replace('"', "\"\"")))
+}
+
+/// The SQL by which the schema of a member's file, without its guards, becomes this program's; empty if it is. It travels in
+/// the log, so that members of several versions get the same schema. `applied_on` is the time of the migrations (RFC 3339).
+///
+/// # Errors
+/// The file is of a newer version, or cannot be read.
+#[cfg(feature = "cluster")]
+pub(super) fn upgrade_plan(connection: &Connection, applied_on: &str) -> Result<Vec<String>, SchemaError> {
+    let transaction = connection.unchecked_transaction()?;
+    refuse_newer_rules(&transaction)?;
+    let program = program_rules()?;
+    let recorded = recorded_rules(&transaction)?;
+    let is_ours = |rule: &Rule| [&program, &recorded].iter().any(|list| list.iter().any(|own| own.name == rule.name));
+    let ours: Vec<Rule> = stored_rules(&transaction)?.into_iter().filter(is_ours).collect();
+    let pending = pending_migrations(&transaction)?;
+    if ours == program && is_list_of(&recorded, &program) && pending.is_empty() {
+        return Ok(Vec::new());
+    }
+    let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut plan: Vec<String> = drops(&ours).collect();
+    for migration in pending {
+        plan.push(migration.sql().unwrap_or_default().to_owned());
+        plan.push(format!(
+            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES ({}, {}, {}, '{}')",
+            migration.version(),
+            quote(migration.name()),
+            quote(applied_on),
+            migration.checksum()
+        ));
+    }
+    plan.push("DELETE FROM rules".to_owned());
+    plan.extend(program.iter().map(|rule| {
+        format!(
+            "INSERT INTO rules (name, type, number, definition) VALUES ({}, {}, {RULES_NUMBER}, {})",
+            quote(&rule.name),
+            quote(&rule.kind),
+            quote(&rule.sql)
+        )
+    }));
+    plan.extend(RULES.iter().map(|(_, sql)| (*sql).to_owned()));
+    Ok(plan)
+}
+
+/// What tells this program's schema from that of another version.
+#[cfg(feature = "cluster")]
+pub(crate) fn fingerprint() -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for migration in migrations().get_migrations() {
+        hash.update(migration.sql().unwrap_or_default());
+    }
+    for (_, sql) in RULES {
+        hash.update(sql);
+    }
+    format!("{:x}", hash.finalize())
+}
+
+/// # Errors
+/// The file is of a newer version.
+pub(super) fn refuse_newer_rules(connection: &Connection) -> Result<(), SchemaError> {
     let number: Option<i64> = connection.query_row("SELECT max(number) FROM rules", [], |row| row.get(0))?;
     if number.is_some_and(|number| number > RULES_NUMBER) { Err(SchemaError::OtherVersion) } else { Ok(()) }
 }
