@@ -19,6 +19,7 @@ use super::file::ClusterFile;
 use super::log::LogStore;
 use super::machine::Machine;
 use super::network::Network;
+use super::online::{Online, inform_others};
 use super::shared::{Heard, LEADER_INTERVAL, Leader, QUORUM_TIMEOUT, Shared};
 use super::tls::MemberTls;
 use super::types::Raft;
@@ -84,6 +85,7 @@ impl Member {
             heard: Mutex::new(Heard { at: now, committed: 0, since: now }),
             is_founding: AtomicBool::new(false),
             was_paused: AtomicBool::new(false),
+            online: Online::default(),
             failures: parts.failures,
             refusal: Mutex::default(),
         });
@@ -127,6 +129,7 @@ impl Member {
         tasks.push(tokio::spawn(watch_raft(raft, shared.failures.clone())));
         tasks.push(tokio::spawn(WriteLoop::new(Arc::clone(&shared)).run(queued)));
         tasks.push(tokio::spawn(duties(Arc::clone(&shared))));
+        tasks.push(tokio::spawn(inform_others(Arc::clone(&shared))));
         Ok(Self { shared, socket, runtime: Handle::current(), tasks: Mutex::new(tasks) })
     }
 
@@ -140,6 +143,12 @@ impl Member {
         while matches!(self.shared.leader(), Leader::Nobody) {
             sleep(LEADER_INTERVAL).await;
         }
+    }
+
+    /// Informs the other members of who is online here, and returns who is online there.
+    pub(crate) fn exchange_online(&self, here: Vec<String>) -> Vec<String> {
+        self.shared.online.set_here(here);
+        self.shared.online.elsewhere()
     }
 
     /// Whether this member leads: one of the members makes the attempts of deliveries.
@@ -258,10 +267,7 @@ async fn watch_raft(raft: Raft, failures: Failures) {
             (metrics.running_state.clone(), metrics.current_leader)
         };
         if now_leads != leader {
-            match now_leads {
-                Some(node) => tracing::info!(node, "a node leads the cluster"),
-                None => tracing::info!("no node leads the cluster"),
-            }
+            tracing::info!(node = now_leads, "who leads the cluster has changed");
             leader = now_leads;
         }
         if let Err(fatal) = state

@@ -16,6 +16,7 @@ mod log;
 mod machine;
 mod member;
 mod network;
+mod online;
 mod server;
 mod shared;
 mod status;

@@ -104,6 +104,10 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
             }
             Reply::Append(result)
         }
+        Ask::Online(people) => {
+            shared.online.hear(hello.node, people);
+            Reply::Noted
+        }
         Ask::Vote(request) => Reply::Vote(raft.vote(request).await),
         Ask::Copy { vote, meta, length } => {
             let path = receive_copy(shared, stream, length).await?;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::clock::ClusterClock;
 use super::file::ClusterFile;
 use super::log::LogStore;
+use super::online::Online;
 use super::tls::MemberTls;
 use super::types::Raft;
 use super::wire::{Acknowledged, Hello, Unacknowledged};
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) is_founding: AtomicBool,
     /// The process was stopped for a while: nobody could prove presence.
     pub(super) was_paused: AtomicBool,
+    pub(super) online: Online,
     pub(super) failures: Failures,
     pub(super) refusal: Mutex<LastError>,
 }

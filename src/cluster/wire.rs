@@ -70,6 +70,8 @@ pub(super) enum Ask {
     Writes(Vec<Arc<Write>>),
     /// Carry this write out, whoever leads.
     Write(Arc<Write>),
+    /// These people are online at the member that asks.
+    Online(Vec<String>),
     /// Take this new machine in.
     Join {
         node: u64,
@@ -87,6 +89,8 @@ pub(super) enum Reply {
     Copy(Result<Vote<u64>, String>),
     Writes(Vec<Acknowledged>),
     Write(Acknowledged),
+    /// It took note.
+    Noted,
     /// The name of the cluster.
     Joined(Result<String, NotJoined>),
     Status(Box<MemberStatus>),

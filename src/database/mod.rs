@@ -313,6 +313,20 @@ impl Database {
         }
     }
 
+    /// Informs the other members of the cluster, if there are some, of the people who are online here. Returns those who are
+    /// online there.
+    #[must_use]
+    pub fn exchange_online(&self, here: &[String]) -> Vec<String> {
+        match &*self.engine {
+            #[cfg(feature = "cluster")]
+            Engine::Member { member, .. } => member.exchange_online(here.to_owned()),
+            _ => {
+                let _ = here;
+                Vec::new()
+            }
+        }
+    }
+
     /// Whether this process is a member of a cluster.
     #[must_use]
     pub fn is_member(&self) -> bool {

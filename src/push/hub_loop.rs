@@ -293,10 +293,13 @@ impl HubLoop {
         Ok(())
     }
 
-    /// Those who are online, in order.
+    /// Those who are online, in order. In a cluster, some are at other members.
     fn online(&self, (gone_after, presence_timeout): (Duration, Duration)) -> Vec<String> {
         let mut online = self.hub.subscribers().online(gone_after, presence_timeout);
         online.sort_unstable();
+        online.extend(self.database.exchange_online(&online));
+        online.sort_unstable();
+        online.dedup();
         online
     }
 
