@@ -80,9 +80,14 @@ export const STREAM = Symbol("an event stream");
 /** The address that the server's paths are below. */
 export const SERVER = "https://calls.test/talk/";
 
+/** The address of another member of the same cluster. */
+export const OTHER = "https://calls-2.test/";
+
 export const refusal = (status, code, more = {}) => ({ status, body: { error: code, code, ...more } });
 
 class Server {
+  /** Whether nothing of it answers any more, as after a kill. */
+  isDown = false;
   /** Requests as "METHOD path". */
   requests = [];
   bodies = [];
@@ -94,6 +99,17 @@ class Server {
   /** Milliseconds that the server's clock is ahead. */
   clockLead = 0;
   #handlers = [];
+
+  /** @param {string} address */
+  constructor(address) {
+    this.address = address;
+  }
+
+  /** Breaks its streams, and answers nothing more. */
+  kill() {
+    this.isDown = true;
+    return Promise.all(FakeEventStream.open.filter(({ server }) => server === this).map((stream) => stream.fail()));
+  }
 
   /** Answers requests to a path, given as text or regular expression; the newest handler is asked first. */
   on(method, path, handler) {
@@ -112,6 +128,7 @@ class Server {
     this.credentials = [];
     this.keys = [];
     this.clockLead = 0;
+    this.isDown = false;
     this.#handlers = [];
     this.on("GET", "/calls/ice", { ice_servers: [] });
     this.on("GET", /^\/events/, STREAM);
@@ -119,16 +136,16 @@ class Server {
   }
 
   async fetch(url, { method = "GET", headers: sent, body, signal, credentials }) {
-    if (!url.startsWith(SERVER)) {
-      throw new Error(`${url} is not at the fake server.`);
-    }
     signal?.throwIfAborted();
-    const path = url.slice(SERVER.length - 1);
+    const path = url.slice(this.address.length - 1);
     this.requests.push(`${method} ${path}`);
     this.credentials.push(credentials);
     this.keys.push(sent["idempotency-key"] ?? null);
     this.tokens.push(sent.authorization?.slice("Bearer ".length) ?? null);
     this.bodies.push(body ? JSON.parse(body) : null);
+    if (this.isDown) {
+      throw new TypeError("Failed to fetch");
+    }
     const matches = (pattern) => (pattern instanceof RegExp ? pattern.test(path) : pattern === path);
     const handler = this.#handlers.find((one) => one.method === method && matches(one.path));
     if (!handler) {
@@ -141,7 +158,7 @@ class Server {
       throw new TypeError("Failed to fetch");
     }
     if (result === STREAM) {
-      return { ok: true, status: 200, headers: new Headers(), body: new FakeEventStream(path, signal).body };
+      return { ok: true, status: 200, headers: new Headers(), body: new FakeEventStream(path, signal, this).body };
     }
     const { status = 200, body: answer = result } = result?.body && result.status ? result : {};
     const headers = new Headers({ date: new Date(clock.now + this.clockLead).toUTCString() });
@@ -149,7 +166,19 @@ class Server {
   }
 }
 
-export const server = new Server();
+export const server = new Server(SERVER);
+
+/** Another member of the same cluster. */
+export const other = new Server(OTHER);
+
+/** Sends a request to the server that it names. */
+const fetchFromServer = async (url, options) => {
+  const one = [server, other].find(({ address }) => url.startsWith(address));
+  if (!one) {
+    throw new Error(`${url} is not at a fake server.`);
+  }
+  return one.fetch(url, options);
+};
 
 // ---- event streams
 
@@ -158,8 +187,9 @@ export class FakeEventStream {
   isClosed = false;
   #controller;
 
-  constructor(url, signal) {
+  constructor(url, signal, server) {
     this.url = url;
+    this.server = server;
     this.body = new ReadableStream({ start: (controller) => (this.#controller = controller) });
     signal.addEventListener("abort", () => {
       if (!this.isClosed) {
@@ -465,7 +495,7 @@ Object.assign(globalThis, {
   }),
   Element: FakeElement,
   MediaRecorder: FakeRecorder,
-  fetch: (path, options) => server.fetch(path, options),
+  fetch: fetchFromServer,
   MediaStream: FakeStream,
   RTCPeerConnection: FakeConnection,
   AudioContext: FakeAudioContext,
@@ -480,6 +510,7 @@ clock.install();
 export function reset() {
   clock.clear();
   server.reset();
+  other.reset();
   FakeEventStream.all = [];
   FakeConnection.all = [];
   FakeRecorder.all = [];

@@ -10,6 +10,7 @@ import { OwnShare, ViewedShare } from "./screen_share.js";
 import { Store, isLive, stateOf } from "./store.js";
 import { Undo } from "./undo.js";
 
+/** @import { ServerAddresses } from "./addresses.js" */
 /** @import { Call } from "./call.js" */
 /** @import { Media, MediaOptions } from "./media.js" */
 /** @import { ScreenShare } from "./screen_share.js" */
@@ -76,7 +77,7 @@ export class Calls extends Emitter {
 
   /**
    * @param {object} options
-   * @param {string | URL} options.server its address; the paths of the API are below it
+   * @param {ServerAddresses} options.server its address, below which the paths of the API are, or those of a cluster
    * @param {TokenSource} [options.token] without it, the cookie of the page's own server
    */
   constructor({ server, token }) {
@@ -547,14 +548,14 @@ const SHARE_ENDED = "The screen share has ended.";
 
 /**
  * Connects to a server.
- * @param {{ server: string | URL, token?: TokenSource }} options
+ * @param {{ server: ServerAddresses, token?: TokenSource }} options
  */
 export const connect = (options) => new Calls(options).open();
 
 /**
  * Opens a link, as a guest who calls themself `name`. The guest waits, or the call rings for them at once. The client's
  * session, and with it `token`, ends with the call.
- * @param {{ server: string | URL, link: string, name: string }} options
+ * @param {{ server: ServerAddresses, link: string, name: string }} options
  * @returns {Promise<{ calls: Calls, token: string, callId: string, waits: boolean }>} rejects with Refused, whose code is
  *   `no_active_call` while the call has not begun
  */

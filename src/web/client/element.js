@@ -2,7 +2,7 @@
 // <minimost-call server="…" token="…" channel="…">: calls inside somebody else's page. It rings, calls the channel, and
 // shows a call with its controls.
 //
-// Attributes and properties: `server`, `token` (as a property also a function, see `connect`) and `channel`. With a
+// Attributes and properties: `server` (of a cluster its addresses, with spaces between them), `token` (as a property also a function, see `connect`) and `channel`. With a
 // channel, it rings for that channel alone. Several elements can share one client: the property `calls`.
 // Events: `incoming`, `call-started` and `call-ended`.
 
@@ -170,7 +170,7 @@ export class MinimostCall extends Base {
       this.#disconnect();
       this.#source = source;
       try {
-        this.#own = !this.#given && this.server ? connect({ server: this.server, token: this.token }) : null;
+        this.#own = !this.#given && this.server.trim() ? connect({ server: this.server.trim().split(/\s+/), token: this.token }) : null;
         this.#follow(this.#given ?? this.#own);
       } catch {
         setText(this.#alert, "The address of the server is malformed.");

@@ -2,11 +2,12 @@
 // Push: keeps a stream of GET /events open while somebody is signed in.
 //
 // The stream is read with `fetch`, which can send a token and reports the status of a refusal. A stream that breaks, or
-// in which nothing arrives, is replaced by one that resumes after the last event (`?after=`). If the log does not reach
+// in which nothing arrives, is replaced by one that resumes after the last event (`?after=`), at the next address if need be:
+// the members of a cluster number their events alike. If the log does not reach
 // back that far, the server sends a snapshot. One that needs another token or another query is replaced without a gap:
 // it delivers until the next one is open, and events that come twice are dropped.
 
-import { Refused } from "./api.js";
+import { Refused, withJitter } from "./api.js";
 import { EventParser } from "./event_parser.js";
 
 /** @import { Api } from "./api.js" */
@@ -16,9 +17,6 @@ import { EventParser } from "./event_parser.js";
 /** The server sends a comment each 15 seconds. After this silence, in milliseconds, a connection is dead. */
 const SILENCE_MAX = 40_000;
 const CHECK_INTERVAL = 5_000;
-
-/** How long, in milliseconds, the server may take to answer. */
-const ANSWER_MAX = 10_000;
 
 const RETRY_FIRST = 200;
 const RETRY_MAX = 4_000;
@@ -56,6 +54,8 @@ export class Events {
     this.#onEvent = onEvent;
     this.#onConnection = onConnection;
     api.on("renewed", () => this.#current && this.#connect());
+    // The address of this stream may be dead without a sign of it.
+    api.on("moved", () => this.#current && !this.#next && this.#connect());
   }
 
   open() {
@@ -108,7 +108,8 @@ export class Events {
   }
 
   #checkSilence() {
-    if (Date.now() - this.#heardAt > SILENCE_MAX) {
+    if (this.#current && Date.now() - this.#heardAt > SILENCE_MAX) {
+      this.#api.leaveAddress();
       this.reconnect();
     }
   }
@@ -120,16 +121,13 @@ export class Events {
     this.#clearPause();
     const stream = new AbortController();
     this.#next = stream;
-    const slow = setTimeout(() => this.#next === stream && this.#retry(), ANSWER_MAX);
     try {
       const body = await this.#api.open(this.#path(), stream.signal);
-      clearTimeout(slow);
       if (!stream.signal.aborted) {
         this.#takeOver(stream);
         await this.#read(stream, body);
       }
     } catch (error) {
-      clearTimeout(slow);
       if (error instanceof Refused && error.status === 401 && !stream.signal.aborted) {
         this.close(); // `signedOut` has reported it
       }
@@ -201,7 +199,7 @@ export class Events {
   #retry() {
     this.#abort();
     this.#report(false);
-    this.#pause = setTimeout(() => this.#connect(), this.#retryWait + Math.random() * 100);
+    this.#pause = setTimeout(() => this.#connect(), withJitter(this.#retryWait));
     this.#retryWait = Math.min(this.#retryWait * 1.6, RETRY_MAX);
   }
 
