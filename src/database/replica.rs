@@ -312,6 +312,10 @@ impl ReplicaLoop {
                 outcomes.push(Vec::new());
                 continue;
             };
+            if group.step.is_some() || group.pause || !group.schema.is_empty() {
+                // The group before has freed the clock.
+                self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
+            }
             change_schema(&self.connection, &group.schema)?;
             if let Some(seconds) = group.step {
                 // It moves a pinned clock along.
