@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,6 +65,8 @@ struct Running {
     child: Child,
     /// The lines of standard output.
     lines: Mutex<Receiver<String>>,
+    /// It has printed its address.
+    serves: AtomicBool,
 }
 
 /// The members of a cluster. Those that run are killed on drop.
@@ -178,18 +181,19 @@ impl Cluster {
         let output = BufReader::new(child.stdout.take().unwrap());
         // It ends with the process.
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let replaced = self.running.insert(node, Running { child, lines: Mutex::new(lines) });
+        let replaced =
+            self.running.insert(node, Running { child, lines: Mutex::new(lines), serves: AtomicBool::new(false) });
         assert!(replaced.is_none(), "member {node} runs already");
     }
 
     /// Waits until a member that was spawned serves clients.
     pub fn wait_until_serving(&self, node: u64) {
-        let lines = self.running[&node].lines.lock().unwrap();
+        let Running { lines, serves, .. } = &self.running[&node];
+        let lines = lines.lock().unwrap();
         let deadline = Instant::now() + TIMEOUT;
-        loop {
+        while !serves.load(Relaxed) {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.starts_with("minimost-calls serves") => return,
-                Ok(_) => {}
+                Ok(line) => serves.store(line.starts_with("minimost-calls serves"), Relaxed),
                 Err(RecvTimeoutError::Timeout) => panic!("member {node} does not serve: {}", self.log(node)),
                 Err(RecvTimeoutError::Disconnected) => panic!("member {node} has ended: {}", self.log(node)),
             }
@@ -198,13 +202,28 @@ impl Cluster {
 
     /// Waits until all members that were spawned serve clients.
     pub fn wait_until_all_serve(&self) {
-        self.nodes().into_iter().for_each(|node| self.wait_until_serving(node));
+        for node in self.nodes() {
+            self.wait_until_serving(node);
+        }
+    }
+
+    /// Starts members, and waits until they serve.
+    pub fn restart_all(&mut self, nodes: &[u64]) {
+        for node in nodes {
+            self.spawn(*node);
+        }
+        self.wait_until_all_serve();
     }
 
     /// Starts a member, and waits until it serves.
     pub fn restart(&mut self, node: u64) {
         self.spawn(node);
         self.wait_until_serving(node);
+    }
+
+    /// Kills a member.
+    pub fn kill(&mut self, node: u64) {
+        self.stop(node, Signal::SIGKILL);
     }
 
     /// Sends a member a signal, and waits for its end.
@@ -223,6 +242,16 @@ impl Cluster {
         kill(self.process(node), signal).unwrap();
     }
 
+    /// Stops a member without its end.
+    pub fn freeze(&self, node: u64) {
+        self.signal(node, Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen member continue.
+    pub fn thaw(&self, node: u64) {
+        self.signal(node, Signal::SIGCONT);
+    }
+
     /// Runs a command on a member's file, with a line on standard input.
     pub fn try_run(&self, node: u64, arguments: &[&str], line: &str) -> Output {
         let mut child = Command::new(PROGRAM)
@@ -234,7 +263,8 @@ impl Cluster {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+        // It fails if the command ends without reading it.
+        let _ = writeln!(child.stdin.take().unwrap(), "{line}");
         child.wait_with_output().unwrap()
     }
 
@@ -280,6 +310,33 @@ impl Cluster {
             let voters = status.iter().filter(|member| member["role"] == "voter" || member["role"] == "leader");
             (voters.count() as u64 == count && status.len() as u64 == count).then_some(())
         });
+    }
+
+    /// Waits until no running member but `left` lists `left` any more.
+    pub fn wait_for_left(&self, left: u64) {
+        wait_for(TIMEOUT, "departure", || {
+            let others = self.nodes().into_iter().filter(|node| *node != left);
+            let lists = |node| {
+                let status = self.status(node)?;
+                Some(status.iter().any(|member| member["node"].as_u64() == Some(left)))
+            };
+            others.map(lists).all(|lists| lists == Some(false)).then_some(())
+        });
+    }
+
+    /// The status of a member's `/healthz`. None if it does not answer.
+    pub async fn health(&self, node: u64) -> Option<u16> {
+        let asked = self.client.get(format!("{}/healthz", self.url(node))).timeout(TIMEOUT).send().await;
+        asked.ok().map(|response| response.status().as_u16())
+    }
+
+    /// Waits until clients may come to a member again, or may not any more.
+    pub async fn wait_for_health(&self, node: u64, is_healthy: bool) {
+        let deadline = Instant::now() + TIMEOUT;
+        while (self.health(node).await == Some(200)) != is_healthy {
+            assert!(Instant::now() < deadline, "member {node} should be healthy: {is_healthy}");
+            tokio::time::sleep(INTERVAL).await;
+        }
     }
 
     /// A connection to a member's file, as another program opens it.
@@ -329,7 +386,9 @@ impl Drop for Cluster {
             let _ = running.child.kill();
             let _ = running.child.wait();
             if thread::panicking() {
-                eprintln!("the log of member {node}:\n{}", self.log(node));
+                let log = self.log(node);
+                let lines: Vec<&str> = log.lines().filter(|line| !line.contains("openraft::")).collect();
+                eprintln!("the log of member {node}:\n{}", lines.join("\n"));
             }
         }
     }

@@ -7,6 +7,8 @@ mod support;
 
 mod basics;
 mod cluster;
+mod failures;
+mod ledger;
 
 use std::time::Duration;
 
