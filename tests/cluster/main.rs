@@ -9,6 +9,7 @@ mod basics;
 mod cluster;
 mod failures;
 mod ledger;
+mod members;
 
 use std::time::Duration;
 
