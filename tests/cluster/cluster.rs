@@ -356,6 +356,18 @@ impl Cluster {
 
     /// Waits until the files of the running members are equal, and fails unless each obeys all rules.
     pub fn assert_equal(&self) {
+        self.wait_until_equal();
+        for node in self.nodes() {
+            let sql = self.connect(node);
+            let mut statement = sql.prepare("SELECT violation FROM integrity_violations").unwrap();
+            let violations = statement.query_map([], |row| row.get(0)).unwrap();
+            let violations: Vec<String> = violations.collect::<Result<_, _>>().unwrap();
+            assert_eq!(violations, Vec::<String>::new(), "member {node}");
+        }
+    }
+
+    /// Waits until the files of the running members are equal.
+    pub fn wait_until_equal(&self) {
         let nodes = self.nodes();
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -369,13 +381,6 @@ impl Cluster {
                 panic!("members {} and {node} differ: {}", nodes[0], difference(&dumps[0], other));
             }
             thread::sleep(INTERVAL);
-        }
-        for node in nodes {
-            let sql = self.connect(node);
-            let mut statement = sql.prepare("SELECT violation FROM integrity_violations").unwrap();
-            let violations = statement.query_map([], |row| row.get(0)).unwrap();
-            let violations: Vec<String> = violations.collect::<Result<_, _>>().unwrap();
-            assert_eq!(violations, Vec::<String>::new(), "member {node}");
         }
     }
 }

@@ -2,15 +2,25 @@
 //!
 //! The long rounds: `cargo test --test cluster -- --ignored --nocapture`.
 
+#[path = "../faults/fake_clock.rs"]
+#[allow(dead_code, reason = "a part of it is for the tests of a single server")]
+mod fake_clock;
+#[path = "../faults/small_disk.rs"]
+#[allow(dead_code, reason = "a part of it is for the tests of a single server")]
+mod small_disk;
+#[path = "../faults/strace.rs"]
+mod strace;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod basics;
 mod cluster;
 mod failures;
+mod faults;
 mod ledger;
 mod members;
 
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,4 +33,9 @@ static MACHINE: Mutex<()> = Mutex::const_new(());
 
 async fn lock_machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().await
+}
+
+/// Reports a skipped test. The test harness captures `println!`, but not this, so that a skipped proof is never silent.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -1,7 +1,5 @@
 //! A full disk: a small file system in memory, in a separate mount namespace.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -12,64 +10,26 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::active_call::{ActiveCall, outcome};
+use crate::lock_machine;
+use crate::small_disk::{SmallDisk, is_in_namespace};
 use crate::support::{EventStream, PROGRAM, Server, connect};
-use crate::{lock_machine, skipped};
-
-/// Set in the process that runs in the namespace.
-const IN_NAMESPACE: &str = "FAULTS_TEST_IN_A_NAMESPACE";
 
 /// The size of the disk. A new database has about 1 MiB.
 const DISK: u64 = 24 << 20;
 
-/// Runs this test again in a mount namespace. False if the system allows none.
-fn runs_in_a_namespace(test: &str) -> bool {
-    // Root needs no user namespace and may have none. Other users need one.
-    let namespaces = [&["--mount"][..], &["--user", "--map-root-user", "--mount"]];
-    let probe = "mount -t tmpfs -o size=64k none /mnt";
-    let may_mount = |options: &&&[&str]| {
-        let mounted = Command::new("unshare").args(**options).args(["sh", "-c", probe]).output();
-        mounted.is_ok_and(|output| output.status.success())
-    };
-    let Some(options) = namespaces.iter().find(may_mount) else { return false };
-    let status = Command::new("unshare")
-        .args(*options)
-        .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(IN_NAMESPACE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "the test failed in its namespace");
-    true
-}
-
-/// Fills the disk except for `free` bytes.
-fn fill(disk: &Path, free: u64) {
-    let mut filler = fs::File::options().create(true).append(true).open(disk.join("filler")).unwrap();
-    while filler.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
-    filler.set_len(filler.metadata().unwrap().len() - free).unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_refuses_writes_with_507_until_there_is_space() {
     let _machine = lock_machine().await;
-    if std::env::var_os(IN_NAMESPACE).is_none() {
-        if !runs_in_a_namespace("full_disk::full_disk_refuses_writes_with_507_until_there_is_space") {
-            skipped("this user may neither mount file systems nor create user namespaces");
-        }
+    if !is_in_namespace("full_disk::full_disk_refuses_writes_with_507_until_there_is_space") {
         return;
     }
-    let disk = TempDir::new().unwrap();
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", &format!("size={DISK}"), "none"])
-        .arg(disk.path())
-        .status()
-        .unwrap();
-    assert!(mount.success());
-    assert_refuses_only_writes(disk.path()).await;
-    assert!(Command::new("umount").arg(disk.path()).status().unwrap().success());
+    let folder = TempDir::new().unwrap();
+    let disk = SmallDisk::mount(folder.path(), DISK);
+    assert_refuses_only_writes(&disk).await;
 }
 
-async fn assert_refuses_only_writes(disk: &Path) {
+async fn assert_refuses_only_writes(small_disk: &SmallDisk) {
+    let disk = small_disk.path();
     let call = ActiveCall::start(Server::start_in(TempDir::new_in(disk).unwrap(), &[])).await;
     call.server.person("carol");
     let (mut stream, _) = EventStream::open_with_snapshot(&call.bob).await;
@@ -78,7 +38,7 @@ async fn assert_refuses_only_writes(disk: &Path) {
     // While this reader sees the first writes, the log is never written again from its start: each write needs space.
     let reader = connect(&call.server.db());
     reader.execute_batch("BEGIN; SELECT count(*) FROM calls").unwrap();
-    fill(disk, 2 << 20);
+    small_disk.fill(2 << 20);
     let mut uploads = JoinSet::new();
     for client in 0..8_u8 {
         let (alice, path) = (call.alice.clone(), call.path("media"));
@@ -110,7 +70,7 @@ async fn assert_refuses_only_writes(disk: &Path) {
     assert!(disk_full > 0 && disk_full + io_errors == refused.len(), "{refused:?}");
 
     // Not even a write of a few rows fits.
-    fill(disk, 0);
+    small_disk.fill(0);
     let before = call.server.rows();
     let mut small = 0;
     for _ in 0..5 {
@@ -130,7 +90,7 @@ async fn assert_refuses_only_writes(disk: &Path) {
     assert_another_file_is_refused(disk);
 
     drop(reader);
-    fs::remove_file(disk.join("filler")).unwrap();
+    small_disk.free();
     let freed_at = Instant::now();
     for number in 0..20 {
         assert_eq!(sender.send(number).await.unwrap().status, 200);

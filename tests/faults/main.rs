@@ -8,12 +8,14 @@ mod support;
 
 mod active_call;
 mod broken_disk;
+mod fake_clock;
 mod full_disk;
 mod health;
 mod long_reader;
 mod outside_writer;
 mod shell;
 mod slow_clients;
+mod small_disk;
 mod stopping;
 mod strace;
 mod swapped_files;

@@ -22,13 +22,19 @@ pub struct InjectedFaults {
 }
 
 impl InjectedFaults {
-    /// Injects faults into a server's system calls on one file. Each of `faults` is `(CALLS, WHAT)` as in strace's
-    /// `-e inject=CALLS:WHAT`. `None` if the system does not allow tracing.
+    /// Injects faults into a server's system calls on one file.
+    #[allow(dead_code, reason = "the tests of a cluster name processes")]
     pub fn start(server: &Server, file: &Path, faults: &[(&str, &str)]) -> Option<Self> {
+        Self::start_in(server.process(), file, faults)
+    }
+
+    /// Injects faults into a process's system calls on one file. Each of `faults` is `(CALLS, WHAT)` as in strace's
+    /// `-e inject=CALLS:WHAT`. `None` if the system does not allow tracing.
+    pub fn start_in(process: Pid, file: &Path, faults: &[(&str, &str)]) -> Option<Self> {
         let calls: Vec<&str> = faults.iter().map(|(calls, _)| *calls).collect();
         let log = NamedTempFile::new().unwrap();
         let mut command = Command::new("strace");
-        command.args(["-f", "-p", &server.process().to_string(), "-P"]).arg(file).arg("-o").arg(log.path());
+        command.args(["-f", "-p", &process.to_string(), "-P"]).arg(file).arg("-o").arg(log.path());
         command.args(["-e", &format!("trace={}", calls.join(","))]);
         for (calls, what) in faults {
             command.args(["-e", &format!("inject={calls}:{what}")]);

@@ -1,9 +1,8 @@
 //! The wall clock is set while the server runs, with libfaketime, and the server is stopped for a while. Rings, presence,
 //! login pauses and durations follow the time that has passed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -12,72 +11,17 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::fake_clock::FakeClock;
 use crate::shell::Shell;
-use crate::support::{PROGRAM, Person, Server, answer, eventually};
+use crate::support::{Person, Server, answer, eventually};
 use crate::{TIMEOUT, lock_machine};
 
 /// The lines of the log about a step and a pause.
 const STEP: &str = "the wall clock was set; the times";
 const PAUSE: &str = "the server was unable to work";
 
-/// Programs read the offset again after one to two seconds. If they read it at each look at the clock, libfaketime gives some threads the
-/// machine's time instead: 27 of 240,000 times in a program with six.
-const CACHED: Duration = Duration::from_millis(2100);
-
-/// The clock of the programs that run under it, as an offset to the machine's.
-struct FakeClock {
-    _folder: TempDir,
-    offset: PathBuf,
-    log: PathBuf,
-}
-
-impl FakeClock {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let (offset, log) = (folder.path().join("offset"), folder.path().join("log"));
-        let clock = Self { _folder: folder, offset, log };
-        clock.set("+0");
-        clock
-    }
-
-    /// Sets the clock, as in `+120`, `-3600` or `+10y`, at one instant within [`CACHED`].
-    fn set(&self, offset: &str) {
-        let new = self.offset.with_extension("new");
-        fs::write(&new, offset).unwrap();
-        fs::rename(&new, &self.offset).unwrap();
-        std::thread::sleep(CACHED);
-    }
-
-    /// The program under this clock, with its log in a file. Its arguments are still missing.
-    fn program(&self) -> Command {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "exec \"$0\" \"$@\" 2>> \"$LOG\"", PROGRAM])
-            .env("LOG", &self.log)
-            .env("LD_PRELOAD", library())
-            .env("FAKETIME_TIMESTAMP_FILE", &self.offset)
-            .env("FAKETIME_CACHE_DURATION", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command
-    }
-
-    fn serve(&self, folder: TempDir) -> Server {
-        Server::start_as(self.program(), "127.0.0.1:0", folder, &[])
-    }
-
-    /// How many lines of the log have this text.
-    fn logged(&self, text: &str) -> usize {
-        fs::read_to_string(&self.log).unwrap().lines().filter(|line| line.contains(text)).count()
-    }
-}
-
-/// libfaketime of Debian, in the folder of the machine's architecture.
-fn library() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    folders
-        .map(|folder| folder.join("faketime/libfaketime.so.1"))
-        .find(|library| library.exists())
-        .expect("Debian's package libfaketime")
+fn serve(clock: &FakeClock, folder: TempDir) -> Server {
+    Server::start_as(clock.program(), "127.0.0.1:0", folder, &[])
 }
 
 /// A user whose session no clock of a test ends.
@@ -174,7 +118,7 @@ async fn setting_the_clock_ends_nothing_early_and_keeps_nothing_late() {
     const WINDOW: u64 = 4;
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     server.execute(&format!(
         "UPDATE settings SET value = 1 WHERE name = 'presence_interval';
          UPDATE settings SET value = 2 WHERE name = 'gone_after';
@@ -226,7 +170,7 @@ async fn a_clock_that_drifts_is_not_set() {
     let clock = FakeClock::new();
     // Forty times faster than NTP adjusts a clock. In ten seconds it gains twice the tolerance.
     clock.set("+0 x1.02");
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     let call = Call::start(&server).await;
     call.assert_stays(&server, Duration::from_secs(10)).await;
     assert_eq!(clock.logged(STEP), 0);
@@ -247,7 +191,7 @@ fn shorten_presence(server: &Server) {
 async fn a_stopped_process_ends_no_call_and_prolongs_no_ring() {
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     shorten_presence(&server);
     let (carol, dave) = (person(&server, "carol"), person(&server, "dave"));
     let call = Call::start(&server).await;
@@ -287,7 +231,7 @@ async fn a_shell_that_holds_the_write_lock_ends_no_call() {
 async fn reads_are_refused_while_a_held_lock_delays_the_step() {
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     let (carol, dave) = (person(&server, "carol"), person(&server, "dave"));
     carol.call("dm:carol:dave").await;
     let mut admin = Shell::open(&server.db());
@@ -311,12 +255,12 @@ async fn reads_are_refused_while_a_held_lock_delays_the_step() {
 async fn a_step_between_two_servers_is_noticed() {
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     let call = Call::start(&server).await;
     sleep(Duration::from_secs(1)).await;
     let (folder, _) = server.stop(Signal::SIGKILL);
     clock.set("-3600");
-    let server = clock.serve(folder);
+    let server = serve(&clock, folder);
     let passed = call.answered.elapsed().as_secs_f64();
     let history = server.moved(&call.alice).read("/calls/history").await;
     assert!(history.to_string().contains("\"reason\":\"restart\""), "{history}");
@@ -331,7 +275,7 @@ async fn a_step_between_two_servers_is_noticed() {
 async fn a_command_in_the_second_of_a_step_does_no_harm() {
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     let (carol, dave) = (person(&server, "carol"), person(&server, "dave"));
     // The last time is in the past of this process, which checks the file.
     for (offset, ended) in [("+10y", 1), ("-3600", 2)] {
@@ -373,7 +317,7 @@ fn remove_user(clock: &FakeClock, db: &Path, name: &str) {
 async fn a_start_before_the_newest_time_in_the_file_keeps_nothing_for_decades() {
     let _machine = lock_machine().await;
     let clock = FakeClock::new();
-    let server = clock.serve(TempDir::new().unwrap());
+    let server = serve(&clock, TempDir::new().unwrap());
     server.execute(
         "UPDATE settings SET value = 3 WHERE name IN ('login_window', 'login_pause');
          UPDATE settings SET value = 1 WHERE name = 'login_attempts_per_name'",
@@ -387,7 +331,7 @@ async fn a_start_before_the_newest_time_in_the_file_keeps_nothing_for_decades() 
     crate::support::connect(&folder.path().join("presence.db")).execute("UPDATE clock SET boot_id = 'x'", []).unwrap();
 
     clock.set("-50y");
-    let server = clock.serve(folder);
+    let server = serve(&clock, folder);
     let (alice, erin) = (server.moved(&call.alice), server.moved(&erin));
     let ended = alice.read("/calls/history").await.to_string();
     assert!(ended.contains("\"reason\":\"restart\""), "{ended}");
