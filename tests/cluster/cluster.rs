@@ -26,7 +26,7 @@ use crate::support::{PROGRAM, Person, Server, connect, wait};
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where members listen, and for clients.
-const MEMBER_PORT: u16 = 7100;
+pub const MEMBER_PORT: u16 = 7100;
 const HTTP_PORT: u16 = 6760;
 
 /// Polls `probe` until it returns something. Fails after `limit`, with `what` was waited for.
@@ -43,7 +43,7 @@ pub fn wait_for<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Optio
 
 /// The first two numbers after 127 of the addresses of a cluster. Each member has an address of loopback of its own, so
 /// that no other socket takes its ports while it is down, as one on 127.0.0.1 might.
-fn new_network() -> [u8; 2] {
+pub fn new_network() -> [u8; 2] {
     loop {
         let network = [fastrand::u8(1..=254), fastrand::u8(..)];
         let probe = TcpListener::bind((address(network, 1).as_str(), MEMBER_PORT));
@@ -53,8 +53,13 @@ fn new_network() -> [u8; 2] {
     }
 }
 
-fn address([first, second]: [u8; 2], node: u64) -> String {
+pub fn address([first, second]: [u8; 2], node: u64) -> String {
     format!("127.{first}.{second}.{node}")
+}
+
+/// The name of a member, of which no resolver knows.
+pub fn host(node: u64) -> String {
+    format!("node{node}.test")
 }
 
 /// How a member's process is made. The arguments of the program are added.
@@ -76,6 +81,8 @@ pub struct Cluster {
     running: BTreeMap<u64, Running>,
     launcher: Launcher,
     client: reqwest::Client,
+    /// Members name each other, and each finds the others' addresses in its own file of hosts.
+    has_names: bool,
 }
 
 impl Cluster {
@@ -97,9 +104,22 @@ impl Cluster {
 
     /// The files of a cluster. No member runs yet.
     pub fn new(count: u64, launcher: Launcher, prepare: impl FnOnce(&Server)) -> Self {
+        Self::of(new_network(), false, count, launcher, prepare)
+    }
+
+    /// As [`Cluster::start_with`], with members that find each other by the names of [`host`].
+    pub fn start_with_names(network: [u8; 2], count: u64, launcher: Launcher, prepare: impl FnOnce(&Server)) -> Self {
+        let mut cluster = Self::of(network, true, count, launcher, prepare);
+        let nodes: Vec<u64> = (1..=count).collect();
+        cluster.restart_all(&nodes);
+        cluster.wait_for_voters(count);
+        cluster
+    }
+
+    fn of(network: [u8; 2], has_names: bool, count: u64, launcher: Launcher, prepare: impl FnOnce(&Server)) -> Self {
         let folder = TempDir::new().unwrap();
-        let network = new_network();
-        let cluster = Self { folder, network, running: BTreeMap::new(), launcher, client: reqwest::Client::new() };
+        let (running, client) = (BTreeMap::new(), reqwest::Client::new());
+        let cluster = Self { folder, network, running, launcher, client, has_names };
         let mut init = Command::new(PROGRAM);
         init.args(["cluster", "init", "--into"]).arg(cluster.folder.path().join("team.pem"));
         for node in 1..=count {
@@ -144,7 +164,8 @@ impl Cluster {
 
     /// Where the others reach a member.
     pub fn member_address(&self, node: u64) -> String {
-        format!("{}:{MEMBER_PORT}", address(self.network, node))
+        let host = if self.has_names { host(node) } else { address(self.network, node) };
+        format!("{host}:{MEMBER_PORT}")
     }
 
     /// Where clients reach a member.

@@ -38,7 +38,7 @@ pub fn prepare(server: &Server) -> Vec<[Login; 4]> {
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq)]
-enum Outcome {
+pub enum Outcome {
     Done(Value),
     /// A rule refused it, with this code.
     Refused(String),
@@ -49,7 +49,7 @@ enum Outcome {
 }
 
 /// Sends a request. Fails if the response is one that no cluster may give.
-async fn send(request: RequestBuilder) -> Outcome {
+pub async fn send(request: RequestBuilder) -> Outcome {
     let Ok(response) = request.timeout(PATIENCE).send().await else { return Outcome::Unknown };
     let status = response.status().as_u16();
     let Ok(body) = response.json::<Value>().await else { return Outcome::Unknown };

@@ -19,6 +19,8 @@ mod failures;
 mod faults;
 mod ledger;
 mod members;
+mod network;
+mod partitions;
 
 use std::io::Write;
 use std::time::Duration;
