@@ -160,10 +160,17 @@ fn create_rules(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     RULES.iter().try_for_each(|(_, sql)| transaction.execute_batch(sql))
 }
 
+/// The migrations by their numbers. The runner has them by the names of their files, V10 before V2.
+fn in_order() -> Vec<Migration> {
+    let mut migrations = migrations().get_migrations().clone();
+    migrations.sort();
+    migrations
+}
+
 /// The rules as SQLite stores them, read from a scratch database with this program's schema.
 fn program_rules() -> Result<Vec<Rule>, SchemaError> {
     let scratch = Connection::open_in_memory()?;
-    for migration in migrations().get_migrations() {
+    for migration in in_order() {
         scratch.execute_batch(migration.sql().unwrap_or_default())?;
     }
     for (_, sql) in RULES {
@@ -295,7 +302,7 @@ pub(super) fn upgrade_plan(connection: &Connection, applied_on: &str) -> Result<
 pub(crate) fn fingerprint() -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for migration in migrations().get_migrations() {
+    for migration in in_order() {
         hash.update(migration.sql().unwrap_or_default());
     }
     for (_, sql) in RULES {
