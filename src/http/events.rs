@@ -9,7 +9,7 @@ use std::vec;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout_at};
 use warp::http::Method;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
@@ -19,7 +19,7 @@ use super::authentication::{Caller, as_caller};
 use super::request::parse_cursor;
 use super::{App, Error, HandlerResult, NO_STORE, Request, Routes, any_of, route};
 use crate::database::{Database, ReadError, Snapshot};
-use crate::push::{Audience, Message, Page, Subscription, first_page, next_page};
+use crate::push::{Audience, Message, Page, Subscription, first_page, newest_event, next_page};
 use crate::statements;
 
 /// A stream sends a comment this often. It keeps proxies from closing the connection, and finds dead clients. One timer
@@ -28,6 +28,12 @@ const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The streams whose comments are due within this time send them at one wake-up: each wake-up costs more than a comment.
 const COMMENT_STEP: Duration = Duration::from_millis(100);
+
+/// How long a stream waits for a member of a cluster to catch up. A member that has not then says so itself.
+const CATCH_UP_MAX: Duration = Duration::from_secs(3);
+
+/// How often it checks.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(25);
 
 /// The longest `?wait=`, in seconds.
 const WAIT_MAX: f64 = 60.0;
@@ -48,6 +54,7 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
     }
     let names = ["call", "share"].into_iter().filter_map(|name| request.query(name)).filter(|id| is_id(id));
     let names = names.map(str::to_owned).collect();
+    catch_up(&request.app, last_event_id).await?;
     // Subscribing before reading the log leaves no gap. An event that comes both ways is sent once.
     let audience = request.app.database.read(|snapshot| Audience::of(snapshot, &caller.name))?;
     let subscription = subscribe(&request.app, &caller, names, audience)?;
@@ -57,6 +64,30 @@ async fn events(request: &mut Request) -> HandlerResult<Response> {
         .read_on_pool(&caller.name, move |snapshot| Ok::<_, Error>(first_page(snapshot, &name, last_event_id)?))
         .await?;
     Ok(event_stream(EventStream { database, page: first.into(), reading: None, subscription, keep_alive: comments() }))
+}
+
+/// Waits until this member of a cluster serves streams, and has event `last_event_id`, which another member may have sent.
+/// Otherwise the client would take the log for an older copy, and would get events twice.
+///
+/// # Errors
+/// 503 if this member does not catch up: the client finds another one.
+async fn catch_up(app: &App, last_event_id: Option<i64>) -> Result<(), Error> {
+    if !app.database.is_member() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + CATCH_UP_MAX;
+    loop {
+        let health = app.database.health();
+        let is_ahead = last_event_id > Some(app.database.read(newest_event)?);
+        if health.is_ok() && !is_ahead {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            // A member that is well has the whole log. The event is of a log before a restore.
+            return Ok(health?);
+        }
+        sleep(CATCH_UP_INTERVAL).await;
+    }
 }
 
 /// When a stream that begins now sends its comments.

@@ -23,14 +23,18 @@ pub(super) fn routes(app: &App) -> Routes {
 /// program is well: a restart of the server would not help.
 fn health(request: &mut Request) -> HandlerResult {
     request.app.database.read(|snapshot| snapshot.row(&statements::HEALTH, [], |_| Ok(())))?;
-    match request.app.database.health() {
-        Ok(()) => Ok(done()),
-        Err(Unhealthy::Hangs) => Err(Error::new(UNAVAILABLE, "writer_hangs", "The server's disk does not respond.")),
-        Err(Unhealthy::NoLeader) => {
-            Err(Error::new(UNAVAILABLE, "no_leader", "No majority of the cluster follows a leader."))
-        }
-        Err(Unhealthy::Behind) => {
-            Err(Error::new(UNAVAILABLE, "member_behind", "This member of the cluster has not caught up yet."))
+    request.app.database.health()?;
+    Ok(done())
+}
+
+impl From<Unhealthy> for Error {
+    fn from(unhealthy: Unhealthy) -> Self {
+        match unhealthy {
+            Unhealthy::Hangs => Self::new(UNAVAILABLE, "writer_hangs", "The server's disk does not respond."),
+            Unhealthy::NoLeader => Self::new(UNAVAILABLE, "no_leader", "No majority of the cluster follows a leader."),
+            Unhealthy::Behind => {
+                Self::new(UNAVAILABLE, "member_behind", "This member of the cluster has not caught up yet.")
+            }
         }
     }
 }

@@ -22,6 +22,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// database stores the former more rarely.
 const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A member of a cluster that has been lost for this long ends its subscriptions. An election takes less.
+const LOST_MAX: Duration = Duration::from_secs(3);
+
 /// How often a second the clients read the directory after a change. `GET /me` of a thousand people takes milliseconds.
 const DIRECTORY_READS_PER_SECOND: f64 = 200.0;
 
@@ -54,6 +57,8 @@ pub(super) struct HubLoop {
     directory_due: Instant,
     /// What the presences were last read for. `None` after a commit, which can have changed them.
     presences_of: Option<PresencesOf>,
+    /// Since when this member of a cluster has had no leader, or has been behind.
+    lost_since: Option<Instant>,
 }
 
 /// What decides the presences as long as nobody commits.
@@ -82,6 +87,7 @@ impl HubLoop {
             directory: HashSet::new(),
             directory_due: Instant::now(),
             presences_of: None,
+            lost_since: None,
         })
     }
 
@@ -109,6 +115,7 @@ impl HubLoop {
                     return Ok(());
                 }
                 presence_due = Instant::now() + PRESENCE_INTERVAL;
+                self.end_lost_subscriptions();
                 self.note_presence()?;
                 self.send_presences()
             });
@@ -116,6 +123,16 @@ impl HubLoop {
             let error =
                 result.err().filter(|error| !matches!(error, ReadError::Replaced(_))).map(|error| error.to_string());
             last_error.note(error, "cannot read the event log");
+        }
+    }
+
+    /// Ends the subscriptions of a lost member of a cluster: it gets no events, and can note no presence. Clients find
+    /// another member.
+    fn end_lost_subscriptions(&mut self) {
+        if !self.database.is_member() || self.database.health().is_ok() {
+            self.lost_since = None;
+        } else if self.lost_since.get_or_insert_with(Instant::now).elapsed() >= LOST_MAX {
+            self.hub.subscribers().by_username.clear();
         }
     }
 

@@ -65,7 +65,10 @@ impl Event {
 }
 
 /// The id of the newest event that the log ever had, 0 if it never had one.
-pub(super) fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn newest_event(snapshot: &Snapshot) -> Result<i64, ReadError> {
     Ok(snapshot.row(&statements::NEWEST_EVENT_ID, [], |row| row.get(0))?.unwrap_or(0))
 }
 

@@ -11,5 +11,5 @@ mod presences;
 mod subscribers;
 
 pub use self::hub::{Hub, HubError, Subscription};
-pub use self::messages::{Message, Page, first_page, next_page};
+pub use self::messages::{Message, Page, first_page, newest_event, next_page};
 pub use self::presences::Audience;
