@@ -91,11 +91,17 @@ SELECT unread_bytes_per_person FROM server_limits;
 
 -- name: ORIGIN_IS_ALLOWED
 -- A row if pages of origin ?1 may use the API.
-SELECT 1 FROM allowed_origins WHERE origin = ?1;
+SELECT 1 FROM allowed_origins WHERE origin = ?1
+UNION ALL
+SELECT 1 FROM client_addresses WHERE address = ?1;
 
 -- name: ALLOWED_ORIGINS
 -- All of them, with blanks between them. NULL if there is none.
 SELECT group_concat(origin, ' ') FROM allowed_origins;
+
+-- name: CLIENT_ADDRESSES
+-- Where browsers reach the members of the cluster.
+SELECT address FROM client_addresses;
 
 -- name: ICE_SERVERS
 -- The ICE servers for clients as JSON; the URLs of the TURN server with a secret as JSON, the secret, and the end of a
@@ -173,14 +179,18 @@ SELECT ?1, ?2, ts, ts + coalesce(?3, (SELECT value FROM settings WHERE name = 's
 
 -- name: ADD_SESSION_AFTER_LOGIN
 -- Adds a session with token hash ?1 for user ?2 if their password hash is still ?3: the password may have changed
--- while it was verified.
-INSERT INTO sessions (token_hash, username, created_ts, expires_ts)
-SELECT ?1, username, now.ts, now.ts + (SELECT value FROM settings WHERE name = 'session_ttl')
+-- while it was verified. ?4 is the hash of the token for its page.
+INSERT INTO sessions (token_hash, username, created_ts, expires_ts, page_token_hash)
+SELECT ?1, username, now.ts, now.ts + (SELECT value FROM settings WHERE name = 'session_ttl'), ?4
 FROM users, now WHERE username = ?2 AND password_hash = ?3;
 
 -- name: FIND_SESSION
 -- User, expiry and creation time of the session with token hash ?1, if it is valid now.
 SELECT username, expires_ts, created_ts FROM live_sessions WHERE token_hash = ?1;
+
+-- name: SESSION_OF_PAGE_TOKEN
+-- The token hash of the session whose page has a token with hash ?1.
+SELECT token_hash FROM page_tokens WHERE page_token_hash = ?1;
 
 -- name: SESSION_COOKIE
 -- The name of the session cookie.

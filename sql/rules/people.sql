@@ -209,6 +209,12 @@ CREATE VIEW live_sessions AS
   FROM sessions
   WHERE expires_ts > (SELECT ts FROM now);
 
+CREATE VIEW page_tokens (page_token_hash, token_hash) AS
+-- The tokens of pages, and the valid sessions that they are of.
+  SELECT page_token_hash, token_hash
+  FROM sessions
+  WHERE page_token_hash IS NOT NULL AND expires_ts > (SELECT ts FROM now);
+
 CREATE VIEW session_list (id, username, created_ts, expires_ts) AS
 -- The valid sessions by their ids, with which nobody can log in: the first 16 digits of the hash.
 --   SELECT id, username, datetime(created_ts, 'unixepoch') FROM session_list WHERE username = 'bob'

@@ -191,6 +191,7 @@ CREATE VIEW refusals (code, status, over_http, sentence) AS
     ('service_tokens_name_format', 400, 0, 'The name of a service token has 1 to 64 of the characters A-Z a-z 0-9 . _ @ -, and is neither . nor ...'),
     ('service_tokens_scopes_known', 400, 0, 'The scopes of a service token are admin, metrics, or both.'),
     ('service_tokens_token_hash_format', 400, 0, 'A token hash has 64 lower-case hex digits.'),
+    ('sessions_page_token_hash_format', 400, 0, 'The hash of a page''s token has 64 lower-case hex digits.'),
     ('sessions_token_hash_format', 400, 0, 'A token hash has 64 lower-case hex digits.'),
     ('setting_is_a_number', 400, 1, 'The value of the setting is a number.'),
     ('setting_is_in_range', 400, 1, 'The value is outside the range of the setting.'),

@@ -137,11 +137,12 @@ BEGIN
   WHERE typeof(NEW.value) IS NOT 'text' OR instr(CAST(NEW.value AS BLOB), x'00');
 END;
 
-CREATE TRIGGER allowed_origins_are_origins
--- Browsers write an origin in one way (RFC 6454, section 6.2), and the server compares the text. The list also becomes a
+CREATE TRIGGER origin_settings_are_origins
+-- Browsers write an origin in one way (RFC 6454, section 6.2), and the server compares the text. The lists also become a
 -- part of a Content-Security-Policy, in which other characters have a meaning.
 BEFORE UPDATE OF value ON settings
-WHEN NEW.name = 'allowed_origins' AND CASE WHEN json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
+WHEN (NEW.name = 'allowed_origins' OR NEW.name = 'client_addresses')
+  AND CASE WHEN json_valid(NEW.value) THEN json_type(NEW.value) = 'array' END
 BEGIN
   SELECT RAISE(ABORT, 'origin_malformed')
   WHERE EXISTS (SELECT 1 FROM json_each(NEW.value)
@@ -187,6 +188,10 @@ CREATE VIEW server_limits (connections_per_address, streams_per_person, unread_b
 CREATE VIEW allowed_origins (origin) AS
 -- The other sites whose pages may use the API, and show the page in a frame.
   SELECT origin.value FROM settings JOIN json_each(settings.value) AS origin WHERE settings.name = 'allowed_origins';
+
+CREATE VIEW client_addresses (address) AS
+-- Where browsers reach the members of the cluster. Pages of each may use the API of the others.
+  SELECT address.value FROM settings JOIN json_each(settings.value) AS address WHERE settings.name = 'client_addresses';
 
 CREATE VIEW ice_for_clients (ice_servers, turn_urls, turn_secret, expires_ts) AS
 -- The STUN and TURN servers for browsers. The last three are NULL without a TURN server that shares a secret. A credential

@@ -11,7 +11,7 @@ use super::origin::{NamedHost, is_same_origin};
 use super::{Error, Request, require_granted};
 use crate::database::{ReadError, Snapshot, Value, text};
 use crate::statements;
-use crate::tokens::token_hash;
+use crate::tokens::{is_page_token, page_token, token_hash};
 
 /// At most this many cookies of a request are tried as tokens.
 const COOKIES_MAX: usize = 8;
@@ -56,8 +56,12 @@ impl Request {
     /// The admin, or the service with the scope admin, that sends a request. The name of a service is `service:NAME`.
     ///
     /// # Errors
-    /// 401 without a valid token, 403 for others, and as [`Request::caller`].
+    /// 401 without a valid token, and for the token of a page, which scripts can read; 403 for others, and as
+    /// [`Request::caller`].
     pub(super) fn admin(&self) -> Result<Caller, Error> {
+        if self.bearer_token().is_some_and(|token| is_page_token(&token)) {
+            return Err(self.unauthorized());
+        }
         self.app.database.read(|snapshot| {
             for token_hash in self.token_hashes(snapshot)? {
                 let found: Option<(String, String)> =
@@ -89,12 +93,26 @@ impl Request {
     /// 403 if a page of another site may have sent the request with the cookie of the user, or of the proxy.
     pub(super) fn token_hashes(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
         if let Some(token) = self.bearer_token() {
-            return Ok(vec![token_hash(&token)]);
+            let hash = token_hash(&token);
+            if !is_page_token(&token) {
+                return Ok(vec![hash]);
+            }
+            let session = snapshot.row(&statements::SESSION_OF_PAGE_TOKEN, [&hash], |row| row.get(0))?;
+            return Ok(session.into_iter().collect());
         }
         if let Some(name) = self.name_from_proxy(snapshot)? {
             self.refuse_forged_change()?;
             return Ok(vec![session_hash(&name)]);
         }
+        let token_hashes: Vec<String> = self.cookies(snapshot)?.iter().map(|token| token_hash(token)).collect();
+        if !token_hashes.is_empty() {
+            self.refuse_forged_change()?;
+        }
+        Ok(token_hashes)
+    }
+
+    /// The values of the session cookies in the request.
+    fn cookies(&self, snapshot: &Snapshot) -> Result<Vec<String>, ReadError> {
         if !self.headers.contains_key(COOKIE) {
             return Ok(Vec::new());
         }
@@ -103,12 +121,21 @@ impl Request {
         // A cookie that is not ASCII is not ours.
         let headers = headers.map(|header| String::from_utf8_lossy(header).into_owned());
         let cookies = headers.flat_map(Cookie::split_parse).filter_map(Result::ok);
-        let tokens = cookies.filter(|cookie| cookie.name() == cookie_name).take(COOKIES_MAX);
-        let token_hashes: Vec<String> = tokens.map(|cookie| token_hash(cookie.value_trimmed())).collect();
-        if !token_hashes.is_empty() {
-            self.refuse_forged_change()?;
-        }
-        Ok(token_hashes)
+        let cookies = cookies.filter(|cookie| cookie.name() == cookie_name).take(COOKIES_MAX);
+        Ok(cookies.map(|cookie| cookie.value_trimmed().to_owned()).collect())
+    }
+
+    /// The token with which the caller's page may use other addresses of the cluster. `None` if the request is not by the
+    /// cookie of a login.
+    pub(super) fn page_token(&self) -> Result<Option<String>, Error> {
+        self.read(|snapshot, caller| {
+            let cookies = self.cookies(snapshot)?.into_iter();
+            let token =
+                cookies.filter(|cookie| token_hash(cookie) == caller.token_hash).map(|it| page_token(&it)).next();
+            let Some(token) = token else { return Ok(None) };
+            let is_stored = snapshot.row(&statements::SESSION_OF_PAGE_TOKEN, [&token_hash(&token)], |_| Ok(()))?;
+            Ok(is_stored.map(|()| token))
+        })
     }
 
     /// [`Request::refuse_forgery`] for a request that may change something: browsers add cookies to requests of other

@@ -1,4 +1,5 @@
-//! Cross-origin resource sharing (Fetch standard, section 3.2): pages of the setting `allowed_origins` may use the API.
+//! Cross-origin resource sharing (Fetch standard, section 3.2): pages of the settings `allowed_origins`
+//! and `client_addresses` may use the API.
 //!
 //! They authenticate with a bearer token. `Access-Control-Allow-Credentials` is never sent, so a browser gives them no
 //! response to a request with the user's cookie.

@@ -112,7 +112,11 @@ async fn missed_seen(request: &mut Request) -> HandlerResult<Response> {
 
 /// The first screen: the caller, channels, people and live calls.
 async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
-    let respond = |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+    let page_token = request.page_token()?;
+    let respond = move |snapshot: &Snapshot, Caller { name, .. }: &Caller| {
+        let addresses = snapshot.rows(&statements::CLIENT_ADDRESSES, [], |row| Ok(Json::String(row.get(0)?)))?;
+        // Without another address to use it at, no script gets it.
+        let page_token = page_token.filter(|_| !addresses.is_empty());
         let channels = snapshot.rows(&statements::USER_CHANNELS, [name], |row| row.get::<_, String>(0))?;
         let people = snapshot.rows(&statements::OTHER_USERS, [name], |row| Ok(Json::String(row.get(0)?)))?;
         let calls = snapshot.rows(&statements::USER_LIVE_CALLS, [name], |row| row.get::<_, String>(0))?;
@@ -125,14 +129,16 @@ async fn me(request: &mut Request) -> HandlerResult<impl Reply> {
         let display_name = display_names.get(name).cloned().unwrap_or_default();
         let json = format!(
             "{{\"username\":{},\"display_name\":{display_name},\"role\":{},\"quiet_until\":{},\"display_names\":{},\
-             \"channels\":[{}],\"people\":{},\"calls\":[{}]}}",
+             \"channels\":[{}],\"people\":{},\"calls\":[{}],\"client_addresses\":{},\"page_token\":{}}}",
             Json::from(name.as_str()),
             Json::from(role),
             Json::from(quiet_until),
             Json::Object(display_names),
             channels.join(","),
             Json::Array(people),
-            calls.join(",")
+            calls.join(","),
+            Json::Array(addresses),
+            Json::from(page_token)
         );
         Ok(json.into_bytes())
     };

@@ -26,7 +26,7 @@ use warp::http::{HeaderMap, Response, StatusCode};
 use warp::path::Tail;
 
 use super::{App, Routes, any_of, methods, path_end};
-use crate::database::Database;
+use crate::database::{Database, ReadError, Snapshot};
 use crate::openapi::API_VERSION;
 use crate::statements;
 
@@ -126,7 +126,8 @@ const SHARED_HEADERS: [(HeaderName, &str); 2] =
     [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin")];
 
 /// `/`, `/relay`, `/admin`, `/web/…` and `/client/v1/…`. None of them needs a session: the routes below `/admin/` check
-/// the caller. Pages of the setting `allowed_origins` may show `/` and `/relay` in a frame.
+/// the caller. Pages of the setting `allowed_origins` may show `/` and `/relay` in a frame, and these use the addresses of
+/// the setting `client_addresses`.
 pub(super) fn routes(app: &App) -> Routes {
     let database = app.database.clone();
     let page = |path: &'static str| warp::any().map(move || Cow::Borrowed(path));
@@ -134,7 +135,7 @@ pub(super) fn routes(app: &App) -> Routes {
     let index = warp::path::end().and(page("index.html"));
     let relay = warp::path("relay").and(path_end()).and(page("relay.html"));
     let admin = warp::path("admin").and(path_end()).and(page("admin.html"));
-    let framed = serve(any_of![index.boxed(), relay.boxed()]).map(move |page| allow_frames(&database, page));
+    let framed = serve(any_of![index.boxed(), relay.boxed()]).map(move |page| allow_others(&database, page));
     let others = serve(any_of![admin.boxed(), web.boxed()]);
     // The version in the path lets a page load the library that it was written for.
     let client = warp::path("client").and(warp::path(format!("v{API_VERSION}"))).and(warp::path::tail());
@@ -157,15 +158,27 @@ fn serve(path: BoxedFilter<(Cow<'static, str>,)>) -> Routes {
         .boxed()
 }
 
-/// Adds the allowed origins to the policy of a page. `X-Frame-Options` can name no other origin.
-fn allow_frames(database: &Database, mut response: warp::reply::Response) -> warp::reply::Response {
-    let origins = database.read(|snapshot| snapshot.row(&statements::ALLOWED_ORIGINS, [], |row| row.get(0)));
+/// Adds the allowed origins and the addresses of the cluster to the policy of a page. `X-Frame-Options` can name no other
+/// origin.
+fn allow_others(database: &Database, mut response: warp::reply::Response) -> warp::reply::Response {
+    let read = |snapshot: &Snapshot| {
+        let origins: Option<String> = snapshot.row(&statements::ALLOWED_ORIGINS, [], |row| row.get(0))?.flatten();
+        let addresses = snapshot.rows(&statements::CLIENT_ADDRESSES, [], |row| row.get(0))?;
+        Ok::<(Option<String>, Vec<String>), ReadError>((origins, addresses))
+    };
     // Without a database the page stays out of frames.
-    let origins: Option<String> = origins.ok().flatten().flatten();
-    let policy = origins.zip(POLICY.strip_suffix("'none'")).map(|(origins, start)| format!("{start}{origins}"));
-    if let Some(policy) = policy.and_then(|policy| HeaderValue::try_from(policy).ok()) {
+    let (origins, addresses) = database.read(read).unwrap_or_default();
+    let mut policy = POLICY.to_owned();
+    if !addresses.is_empty() {
+        policy = policy.replace("connect-src 'self'", &format!("connect-src 'self' {}", addresses.join(" ")));
+    }
+    let framed = origins.zip(policy.strip_suffix("'none'")).map(|(origins, start)| format!("{start}{origins}"));
+    let is_framed = framed.is_some();
+    if let Ok(policy) = HeaderValue::try_from(framed.unwrap_or(policy)) {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-        response.headers_mut().remove(X_FRAME_OPTIONS);
+        if is_framed {
+            response.headers_mut().remove(X_FRAME_OPTIONS);
+        }
     }
     response
 }

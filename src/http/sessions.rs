@@ -17,7 +17,7 @@ use super::{App, Error, HandlerResult, Request, Routes, UNAVAILABLE, any_of, rou
 use crate::database::{Snapshot, Value, Write, text};
 use crate::passwords::{PASSWORD_LENGTH, Place, is_outdated, is_unusable};
 use crate::statements;
-use crate::tokens::{new_token, token_hash};
+use crate::tokens::{new_token, page_token, token_hash};
 
 pub(super) fn routes(app: &App) -> Routes {
     any_of![
@@ -109,9 +109,10 @@ async fn begin_session(
     hash: &str,
 ) -> HandlerResult<impl Reply + use<>> {
     let token = new_token().map_err(|error| Error::internal(&error.to_string()))?;
-    let token_hash = token_hash(&token);
+    let (token_hash, page_token_hash) = (token_hash(&token), token_hash(&page_token(&token)));
+    let session = [text(&token_hash), text(username), text(hash), text(page_token_hash)];
     let write = write
-        .then(&statements::ADD_SESSION_AFTER_LOGIN, [text(&token_hash), text(username), text(hash)])
+        .then(&statements::ADD_SESSION_AFTER_LOGIN, session)
         .then(&statements::FORGET_FAILED_LOGINS, [text(known), text(address), text(&token_hash)])
         .then(&statements::FIND_SESSION, [text(&token_hash)]);
     let written = request.app.write(write).await?;

@@ -5,6 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "it is a part of the tests of a cluster")]
+#[path = "../cluster/cluster.rs"]
+mod cluster;
+
 mod accessibility;
 mod account;
 mod admin;
@@ -24,6 +28,7 @@ mod firefox;
 mod guests;
 mod history;
 mod host;
+mod members;
 mod network;
 mod notifications;
 mod people;
@@ -36,3 +41,8 @@ mod start;
 mod turn;
 mod views;
 mod worker;
+
+use std::time::Duration;
+
+/// The timeout for what a test of a cluster polls for.
+const TIMEOUT: Duration = Duration::from_secs(20);

@@ -132,6 +132,38 @@ async fn the_cookie_never_counts_for_a_page_of_another_site() {
     assert!(!response.headers().contains_key("access-control-allow-credentials"));
 }
 
+/// The members of a cluster have different origins, and their pages use each other's API.
+#[tokio::test]
+async fn pages_of_the_other_members_use_the_api_and_show_no_frame() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    let directive = async |path: &str, name: &str| {
+        let response = Client::new().get(format!("{}{path}", server.url)).send().await.unwrap();
+        let policy = header(response.headers(), "content-security-policy").unwrap();
+        let value = policy.split("; ").find_map(|directive| directive.strip_prefix(name)).unwrap();
+        value.trim().to_owned()
+    };
+    assert_eq!(directive("/", "connect-src").await, "'self'");
+    let members = ["https://calls-1.example.org", "http://10.0.0.2:6767"];
+    let set = "INSERT INTO set_setting (name, value) VALUES ('client_addresses', ?1)";
+    server.sql().execute(set, [json!(members).to_string()]).unwrap();
+    assert_eq!(alice.read("/me").await["client_addresses"], json!(members));
+    for origin in members {
+        let response = send(alice.request(Method::GET, "/me"), origin).await;
+        assert_eq!(header(response.headers(), "access-control-allow-origin"), Some(origin));
+        let response = preflight(&server, "/calls/initiate", origin).await;
+        assert_eq!(header(response.headers(), "access-control-allow-methods"), Some("POST, OPTIONS"));
+        assert!(!response.headers().contains_key("access-control-allow-credentials"));
+    }
+    let response = send(alice.request(Method::GET, "/me"), "https://calls-3.example.org").await;
+    assert!(!response.headers().contains_key("access-control-allow-origin"));
+    for path in ["/", "/relay"] {
+        assert_eq!(directive(path, "connect-src").await, format!("'self' {}", members.join(" ")), "{path}");
+        assert_eq!(directive(path, "frame-ancestors").await, "'none'", "{path}");
+    }
+    assert_eq!(directive("/admin", "connect-src").await, "'self'");
+}
+
 #[tokio::test]
 async fn allowed_origins_may_show_the_page_in_a_frame() {
     let server = server();

@@ -40,6 +40,47 @@ async fn a_person_lists_and_ends_sessions() {
     assert_refused(&alice.get("/sessions").await, 401, "unauthorized");
 }
 
+/// The page of a member uses the others with a token, because the cookie does not count there.
+#[tokio::test]
+async fn the_token_of_a_page_is_its_session_without_the_cookie() {
+    let server = Server::start();
+    server.run(&["user", "add", "alice"], "rabbit hole");
+    server.person("bob");
+    server.execute("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+    let session = login(&server, "alice", "rabbit hole").await.1["token"].as_str().unwrap().to_owned();
+    let me = async |cookie: &str| {
+        let request = Client::new().get(format!("{}/me", server.url)).header("cookie", format!("session={cookie}"));
+        answer(request).await.1
+    };
+    assert_eq!(me(&session).await["page_token"], json!(null), "there is no other address");
+    server.execute(
+        "INSERT INTO set_setting (name, value) VALUES ('client_addresses', '[\"https://calls-2.example.org\"]')",
+    );
+    let token = me(&session).await["page_token"].as_str().unwrap().to_owned();
+    assert_eq!(me(&session).await["page_token"], token, "all pages of a session have the same one");
+    assert_ne!(token, session);
+
+    let page = server.bearer(token.clone());
+    let read = page.read("/me").await;
+    assert_eq!((&read["username"], &read["page_token"]), (&json!("alice"), &json!(null)));
+    let current: Vec<_> = page.read("/sessions").await.as_array().unwrap().clone();
+    assert_eq!((current.len(), &current[0]["current"]), (1, &json!(true)), "it is no session of its own");
+    page.call("dm:alice:bob").await;
+    // Scripts can read it, so it opens no administration; the cookie does.
+    assert_refused(&page.get("/admin/people").await, 401, "unauthorized");
+    assert_eq!(server.bearer(session.clone()).get("/admin/people").await.0, 200);
+    // No other name for a session: as a cookie it is none, and so is a made-up one.
+    assert_eq!(me(&token).await["code"], "unauthorized");
+    assert_refused(&server.bearer("page:".to_owned()).get("/me").await, 401, "unauthorized");
+    // Another login has another one, and a session without a login none.
+    let other = login(&server, "alice", "rabbit hole").await.1["token"].as_str().unwrap().to_owned();
+    assert_ne!(me(&other).await["page_token"], token);
+    assert_eq!(me(&server.person("alice").token).await["page_token"], json!(null));
+
+    assert_eq!(server.bearer(session.clone()).post("/logout").await.0, 200);
+    assert_refused(&page.get("/me").await, 401, "unauthorized");
+}
+
 #[tokio::test]
 async fn a_person_changes_the_password() {
     let server = Server::start();

@@ -135,6 +135,73 @@ test("a client needs an address", () => {
   assert.throws(() => new Api({ server: [] }), TypeError);
 });
 
+// ---- addresses that the server names
+
+const ME = { username: "alice", role: "member", display_names: {}, channels: [], people: [], calls: [] };
+
+/** A client of one address, whose server names another. Its path is that of the first. */
+async function connected(options, me) {
+  onBoth("GET", "/calls/missed", []);
+  onBoth("POST", "/logout", { status: "logged_out" });
+  server.on("GET", "/me", { ...ME, client_addresses: [new URL(SERVER).origin, "https://calls-2.test"], ...me });
+  other.on("GET", "/talk/me", { ...ME, client_addresses: [], page_token: null });
+  other.on("GET", /^\/talk\/events/, STREAM);
+  other.on("GET", "/talk/calls/missed", []);
+  client = new Calls({ server: SERVER, ...options });
+  client.open();
+  await settle();
+}
+
+test("a client with a token learns the other addresses", async () => {
+  await connected({ token: "fixed" }, {});
+  await server.kill();
+  await clock.advance(5_000);
+  assert.match(FakeEventStream.open[0].url, /^\/talk\/events/);
+  assert.equal(client.state, "open");
+  assert.deepEqual(new Set(other.tokens), new Set(["fixed"]));
+});
+
+test("a page uses its cookie at its own address alone, and its token at the others alone", async () => {
+  await connected({}, { page_token: "page:1" });
+  assert.deepEqual(new Set(server.tokens), new Set([null]));
+  assert.deepEqual(new Set(server.credentials), new Set(["same-origin"]));
+  await server.kill();
+  await clock.advance(5_000);
+  assert.equal(client.state, "open");
+  assert.deepEqual(new Set(other.tokens), new Set(["page:1"]));
+  assert.deepEqual(new Set(other.credentials), new Set(["omit"]));
+  // Another member's answer has no token for the page.
+  server.isDown = false;
+  await other.kill();
+  await clock.advance(5_000);
+  assert.deepEqual(FakeEventStream.open.map(({ server: at }) => at), [server]);
+  assert.equal(server.tokens.at(-1), null);
+});
+
+test("a page without a token for other addresses stays with its own", async () => {
+  await connected({}, { page_token: null });
+  await server.kill();
+  await clock.advance(5_000);
+  assert.equal(client.state, "reconnecting");
+  assert.deepEqual(other.requests, []);
+});
+
+test("who signs out and in again has the token of the new session", async () => {
+  await connected({}, { page_token: "page:1" });
+  await client.signOut();
+  assert.deepEqual(server.requests.filter((request) => request.startsWith("POST")), ["POST /logout"]);
+  server.on("POST", "/login", LOST);
+  await assert.rejects(client.api.post("/login", {}), isGone(true));
+  await assert.rejects(client.api.post("/login", {}), isGone(true));
+  assert.deepEqual(other.requests, [], "the cookie is of the page's own address");
+  server.on("GET", "/me", { ...ME, client_addresses: ["https://calls-2.test"], page_token: "page:2" });
+  client.open();
+  await settle();
+  await server.kill();
+  await clock.advance(5_000);
+  assert.deepEqual(new Set(other.tokens), new Set(["page:2"]));
+});
+
 // ---- the event stream
 
 /** The log of a cluster: each member sends what comes after the event that a client names. */

@@ -19,6 +19,24 @@ export class Addresses {
     }
   }
 
+  get first() {
+    return this.#all[0];
+  }
+
+  /** @param {URL} address that the server says it has, too */
+  add(address) {
+    if (!this.#all.some(({ href }) => href === address.href)) {
+      this.#all.push(address);
+    }
+  }
+
+  /** Forgets all but the first. */
+  reset() {
+    this.#all.splice(1);
+    this.#index = 0;
+    this.#answered = null;
+  }
+
   get count() {
     return this.#all.length;
   }
@@ -34,7 +52,7 @@ export class Addresses {
    * @returns {URL} the one after it
    */
   leave(address) {
-    const next = (this.#all.indexOf(address) + 1) % this.#all.length;
+    const next = (this.#all.indexOf(address) + 1) % this.#all.length; // the first, if it is forgotten
     if (address === this.current) {
       this.#index = next;
     }

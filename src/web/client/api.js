@@ -75,6 +75,8 @@ const ANSWER_MAX = 10_000;
 export class Api extends Emitter {
   #addresses;
   #tokens;
+  /** Without tokens: what requests carry to other addresses than the first, whose cookie does not count there. @type {string | null} */
+  #pageToken = null;
   /** How far the server's clock is ahead of this device's, in seconds, by the header `Date` of its last answer. */
   #clockLead = 0;
 
@@ -189,6 +191,25 @@ export class Api extends Emitter {
     }
   }
 
+  /**
+   * Adds the addresses that the server has besides those known, as the answer of GET /me names them.
+   * @param {{ client_addresses?: string[], page_token?: string | null }} me
+   */
+  learnAddresses({ client_addresses: origins = [], page_token: pageToken = null }) {
+    this.#pageToken = pageToken ?? this.#pageToken;
+    if (this.#tokens.isGiven || this.#pageToken !== null) {
+      origins.forEach((origin) => this.#addresses.add(new URL(this.#addresses.first.pathname, origin)));
+    }
+  }
+
+  /** The session is over. Without tokens, a person signs in at the page's own address. */
+  forgetAddresses() {
+    if (!this.#tokens.isGiven) {
+      this.#pageToken = null;
+      this.#addresses.reset();
+    }
+  }
+
   /** Makes the next address the one for the next request: the event stream from this one is dead. */
   leaveAddress() {
     this.#addresses.leave(this.#addresses.current);
@@ -288,14 +309,15 @@ export class Api extends Emitter {
    * @param {RequestInit & { headers: Record<string, string> }} init
    */
   async #fetchWith(token, address, path, init) {
-    const headers = token === null ? init.headers : { ...init.headers, authorization: `Bearer ${token}` };
+    const bearer = token ?? (address === this.#addresses.first ? null : this.#pageToken);
+    const headers = bearer === null ? init.headers : { ...init.headers, authorization: `Bearer ${bearer}` };
     /** @type {Response} */
     let response;
     try {
       response = await fetch(new URL(path.slice(1), address).href, {
         ...init,
         cache: "no-store",
-        credentials: token === null ? "same-origin" : "omit",
+        credentials: bearer === null ? "same-origin" : "omit",
         headers,
       });
     } catch (error) {

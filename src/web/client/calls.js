@@ -126,6 +126,7 @@ export class Calls extends Emitter {
       if (signal.aborted) {
         return;
       }
+      this.api.learnAddresses(me);
       this.store.load(me);
     } catch (error) {
       const isOver = signal.aborted || (error instanceof Refused && error.status === 401);
@@ -206,6 +207,9 @@ export class Calls extends Emitter {
   #setState(state) {
     if (state !== this.state) {
       this.state = state;
+      if (state === "signed-out") {
+        this.api.forgetAddresses();
+      }
       this.emit("state", state);
       this.emit("change");
     }
@@ -297,6 +301,7 @@ export class Calls extends Emitter {
   async #readDirectory() {
     const me = await this.api.get("/me").catch(() => null);
     if (me && this.me !== null) {
+      this.api.learnAddresses(me);
       this.store.setDirectory(me);
     }
   }

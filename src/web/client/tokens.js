@@ -34,6 +34,11 @@ export class Tokens extends Emitter {
     this.#source = source;
   }
 
+  /** Whether requests carry tokens at all. */
+  get isGiven() {
+    return this.#source !== undefined;
+  }
+
   get canRenew() {
     return typeof this.#source === "function";
   }

@@ -137,6 +137,8 @@
  * @property {Channel[]} channels
  * @property {string[]} people everybody else
  * @property {CallState[]} calls live calls of mine
+ * @property {string[]} client_addresses the origins at which browsers reach the members of a cluster
+ * @property {string | null} page_token for a page with a cookie: its token for these addresses
  */
 
 /**
