@@ -996,13 +996,17 @@ DELETE FROM cluster;
 DELETE FROM cluster_members;
 
 -- name: CLUSTER
--- The cluster of this file: its name, the newest entry that is applied, who votes, and the time of the newest group. No row:
--- a single server's.
-SELECT name, log_id, membership, applied_ts FROM cluster;
+-- The cluster of this file: its name, the newest entry that is applied, who votes, and the time of the newest group, and the
+-- seconds by which the clock was set. No row: a single server's.
+SELECT name, log_id, membership, applied_ts, stepped FROM cluster;
 
 -- name: NOTE_APPLIED
--- Stores that the entry ?1 is applied, that ?2 vote, and that the newest group was at ?3.
-UPDATE cluster SET log_id = ?1, membership = ?2, applied_ts = ?3 WHERE id = 1;
+-- Stores that the entry ?1 is applied, that ?2 vote, that the newest group was at ?3, and the clock was set by ?4 seconds in all.
+UPDATE cluster SET log_id = ?1, membership = ?2, applied_ts = ?3, stepped = ?4 WHERE id = 1;
+
+-- name: CLOCK_STEPS
+-- The seconds by which the clock of the cluster was set in all.
+SELECT stepped FROM cluster;
 
 -- name: MEMBERS
 -- Who should be a member: number, address, and whether it is being replaced.

@@ -10,8 +10,10 @@ CREATE TABLE cluster (
              CONSTRAINT cluster_log_id_is_json CHECK (json_valid(log_id)), -- and index
   membership TEXT                                          -- who votes, as of that entry
              CONSTRAINT cluster_membership_is_json CHECK (json_valid(membership)),
-  applied_ts REAL NOT NULL                                 -- the time of the newest group, which never goes back without
+  applied_ts REAL NOT NULL,                                -- the time of the newest group, which never goes back without
                                                            -- a step of the clock
+  stepped    REAL NOT NULL DEFAULT 0                       -- the seconds by which the clock was set in all. A reader adds
+                                                           -- them, so that the present fits the rows that it sees
 ) STRICT;
 
 CREATE TABLE cluster_members (

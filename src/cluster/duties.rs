@@ -23,6 +23,9 @@ const DUTY_INTERVAL: Duration = Duration::from_millis(500);
 /// A gap between duties from which on the process was stopped, or its machine was.
 const PAUSE_MIN: Duration = Duration::from_millis(1500);
 
+/// How long a cluster that is founded waits for the last of its members. A majority is enough then.
+const FOUNDING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A member this many entries behind the leader may vote.
 const LAG_MAX: u64 = 100;
 
@@ -80,17 +83,20 @@ async fn do_duties(
     let is_first = led.term != metrics.current_term;
     if is_first {
         let path = shared.replica.path().to_owned();
-        let now = shared.clock.now();
+        let now = shared.now();
         let schema = tokio::task::spawn_blocking(move || plan_upgrade(&path, now)).await??;
         *led = Led { term: metrics.current_term, schema };
     }
     if !led.schema.is_empty() && all_have_this_schema(shared).await? {
         tracing::info!("all members have this version, so the schema of the cluster becomes its schema");
-        let (ts, schema) = (shared.clock.now(), std::mem::take(&mut led.schema));
+        let (ts, schema) = (shared.now(), std::mem::take(&mut led.schema));
         raft.client_write(Arc::new(Group { ts, schema, ..Group::default() })).await?;
     }
     if matches!(shared.leader(), Leader::Here)
-        && (is_first || shared.was_paused.load(Relaxed) || shared.clock.is_off() || is_sweep_due(shared)?)
+        && (is_first
+            || shared.was_paused.load(Relaxed)
+            || shared.clock.lead(None, shared.stepped()).1.is_some()
+            || is_sweep_due(shared)?)
     {
         // A group without statements sweeps.
         let _ = shared.carry_out(Arc::default(), true).await;
@@ -130,7 +136,9 @@ async fn change_members(
     let listed = shared.listed()?;
     let membership = metrics.membership_config.membership();
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
-    if voters.len() * 2 > shared.file.members.len() {
+    let all = shared.file.members.len();
+    let has_waited = shared.started.elapsed() > FOUNDING_TIMEOUT;
+    if voters.len() == all || (voters.len() * 2 > all && has_waited) {
         shared.is_founding.store(false, Relaxed);
     }
     if membership.get_joint_config().len() > 1 {

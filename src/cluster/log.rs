@@ -16,13 +16,13 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::types::{Entry, Failed, LogId, Types, decode, encode, failed};
-use crate::database::{checkpoint, create_file};
+use crate::database::{Failures, Fatal, checkpoint, create_file, plain_message};
 
 /// Entries stay in memory up to this many bytes: they are applied, and sent to each member, right after they are stored.
-const CACHE_MAX_BYTES: usize = 8 * 1024 * 1024;
+const CACHE_MAX_BYTES: usize = 1024 * 1024;
 
 /// The most bytes of entries in one message to a member.
-const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Once the log has more bytes, entries that are applied are removed from it, down to [`KEPT_BYTES`]: a member that was away
 /// for no more than these need not copy the whole file.
@@ -45,7 +45,10 @@ pub(super) enum LogError {
 
 /// The log. Cloning is cheap and shares it.
 #[derive(Clone)]
-pub(crate) struct LogStore(Arc<Mutex<Log>>);
+pub(crate) struct LogStore {
+    log: Arc<Mutex<Log>>,
+    failures: Failures,
+}
 
 struct Log {
     connection: Connection,
@@ -62,7 +65,7 @@ impl LogStore {
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub(super) fn open(path: &Path) -> Result<Self, LogError> {
+    pub(super) fn open(path: &Path, failures: Failures) -> Result<Self, LogError> {
         create_file(path)?;
         let connection = Connection::open(path)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
@@ -82,11 +85,12 @@ impl LogStore {
             sizes.collect::<rusqlite::Result<BTreeMap<u64, usize>>>()?
         };
         let bytes = sizes.values().sum();
-        Ok(Self(Arc::new(Mutex::new(Log { connection, cache: BTreeMap::new(), cached_bytes: 0, sizes, bytes }))))
+        let log = Log { connection, cache: BTreeMap::new(), cached_bytes: 0, sizes, bytes };
+        Ok(Self { log: Arc::new(Mutex::new(log)), failures })
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores `value` under `name`.
@@ -103,6 +107,16 @@ impl LogStore {
         let mut noted = log.connection.prepare_cached("SELECT value FROM notes WHERE name = ?1")?;
         let bytes: Option<Vec<u8>> = noted.query_row([name], |row| row.get(0)).optional()?;
         Ok(bytes.map(|bytes| decode(&bytes)).transpose()?)
+    }
+
+    /// Reports why the log cannot be read or written. openraft stops, and says it less clearly.
+    fn failed(&self, error: &LogError, verb: ErrorVerb) -> Failed {
+        let why = match error {
+            LogError::Sqlite(error) => plain_message(error),
+            error => error.to_string(),
+        };
+        self.failures.report(Fatal::MemberFailed(format!("its log: {why}")));
+        failed(error, ErrorSubject::Logs, verb)
     }
 
     /// The index up to which entries should be removed once they are applied, if the log is large.
@@ -215,26 +229,16 @@ fn end(range: &impl RangeBounds<u64>) -> u64 {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
-fn unreadable(error: LogError) -> Failed {
-    failed(&error, ErrorSubject::Logs, ErrorVerb::Read)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
-fn unwritable(error: LogError) -> Failed {
-    failed(&error, ErrorSubject::Logs, ErrorVerb::Write)
-}
-
 impl RaftLogReader<Types> for LogStore {
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
     ) -> Result<Vec<Entry>, Failed> {
-        self.lock().read(first(&range), end(&range), usize::MAX).map_err(unreadable)
+        self.lock().read(first(&range), end(&range), usize::MAX).map_err(|error| self.failed(&error, ErrorVerb::Read))
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, Failed> {
-        self.lock().read(start, end, MESSAGE_MAX_BYTES).map_err(unreadable)
+        self.lock().read(start, end, MESSAGE_MAX_BYTES).map_err(|error| self.failed(&error, ErrorVerb::Read))
     }
 }
 
@@ -242,11 +246,15 @@ impl RaftLogStorage<Types> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, Failed> {
-        let last_purged_log_id: Option<LogId> = self.noted("purged").map_err(unreadable)?;
+        let last_purged_log_id: Option<LogId> =
+            self.noted("purged").map_err(|error| self.failed(&error, ErrorVerb::Read))?;
         let last = self.lock().sizes.last_key_value().map(|(index, _)| *index);
         let last_log_id = match last {
             Some(index) => {
-                let entries = self.lock().read(index, index + 1, usize::MAX).map_err(unreadable)?;
+                let entries = self
+                    .lock()
+                    .read(index, index + 1, usize::MAX)
+                    .map_err(|error| self.failed(&error, ErrorVerb::Read))?;
                 entries.last().map(|entry| entry.log_id)
             }
             None => last_purged_log_id,
@@ -259,11 +267,11 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), Failed> {
-        tokio::task::block_in_place(|| self.note("vote", vote)).map_err(unwritable)
+        tokio::task::block_in_place(|| self.note("vote", vote)).map_err(|error| self.failed(&error, ErrorVerb::Write))
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, Failed> {
-        self.noted("vote").map_err(unreadable)
+        self.noted("vote").map_err(|error| self.failed(&error, ErrorVerb::Read))
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<Types>) -> Result<(), Failed>
@@ -272,7 +280,8 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries = entries.into_iter().collect();
-        tokio::task::block_in_place(|| self.lock().append(entries)).map_err(unwritable)?;
+        tokio::task::block_in_place(|| self.lock().append(entries))
+            .map_err(|error| self.failed(&error, ErrorVerb::Write))?;
         callback.log_io_completed(Ok(()));
         Ok(())
     }
@@ -280,13 +289,15 @@ impl RaftLogStorage<Types> for LogStore {
     async fn truncate(&mut self, log_id: LogId) -> Result<(), Failed> {
         let mut log = self.lock();
         log.forget(log_id.index..);
-        log.delete("DELETE FROM log WHERE id >= ?1", log_id.index).map_err(unwritable)
+        log.delete("DELETE FROM log WHERE id >= ?1", log_id.index)
+            .map_err(|error| self.failed(&error, ErrorVerb::Write))
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), Failed> {
-        self.note("purged", &log_id).map_err(unwritable)?;
+        self.note("purged", &log_id).map_err(|error| self.failed(&error, ErrorVerb::Write))?;
         let mut log = self.lock();
         log.forget(..=log_id.index);
-        log.delete("DELETE FROM log WHERE id <= ?1", log_id.index).map_err(unwritable)
+        log.delete("DELETE FROM log WHERE id <= ?1", log_id.index)
+            .map_err(|error| self.failed(&error, ErrorVerb::Write))
     }
 }

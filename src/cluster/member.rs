@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::clock::ClusterClock;
 use super::duties::duties;
+use super::elections::{LEADER_LEASE, stand_for_elections};
 use super::file::ClusterFile;
 use super::log::LogStore;
 use super::machine::Machine;
@@ -30,8 +31,8 @@ use crate::database::{
 };
 use crate::statements;
 
-/// In milliseconds. A leader that is not heard for the longest of these plus one of them is replaced.
-const ELECTION_TIMEOUT: std::ops::Range<u64> = 400..800;
+/// In milliseconds. How long votes are waited for, and how often a leader is heard.
+const VOTE_TIMEOUT: u64 = 400;
 const HEARTBEAT_INTERVAL: u64 = 100;
 
 /// A follower that has not applied within this time what the leader said is committed is behind.
@@ -83,6 +84,7 @@ impl Member {
             queue,
             index,
             heard: Mutex::new(Heard { at: now, committed: 0, since: now }),
+            started: now,
             is_founding: AtomicBool::new(false),
             was_paused: AtomicBool::new(false),
             online: Online::default(),
@@ -105,7 +107,7 @@ impl Member {
         if is_new && joins.is_none() {
             let name = uuid::Uuid::new_v4().to_string();
             let members = shared.file.members.clone().into_iter().collect();
-            let founded = shared.replica.found(name.clone(), shared.clock.now(), members).await;
+            let founded = shared.replica.found(name.clone(), shared.now(), members).await;
             founded.map_err(|error| ClusterError::Log(error.to_string()))?;
             shared.set_name(name);
             applied = Applied { log_id: None, membership: None };
@@ -119,7 +121,7 @@ impl Member {
         let is_first = joins.is_none() && applied.log_id.is_none();
         if is_first {
             shared.is_founding.store(shared.file.members.len() > 1, Relaxed);
-            found(&raft, node, &own_address, shared.clock.now()).await?;
+            found(&raft, node, &own_address, shared.now()).await?;
         }
         // It fails only if there is one.
         let _ = shared.raft.set(raft.clone());
@@ -129,6 +131,7 @@ impl Member {
         tasks.push(tokio::spawn(watch_raft(raft, shared.failures.clone())));
         tasks.push(tokio::spawn(WriteLoop::new(Arc::clone(&shared)).run(queued)));
         tasks.push(tokio::spawn(duties(Arc::clone(&shared))));
+        tasks.push(tokio::spawn(stand_for_elections(Arc::clone(&shared))));
         tasks.push(tokio::spawn(inform_others(Arc::clone(&shared))));
         Ok(Self { shared, socket, runtime: Handle::current(), tasks: Mutex::new(tasks) })
     }
@@ -167,9 +170,7 @@ impl Member {
             Leader::There(..) => {}
         }
         match self.shared.heard() {
-            Heard { at, .. } if at.elapsed() > QUORUM_TIMEOUT + Duration::from_millis(ELECTION_TIMEOUT.end) => {
-                Err(Unhealthy::NoLeader)
-            }
+            Heard { at, .. } if at.elapsed() > QUORUM_TIMEOUT + LEADER_LEASE => Err(Unhealthy::NoLeader),
             Heard { committed, since, .. } if self.shared.applied() < committed && since.elapsed() > BEHIND_AFTER => {
                 Err(Unhealthy::Behind)
             }
@@ -195,7 +196,7 @@ fn open_log(parts: &MemberParts) -> Result<LogStore, ClusterError> {
     let mut path = parts.replica.path().as_os_str().to_owned();
     path.push("-raft");
     let path = PathBuf::from(path);
-    let log = LogStore::open(&path).map_err(|error| ClusterError::Log(error.to_string()))?;
+    let log = LogStore::open(&path, parts.failures.clone()).map_err(|error| ClusterError::Log(error.to_string()))?;
     let vote: Option<openraft::Vote<u64>> = log.noted("vote").map_err(|error| ClusterError::Log(error.to_string()))?;
     let has_applied = parts.progress.as_ref().is_some_and(|(_, applied)| applied.log_id.is_some());
     let advice = "remove what is left of both, and run on another member: cluster replace";
@@ -216,8 +217,10 @@ fn open_log(parts: &MemberParts) -> Result<LogStore, ClusterError> {
 
 fn config() -> Result<Config, ClusterError> {
     let config = Config {
-        election_timeout_min: ELECTION_TIMEOUT.start,
-        election_timeout_max: ELECTION_TIMEOUT.end,
+        election_timeout_min: VOTE_TIMEOUT,
+        // The lease of a leader.
+        election_timeout_max: u64::try_from(LEADER_LEASE.as_millis()).unwrap_or(u64::MAX),
+        enable_elect: false,
         heartbeat_interval: HEARTBEAT_INTERVAL,
         max_payload_entries: 64,
         // The log counts bytes; see `duties`.

@@ -10,6 +10,7 @@
 
 mod clock;
 mod duties;
+mod elections;
 mod file;
 mod join;
 mod log;

@@ -85,7 +85,7 @@ impl RaftNetwork<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<u64>> {
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.now(0.0);
         match self.ask(&Ask::Append { request, now }, &option).await? {
             Reply::Append(result) => self.remote(result),
             _ => Err(unexpected()),

@@ -108,7 +108,13 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
             shared.online.hear(hello.node, people);
             Reply::Noted
         }
-        Ask::Vote(request) => Reply::Vote(raft.vote(request).await),
+        Ask::Vote(request) => {
+            let result = raft.vote(request).await;
+            if matches!(&result, Ok(response) if response.vote_granted) {
+                shared.hear_candidate();
+            }
+            Reply::Vote(result)
+        }
         Ask::Copy { vote, meta, length } => {
             let path = receive_copy(shared, stream, length).await?;
             Reply::Copy(install(shared, vote, meta, path).await)

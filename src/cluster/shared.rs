@@ -17,7 +17,7 @@ use super::tls::MemberTls;
 use super::types::Raft;
 use super::wire::{Acknowledged, Hello, Unacknowledged};
 use super::writes::Queued;
-use crate::database::{Applied, Failures, ReadError, Readers, Replica, Write, copy_of};
+use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, Write, copy_of};
 use crate::last_error::LastError;
 use crate::statements;
 
@@ -42,7 +42,8 @@ pub(super) struct Shared {
     /// The newest entry that is applied.
     pub(super) index: watch::Receiver<u64>,
     pub(super) heard: Mutex<Heard>,
-    /// It has founded the cluster, and no majority votes yet.
+    pub(super) started: Instant,
+    /// It has founded the cluster, and waits for the others.
     pub(super) is_founding: AtomicBool,
     /// The process was stopped for a while: nobody could prove presence.
     pub(super) was_paused: AtomicBool,
@@ -120,6 +121,22 @@ impl Shared {
         if applied >= heard.committed {
             (heard.committed, heard.since) = (committed, heard.at);
         }
+    }
+
+    /// A member that stands for election got the vote of this one, and may lead soon.
+    pub(super) fn hear_candidate(&self) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).at = Instant::now();
+    }
+
+    /// The seconds by which the clock of the cluster was set in all. An unreadable file ends the process soon.
+    pub(super) fn stepped(&self) -> f64 {
+        let stepped = |snapshot: &Snapshot| snapshot.row(&statements::CLOCK_STEPS, [], |row| row.get(0));
+        self.readers.read::<_, ReadError>(stepped).ok().flatten().unwrap_or_default()
+    }
+
+    /// The present of the cluster, in seconds since the epoch.
+    pub(super) fn now(&self) -> f64 {
+        self.clock.now(self.stepped())
     }
 
     /// What was heard of the leader.

@@ -44,6 +44,14 @@ pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>, postcard::Error>
     postcard::to_stdvec(value)
 }
 
+/// [`encode`] behind the bytes of `before`.
+///
+/// # Errors
+/// As [`encode`].
+pub(super) fn encode_after(before: Vec<u8>, value: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(value, before)
+}
+
 /// The value of [`encode`]d bytes.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::status::MemberStatus;
 use super::tls::{MemberTls, member_name};
-use super::types::{SnapshotMeta, Types, decode, encode};
+use super::types::{SnapshotMeta, Types, decode, encode_after};
 use crate::database::{Outcome, Write};
 
 /// Members of another protocol are not understood.
@@ -54,7 +54,7 @@ impl Hello {
 /// What one side asks.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Ask {
-    /// Store these entries. `now` is the time of the cluster.
+    /// Store these entries. `now` is the time of the cluster without its steps.
     Append {
         request: AppendEntriesRequest<Types>,
         now: f64,
@@ -162,10 +162,11 @@ pub(super) async fn receive<T: DeserializeOwned>(stream: &mut dyn Stream) -> io:
 }
 
 fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
-    let bytes = encode(message).map_err(io::Error::other)?;
-    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MESSAGE_MAX_BYTES);
+    let mut frame = encode_after(vec![0; 4], message).map_err(io::Error::other)?;
+    let length = u32::try_from(frame.len() - 4).ok().filter(|length| *length <= MESSAGE_MAX_BYTES);
     let length = length.ok_or_else(|| io::Error::other("the message is too large"))?;
-    Ok([&length.to_be_bytes()[..], &bytes].concat())
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame)
 }
 
 fn checked_length(length: u32) -> io::Result<u64> {

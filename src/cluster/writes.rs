@@ -15,7 +15,7 @@ use crate::database::{Group, Job, WRITE_DEADLINE, Write, WriteError};
 
 /// The most writes in an entry, and the most bytes of their parameters. One write alone may have more.
 const GROUP_MAX: usize = 256;
-const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
+const GROUP_MAX_BYTES: usize = 1024 * 1024;
 
 /// A write that waits for the leader.
 pub(super) struct Queued {
@@ -71,7 +71,8 @@ impl Queued {
     }
 }
 
-/// Leads or forwards the writes of the queue, a group at a time: while one is under way, the next fills up.
+/// Leads or forwards the writes of the queue, a group at a time: while one is under way, the next fills up. Several at a time
+/// would be smaller, and cost more than they gain: each is a commit of two files on every member.
 pub(super) struct WriteLoop {
     shared: Arc<Shared>,
     waiting: VecDeque<Queued>,
@@ -184,7 +185,7 @@ impl WriteLoop {
         if is_new_term {
             (self.led_term, self.led_booted) = (term, None);
         }
-        let (reading, step) = self.shared.clock.lead(self.led_booted);
+        let (reading, step) = self.shared.clock.lead(self.led_booted, self.shared.stepped());
         self.led_booted = Some(reading.booted());
         let pause = is_new_term || self.shared.was_paused.swap(false, Relaxed);
         let group = Group { ts: reading.ts(), step, pause, schema: Vec::new(), writes };
@@ -194,7 +195,7 @@ impl WriteLoop {
                 if let Some(seconds) = step {
                     tracing::warn!(seconds, "the clock of the cluster was set; the times of what is live moved along");
                 }
-                self.shared.clock.follow(reading);
+                self.shared.clock.follow(reading, self.shared.stepped());
                 let index = response.log_id.index;
                 response.data.into_iter().map(|outcome| Ok((index, outcome))).collect()
             }

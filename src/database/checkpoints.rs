@@ -56,18 +56,30 @@ pub(super) struct Checkpoints {
     pages_at_wake: i64,
     pages_at_restart: i64,
     counted_at: Instant,
+    /// How many times as large as that of a single server the log becomes.
+    log_factor: i64,
     last_error: LastError,
 }
 
+/// The log of a member is larger: its commits need no sync, and each checkpoint syncs twice.
+#[cfg(feature = "cluster")]
+pub(super) const MEMBER_LOG_FACTOR: i64 = 4;
+
 impl Checkpoints {
-    /// Turns SQLite's automatic checkpoints of `connection` off.
-    pub(super) fn new(connection: &Connection, thread: Option<CheckpointThread>) -> rusqlite::Result<Self> {
+    /// Turns SQLite's automatic checkpoints of `connection` off. `log_factor` is how many times as large as that of a single
+    /// server the log becomes.
+    pub(super) fn new(
+        connection: &Connection,
+        thread: Option<CheckpointThread>,
+        log_factor: i64,
+    ) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(Self {
             thread,
             pages_at_wake: 0,
             pages_at_restart: 0,
             counted_at: Instant::now(),
+            log_factor,
             last_error: LastError::default(),
         })
     }
@@ -117,11 +129,11 @@ impl Checkpoints {
             // The log was restarted.
             (self.pages_at_wake, self.pages_at_restart) = (0, 0);
         }
-        if pages < COPY_PAGES || copied == pages {
+        if pages < COPY_PAGES * self.log_factor || copied == pages {
             return Ok(false);
         }
         let has_grown = |before: i64| (pages - before) as f64 >= growth * before as f64;
-        if let Some(thread) = self.thread.as_ref().filter(|_| pages < LOG_PAGES_MAX) {
+        if let Some(thread) = self.thread.as_ref().filter(|_| pages < LOG_PAGES_MAX * self.log_factor) {
             let is_for_thread = pages - copied > REST_PAGES_MAX;
             if is_for_thread && has_grown(self.pages_at_wake) {
                 thread.wake();
@@ -131,10 +143,10 @@ impl Checkpoints {
                 return Ok(false);
             }
         }
-        if pages < RESTART_PAGES || !has_grown(self.pages_at_restart) {
+        if pages < RESTART_PAGES * self.log_factor || !has_grown(self.pages_at_restart) {
             return Ok(false);
         }
-        let turn = self.thread.as_ref().map(|thread| thread.take_turn(pages >= LOG_PAGES_MAX));
+        let turn = self.thread.as_ref().map(|thread| thread.take_turn(pages >= LOG_PAGES_MAX * self.log_factor));
         if turn.as_ref().is_some_and(Option::is_none) {
             return Ok(false);
         }

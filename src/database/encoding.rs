@@ -1,9 +1,13 @@
 //! Writes and their outcomes as bytes: a member of a cluster sends them to others, and stores them in its log.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use rusqlite::types::Value;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::write::Sql;
+use crate::statements::{self, Statement};
 
 /// The text travels, so that members of two versions understand each other.
 impl Serialize for Sql {
@@ -12,11 +16,19 @@ impl Serialize for Sql {
     }
 }
 
+/// A text that this program has, too, takes no memory.
 impl<'de> Deserialize<'de> for Sql {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::Text(String::deserialize(deserializer)?))
+        let text = <&str>::deserialize(deserializer)?;
+        Ok(match KNOWN.get(text) {
+            Some(statement) => Self::Named(statement),
+            None => Self::Text(text.to_owned()),
+        })
     }
 }
+
+static KNOWN: LazyLock<HashMap<&str, &Statement>> =
+    LazyLock::new(|| statements::ALL.iter().map(|statement| (statement.sql(), *statement)).collect());
 
 /// A value of SQLite (<https://sqlite.org/datatype3.html>).
 #[derive(Serialize, Deserialize)]

@@ -109,7 +109,7 @@ impl From<rusqlite::Error> for WriteError {
 }
 
 /// What went wrong, in words and on one line, without SQLite's number and the path that rusqlite adds.
-pub(super) fn plain_message(error: &rusqlite::Error) -> String {
+pub(crate) fn plain_message(error: &rusqlite::Error) -> String {
     let message = match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => {
             "the file, or the write-ahead log beside it, cannot be opened: this user needs to read and write the file \

@@ -58,6 +58,8 @@ pub(crate) use self::apply::Outcome;
 #[cfg(feature = "cluster")]
 pub(crate) use self::checkpoints::checkpoint;
 #[cfg(feature = "cluster")]
+pub(crate) use self::error::plain_message;
+#[cfg(feature = "cluster")]
 pub(crate) use self::files::{create as create_file, create_new};
 #[cfg(feature = "cluster")]
 pub(crate) use self::group::{Applied, Group};
@@ -74,6 +76,8 @@ pub(crate) use self::wall_clock::{Reading, TOLERANCE};
 
 use self::checkpoint_thread::CheckpointThread;
 use self::checkpoints::Checkpoints;
+#[cfg(feature = "cluster")]
+use self::checkpoints::MEMBER_LOG_FACTOR;
 use self::engine::Engine;
 use self::files::OpenFiles;
 #[cfg(not(feature = "cluster"))]
@@ -203,7 +207,7 @@ impl Database {
             (Some(_), Some(lock)) => Some(CheckpointThread::start(path, Arc::clone(lock), failures.clone())?),
             _ => None,
         };
-        let checkpoints = Checkpoints::new(&opened.connection, checkpoint_thread)?;
+        let checkpoints = Checkpoints::new(&opened.connection, checkpoint_thread, 1)?;
         let writer =
             Writer::start(opened.connection, Arc::clone(&files), checkpoints, clock.clone(), failures.clone())?;
         let writer = Arc::new(writer);
@@ -261,7 +265,8 @@ impl Database {
             Some(lock) => Some(CheckpointThread::start(path, Arc::clone(lock), failures.clone()).map_err(at)?),
             None => None,
         };
-        let checkpoints = Checkpoints::new(&opened.connection, thread).map_err(|error| at(error.into()))?;
+        let checkpoints =
+            Checkpoints::new(&opened.connection, thread, MEMBER_LOG_FACTOR).map_err(|error| at(error.into()))?;
         let replica =
             Replica::start(path, opened.connection, Arc::clone(&files), checkpoints, failures.clone()).map_err(at)?;
         let replica = Arc::new(replica);
@@ -271,7 +276,7 @@ impl Database {
             clock,
             replica: Arc::clone(&replica),
             readers: Arc::clone(&readers),
-            progress: progress.map(|(name, applied, _)| (name, applied)),
+            progress: progress.map(|progress| (progress.name, progress.applied)),
             failures: failures.clone(),
         };
         let member = Member::start(parts).await?;

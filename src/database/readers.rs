@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rusqlite::types::ToSql;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use thread_local::ThreadLocal;
 
 use super::ReadError;
 use super::files::OpenFiles;
 use super::open::open_connection;
 use super::wall_clock::{WallClock, check_unchanged};
-use crate::statements::Statement;
+use crate::statements::{self, Statement};
 
 /// Which present the view `now` gives to a reader.
 #[derive(Clone)]
@@ -72,17 +73,21 @@ impl Readers {
     }
 }
 
-/// Lets the view `now` of `connection` give the present of the cluster: it calls `julianday('now')`.
+/// Lets the view `now` of `connection` give the present of the cluster: it calls `julianday('now')`. Returns where it finds
+/// the seconds by which the clock was set.
 #[cfg(feature = "cluster")]
-fn follow_cluster(connection: &Connection, clock: &Arc<crate::cluster::ClusterClock>) -> rusqlite::Result<()> {
-    let clock = Arc::clone(clock);
+fn follow_cluster(
+    connection: &Connection,
+    clock: &Arc<crate::cluster::ClusterClock>,
+) -> rusqlite::Result<Arc<AtomicU64>> {
+    let (clock, steps) = (Arc::clone(clock), Arc::<AtomicU64>::default());
+    let stepped = Arc::clone(&steps);
     let flags = rusqlite::functions::FunctionFlags::SQLITE_UTF8;
-    connection.create_scalar_function(
-        "julianday",
-        1,
-        flags,
-        move |_| Ok(clock.now() / 86_400.0 + UNIX_EPOCH_JULIAN_DAY),
-    )
+    connection.create_scalar_function("julianday", 1, flags, move |_| {
+        let now = clock.now(f64::from_bits(steps.load(Relaxed)));
+        Ok(now / 86_400.0 + UNIX_EPOCH_JULIAN_DAY)
+    })?;
+    Ok(stepped)
 }
 
 /// The Julian day at which the time in seconds since the epoch begins, 1970-01-01 00:00 UTC.
@@ -92,22 +97,29 @@ const UNIX_EPOCH_JULIAN_DAY: f64 = 2_440_587.5;
 /// The file at one instant.
 pub struct Snapshot {
     connection: Connection,
+    /// In a member's file, the seconds by which the clock was set before this snapshot, as bits.
+    stepped: Option<Arc<AtomicU64>>,
 }
 
 impl Snapshot {
     fn open(path: &Path, clock: &ReadClock) -> Result<Self, ReadError> {
         let connection = open_connection(path)?;
-        match clock {
-            ReadClock::Machine | ReadClock::Server(_) => {}
+        let stepped = match clock {
+            ReadClock::Machine | ReadClock::Server(_) => None,
             #[cfg(feature = "cluster")]
-            ReadClock::Cluster(clock) => follow_cluster(&connection, clock)?,
-        }
+            ReadClock::Cluster(clock) => Some(follow_cluster(&connection, clock)?),
+        };
         connection.pragma_update(None, "query_only", true)?;
-        Ok(Self { connection })
+        Ok(Self { connection, stepped })
     }
 
     fn begin(&self) -> Result<(), ReadError> {
         self.connection.prepare_cached("BEGIN")?.execute([])?;
+        if let Some(stepped) = &self.stepped {
+            let mut select = self.connection.prepare_cached(statements::CLOCK_STEPS.sql())?;
+            let seconds: Option<f64> = select.query_row([], |row| row.get(0)).optional()?;
+            stepped.store(seconds.unwrap_or_default().to_bits(), Relaxed);
+        }
         Ok(())
     }
 

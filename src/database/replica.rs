@@ -83,10 +83,11 @@ impl Replica {
             commit_hint: Arc::clone(&commit_hint),
             last_error: LastError::default(),
             sweep_refusal: None,
+            failures: failures.clone(),
         };
         let thread = thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || failures.watch("replica", || replica.run(&failures)))?;
+            .spawn(move || failures.watch("replica", || replica.run()))?;
         let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
         Ok(Self { path: path.to_owned(), activity, commit_hint, commands, thread })
     }
@@ -193,17 +194,28 @@ fn refuse_what_differs(connection: &Connection) -> rusqlite::Result<()> {
     }))
 }
 
-/// How far the file of `connection` is, the name of its cluster and the time of its newest group. `None` if it is no
-/// member's.
+/// What the file of a member says of itself.
+pub(super) struct Progress {
+    /// The name of its cluster.
+    pub(super) name: String,
+    pub(super) applied: Applied,
+    /// The time of the newest group.
+    ts: f64,
+    /// The seconds by which the clock was set in all.
+    stepped: f64,
+}
+
+/// How far the file of `connection` is. `None` if it is no member's.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(super) fn progress(connection: &Connection) -> rusqlite::Result<Option<(String, Applied, f64)>> {
+pub(super) fn progress(connection: &Connection) -> rusqlite::Result<Option<Progress>> {
     if !is_member(connection)? {
         return Ok(None);
     }
     let read = |row: &rusqlite::Row<'_>| {
-        Ok((row.get(0)?, Applied { log_id: row.get(1)?, membership: row.get(2)? }, row.get(3)?))
+        let applied = Applied { log_id: row.get(1)?, membership: row.get(2)? };
+        Ok(Progress { name: row.get(0)?, applied, ts: row.get(3)?, stepped: row.get(4)? })
     };
     connection.query_row(statements::CLUSTER.sql(), [], read).optional()
 }
@@ -219,13 +231,14 @@ struct ReplicaLoop {
     /// Of housekeeping.
     last_error: LastError,
     sweep_refusal: Option<String>,
+    failures: Failures,
 }
 
 impl ReplicaLoop {
-    fn run(mut self, failures: &Failures) {
+    fn run(mut self) {
         if let Err(fatal) = self.work() {
             self.checkpoints.end_thread();
-            failures.report(fatal);
+            self.failures.report(fatal);
             // Left open until the process ends, as the writer of a single server leaves its own.
             std::mem::forget(self.connection);
         }
@@ -282,29 +295,29 @@ impl ReplicaLoop {
                     self.activity.note_alive();
                     self.files.check()?;
                 }
-                Err(error) => return Err(member_failed(&error)),
+                Err(error) => return Err(self.failed(&error)),
             }
         }
         let result = change(self).and_then(|result| {
             self.connection.execute_batch("COMMIT")?;
             Ok(result)
         });
-        let result = result.map_err(|error| {
-            // What is open is rolled back by the next start.
-            member_failed(&error)
-        })?;
+        // What is open is rolled back by the next start.
+        let result = result.map_err(|error| self.failed(&error))?;
         self.files.check()?;
         self.activity.committed();
         Ok(result)
     }
 
     fn apply(&mut self, groups: &[Option<Arc<Group>>], applied: &Applied) -> rusqlite::Result<Vec<Vec<Outcome>>> {
-        let (_, _, mut ts) = progress(&self.connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let Progress { mut ts, stepped, .. } =
+            progress(&self.connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let stepped = stepped + groups.iter().flatten().filter_map(|group| group.step).sum::<f64>();
         let newest = groups.iter().flatten().fold(ts, |ts, group| group.time_after(ts));
         // Pinned, so that the guards of the tables let it pass.
         self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
         let mut note = self.connection.prepare_cached(statements::NOTE_APPLIED.sql())?;
-        note.execute((&applied.log_id, &applied.membership, newest))?;
+        note.execute((&applied.log_id, &applied.membership, newest, stepped))?;
         drop(note);
         let mut outcomes = Vec::with_capacity(groups.len());
         for group in groups {
@@ -335,6 +348,13 @@ impl ReplicaLoop {
         Ok(outcomes)
     }
 
+    /// Reports why this member has failed. It comes before anybody who waits for an answer misses it.
+    fn failed(&self, error: &rusqlite::Error) -> Fatal {
+        let fatal = Fatal::MemberFailed(plain_message(error));
+        self.failures.report(fatal.clone());
+        fatal
+    }
+
     fn note_sweep(&mut self, refusal: Option<String>) {
         if let Some(error) = refusal.as_ref().filter(|_| refusal != self.sweep_refusal) {
             tracing::error!(
@@ -348,20 +368,20 @@ impl ReplicaLoop {
     /// A commit at FULL syncs the write-ahead log, and with it all commits before.
     fn sync(&mut self) -> Result<Applied, Fatal> {
         let none = Applied { log_id: None, membership: None };
-        self.connection.pragma_update(None, "synchronous", "FULL").map_err(|error| member_failed(&error))?;
+        self.connection.pragma_update(None, "synchronous", "FULL").map_err(|error| self.failed(&error))?;
         let applied = self.in_transaction(|this| {
-            let Some((_, applied, _)) = progress(&this.connection)? else { return Ok(none.clone()) };
+            let Some(Progress { applied, .. }) = progress(&this.connection)? else { return Ok(none.clone()) };
             // It writes, so that there is something to sync.
             this.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
             Ok(applied)
         })?;
-        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| member_failed(&error))?;
+        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(|error| self.failed(&error))?;
         Ok(applied)
     }
 
     fn install(&mut self, copy: &Path) -> Result<Applied, Fatal> {
         let no_progress = None::<fn(rusqlite::backup::Progress)>;
-        self.connection.restore("main", copy, no_progress).map_err(|error| member_failed(&error))?;
+        self.connection.restore("main", copy, no_progress).map_err(|error| self.failed(&error))?;
         self.sync()
     }
 
@@ -454,16 +474,12 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 
-fn member_failed(error: &rusqlite::Error) -> Fatal {
-    Fatal::MemberFailed(plain_message(error))
-}
-
 /// Copies the file at `from` into the new file `to`. Returns how far the copy is.
 ///
 /// # Errors
 /// If one of them cannot be read or written, or `from` is no member's.
 pub(crate) fn copy_of(from: &Path, to: &Path) -> Result<Applied, OpenError> {
     back_up(from, to)?;
-    let applied = || Ok(progress(&open_connection(to)?)?.ok_or(OpenProblem::NoMember)?.1);
+    let applied = || Ok(progress(&open_connection(to)?)?.ok_or(OpenProblem::NoMember)?.applied);
     applied().map_err(|problem: OpenProblem| problem.at(to))
 }

@@ -21,6 +21,7 @@ mod ledger;
 mod members;
 mod network;
 mod partitions;
+mod quickstart;
 mod streams;
 
 use std::io::Write;

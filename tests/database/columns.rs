@@ -35,6 +35,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("cluster.log_id", "as applied_ts"),
     ("cluster.membership", "as applied_ts"),
     ("cluster.name", "as applied_ts"),
+    ("cluster.stepped", "as applied_ts"),
     ("cluster_members.is_replaced", "as cluster.applied_ts"),
     ("cluster_members.node", "as cluster.applied_ts"),
     ("dm_members.listed", "whether GET /me lists the channel, as an admin decides"),
