@@ -35,7 +35,7 @@ fn runs_in_a_namespace(test: &str) -> bool {
     let status = Command::new("unshare")
         .args(*options)
         .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
         .env(IN_NAMESPACE, "1")
         .status()
         .unwrap();
