@@ -23,6 +23,7 @@ mod network;
 mod partitions;
 mod quickstart;
 mod streams;
+mod upgrade;
 
 use std::io::Write;
 use std::time::Duration;
