@@ -57,12 +57,16 @@ CREATE TABLE sessions (
   created_ts REAL NOT NULL,                                -- when it began
   expires_ts REAL NOT NULL,                                -- from then on it is invalid; a sweep deletes it
   issuer     TEXT,                                         -- the token is a JWT of this issuer; NULL: it is ours
+  page_token_hash TEXT                                     -- SHA-256 of another token of the session, which its page has
+             CONSTRAINT sessions_page_token_hash_format CHECK (length(page_token_hash) = 64 -- for other addresses; NULL:
+               AND page_token_hash NOT GLOB '*[^0-9a-f]*'),                                 -- it did not begin with a login
   CONSTRAINT time_unknown CHECK (abs(created_ts) <= 253402300799 AND abs(expires_ts) <= 253402300799)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_user ON sessions (username);
 CREATE INDEX sessions_by_expiry ON sessions (expires_ts);
 CREATE INDEX sessions_by_issuer ON sessions (issuer) WHERE issuer IS NOT NULL;
+CREATE UNIQUE INDEX sessions_by_page_token ON sessions (page_token_hash) WHERE page_token_hash IS NOT NULL;
 
 CREATE TABLE service_tokens (
   -- One row a program that uses the API for nobody: a monitor, or a script of an admin. The file does not contain the

@@ -103,14 +103,13 @@ impl Member {
         let is_new = parts.progress.is_none();
         let joins = if is_new { join::found_or_join(&shared).await? } else { None };
         let progress = parts.progress.map(|(_, applied)| applied);
-        let mut applied = progress.unwrap_or(Applied { log_id: None, membership: None });
+        let applied = progress.unwrap_or(Applied { log_id: None, membership: None });
         if is_new && joins.is_none() {
             let name = uuid::Uuid::new_v4().to_string();
             let members = shared.file.members.clone().into_iter().collect();
             let founded = shared.replica.found(name.clone(), shared.now(), members).await;
             founded.map_err(|error| ClusterError::Log(error.to_string()))?;
             shared.set_name(name);
-            applied = Applied { log_id: None, membership: None };
         }
         let machine = Machine::new(Arc::clone(&shared.replica), &applied, publish)
             .map_err(|error| ClusterError::Log(error.to_string()))?;

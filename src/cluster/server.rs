@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use openraft::BasicNode;
 use openraft::raft::AppendEntriesResponse;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::network::received;
@@ -120,16 +120,8 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
             Reply::Copy(install(shared, vote, meta, path).await)
         }
         Ask::Writes(writes) => {
-            let mut tasks = JoinSet::new();
-            let count = writes.len();
-            for (position, write) in writes.into_iter().enumerate() {
-                let shared = Arc::clone(shared);
-                tasks.spawn(async move { (position, shared.carry_out(write, true).await) });
-            }
-            let mut acknowledged = tasks.join_all().await;
-            acknowledged.sort_by_key(|(position, _)| *position);
-            debug_assert_eq!(acknowledged.len(), count);
-            Reply::Writes(acknowledged.into_iter().map(|(_, acknowledged)| acknowledged).collect())
+            // They come into the queue in their order.
+            Reply::Writes(join_all(writes.into_iter().map(|write| shared.carry_out(write, true))).await)
         }
         Ask::Status | Ask::Write(_) | Ask::Join { .. } => Reply::Refused("it was answered before".to_owned()),
     })
