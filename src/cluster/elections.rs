@@ -25,15 +25,18 @@ pub(super) async fn stand_for_elections(shared: Arc<Shared>) {
     let mut attempted: Option<Instant> = None;
     loop {
         sleep(INTERVAL).await;
-        let (Some(raft), Some(metrics)) = (shared.raft(), shared.metrics()) else { continue };
-        let membership = metrics.membership_config.membership();
-        let is_voter = membership.voter_ids().any(|voter| voter == shared.node);
-        let is_alone = membership.voter_ids().count() == 1;
-        let silent_for = shared.heard().at.elapsed();
-        let has_paused = attempted.is_none_or(|at| at.elapsed() >= wait);
-        if metrics.state.is_leader() || !is_voter {
+        let Some(raft) = shared.raft() else { continue };
+        let (is_follower, is_alone) = {
+            let metrics = raft.metrics();
+            let metrics = metrics.borrow();
+            let is_voter = metrics.membership_config.voter_ids().any(|voter| voter == shared.node);
+            (is_voter && !metrics.state.is_leader(), metrics.membership_config.voter_ids().count() == 1)
+        };
+        if !is_follower {
             continue;
         }
+        let silent_for = shared.heard().at.elapsed();
+        let has_paused = attempted.is_none_or(|at| at.elapsed() >= wait);
         if silent_for < wait && attempted.is_some_and(|at| silent_for < at.elapsed()) {
             // A leader was elected, or another member has this one's vote.
             (wait, attempted) = (LEADER_LEASE + random(SPREAD), None);

@@ -207,7 +207,7 @@ async fn status(shared: &Arc<Shared>, asks_others: bool) -> MemberStatus {
         term: shared.metrics().map_or(0, |metrics| metrics.current_term),
         applied: shared.applied(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        schema: fingerprint(),
+        schema: fingerprint().to_owned(),
         members: Vec::new(),
     };
     if !asks_others {

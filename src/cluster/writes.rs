@@ -185,7 +185,8 @@ impl WriteLoop {
         if is_new_term {
             (self.led_term, self.led_booted) = (term, None);
         }
-        let (reading, step) = self.shared.clock.lead(self.led_booted, self.shared.stepped());
+        let stepped = self.shared.stepped();
+        let (reading, step) = self.shared.clock.lead(self.led_booted, stepped);
         self.led_booted = Some(reading.booted());
         let pause = is_new_term || self.shared.was_paused.swap(false, Relaxed);
         let group = Group { ts: reading.ts(), step, pause, schema: Vec::new(), writes };
@@ -195,7 +196,7 @@ impl WriteLoop {
                 if let Some(seconds) = step {
                     tracing::warn!(seconds, "the clock of the cluster was set; the times of what is live moved along");
                 }
-                self.shared.clock.follow(reading, self.shared.stepped());
+                self.shared.clock.follow(reading, stepped + step.unwrap_or_default());
                 let index = response.log_id.index;
                 response.data.into_iter().map(|outcome| Ok((index, outcome))).collect()
             }

@@ -22,7 +22,7 @@ use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
 use super::free_pages::free_pages;
 use super::group::{Applied, Group};
-use super::open::{OpenError, OpenProblem, is_member, open_connection};
+use super::open::{OpenError, OpenProblem, open_connection};
 use super::schema::{SchemaError, upgrade_plan};
 use super::writer::{CACHE_KIB, CommitHint, send_hint};
 use crate::last_error::LastError;
@@ -205,19 +205,16 @@ pub(super) struct Progress {
     stepped: f64,
 }
 
-/// How far the file of `connection` is. `None` if it is no member's.
+/// How far the file of `connection` is, which has this program's tables. `None` if it is no member's.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub(super) fn progress(connection: &Connection) -> rusqlite::Result<Option<Progress>> {
-    if !is_member(connection)? {
-        return Ok(None);
-    }
     let read = |row: &rusqlite::Row<'_>| {
         let applied = Applied { log_id: row.get(1)?, membership: row.get(2)? };
         Ok(Progress { name: row.get(0)?, applied, ts: row.get(3)?, stepped: row.get(4)? })
     };
-    connection.query_row(statements::CLUSTER.sql(), [], read).optional()
+    connection.prepare_cached(statements::CLUSTER.sql())?.query_row([], read).optional()
 }
 
 struct ReplicaLoop {

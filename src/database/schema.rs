@@ -5,6 +5,8 @@
 //! creation, so the order is a part of the comparison.
 
 use std::collections::BTreeSet;
+#[cfg(feature = "cluster")]
+use std::sync::LazyLock;
 
 use refinery::{Migrate, Migration, Runner};
 use refinery_core::traits::sync::{Query, Transaction as MigrationTransaction};
@@ -299,16 +301,19 @@ pub(super) fn upgrade_plan(connection: &Connection, applied_on: &str) -> Result<
 
 /// What tells this program's schema from that of another version.
 #[cfg(feature = "cluster")]
-pub(crate) fn fingerprint() -> String {
+pub(crate) fn fingerprint() -> &'static str {
     use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    for migration in in_order() {
-        hash.update(migration.sql().unwrap_or_default());
-    }
-    for (_, sql) in RULES {
-        hash.update(sql);
-    }
-    format!("{:x}", hash.finalize())
+    static FINGERPRINT: LazyLock<String> = LazyLock::new(|| {
+        let mut hash = Sha256::new();
+        for migration in in_order() {
+            hash.update(migration.sql().unwrap_or_default());
+        }
+        for (_, sql) in RULES {
+            hash.update(sql);
+        }
+        format!("{:x}", hash.finalize())
+    });
+    &FINGERPRINT
 }
 
 /// # Errors

@@ -81,7 +81,7 @@ impl Error {
             Some(refusal) => Self::with(
                 StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST),
                 code.to_owned().into(),
-                refusal.sentence.clone().into(),
+                refusal.sentence.into(),
             ),
             None => Self::internal(&format!("unknown refusal code {code}")),
         }
