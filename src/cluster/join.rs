@@ -42,7 +42,7 @@ pub(super) async fn found_or_join(shared: &Arc<Shared>) -> Result<Option<String>
 /// must not accept writes that are on its own disk alone: so a majority has to be there.
 async fn next(shared: &Arc<Shared>) -> Result<Next, ClusterError> {
     let members = &shared.file.members;
-    let is_first = members.keys().next() == Some(&shared.node);
+    let is_first = shared.file.is_first(shared.node);
     let own_address = members.get(&shared.node).cloned().unwrap_or_default();
     let (mut new, mut knows_cluster) = (1, false);
     for (node, address) in members.iter().filter(|(node, _)| **node != shared.node) {

@@ -27,7 +27,7 @@ use super::types::Raft;
 use super::writes::{Queued, WriteLoop};
 use super::{ClusterError, join, server};
 use crate::database::{
-    Applied, Failures, Fatal, Group, Job, Readers, Replica, Unhealthy, WRITE_DEADLINE, Write, WriteError,
+    Applied, Failures, Fatal, Group, Job, Readers, Replica, Unhealthy, WRITE_DEADLINE, Write, WriteError, with_suffix,
 };
 use crate::statements;
 
@@ -192,9 +192,7 @@ impl Member {
 
 /// Opens the log, which has to belong to the file.
 fn open_log(parts: &MemberParts) -> Result<LogStore, ClusterError> {
-    let mut path = parts.replica.path().as_os_str().to_owned();
-    path.push("-raft");
-    let path = PathBuf::from(path);
+    let path = with_suffix(parts.replica.path(), "-raft");
     let log = LogStore::open(&path, parts.failures.clone()).map_err(|error| ClusterError::Log(error.to_string()))?;
     let vote: Option<openraft::Vote<u64>> = log.noted("vote").map_err(|error| ClusterError::Log(error.to_string()))?;
     let has_applied = parts.progress.as_ref().is_some_and(|(_, applied)| applied.log_id.is_some());

@@ -16,7 +16,7 @@ use super::shared::{Leader, Shared};
 use super::status::{MemberStatus, OtherMember};
 use super::types::SnapshotMeta;
 use super::wire::{Ask, CONNECT_TIMEOUT, Hello, NotJoined, Reply, Stream, Wire, greet, receive, send};
-use crate::database::fingerprint;
+use crate::database::{create_new, fingerprint, with_suffix};
 
 /// Why a machine that starts answers nothing else.
 pub(super) const NO_CLUSTER: &str = "this machine is in no cluster yet";
@@ -161,11 +161,9 @@ async fn join(shared: &Shared, name: String, node: u64, address: String) -> Resu
 
 /// Stores the bytes of another member's file beside this one's.
 async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> io::Result<PathBuf> {
-    let mut path = shared.replica.path().as_os_str().to_owned();
-    path.push("-received");
-    let path = PathBuf::from(path);
+    let path = with_suffix(shared.replica.path(), "-received");
     let _ = std::fs::remove_file(&path);
-    crate::database::create_new(&path)?;
+    create_new(&path)?;
     let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
     let mut left = length;
     let mut bytes = vec![0; 256 * 1024];

@@ -17,7 +17,7 @@ use super::tls::MemberTls;
 use super::types::Raft;
 use super::wire::{Acknowledged, Hello, Unacknowledged};
 use super::writes::Queued;
-use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, Write, copy_of};
+use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, Write, copy_of, folder_of};
 use crate::last_error::LastError;
 use crate::statements;
 
@@ -163,9 +163,7 @@ impl Shared {
     pub(super) async fn copy(&self) -> io::Result<(FolderCopy, Applied)> {
         let path = self.replica.path().to_owned();
         let copied = tokio::task::spawn_blocking(move || {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let folder =
-                tempfile::Builder::new().prefix(".copy-for-a-member-").tempdir_in(parent.unwrap_or(Path::new(".")))?;
+            let folder = tempfile::Builder::new().prefix(".copy-for-a-member-").tempdir_in(folder_of(&path))?;
             let copy = folder.path().join("presence.db");
             let applied = copy_of(&path, &copy).map_err(io::Error::other)?;
             Ok((FolderCopy { path: copy, _folder: folder }, applied))

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::status::MemberStatus;
 use super::tls::{MemberTls, member_name};
 use super::types::{SnapshotMeta, Types, decode, encode_after};
-use crate::database::{Outcome, Write};
+use crate::database::{Outcome, Write, WriteError, folder_of, with_suffix};
 
 /// Members of another protocol are not understood.
 const PROTOCOL: u16 = 1;
@@ -108,6 +108,15 @@ pub(super) enum Unacknowledged {
     NotDone,
     /// It may have been carried out, or be so soon.
     Unknown,
+}
+
+impl From<Unacknowledged> for WriteError {
+    fn from(why: Unacknowledged) -> Self {
+        match why {
+            Unacknowledged::NotDone => Self::NoLeader,
+            Unacknowledged::Unknown => Self::OutcomeUnknown,
+        }
+    }
 }
 
 /// Why a new machine is not taken in.
@@ -271,9 +280,7 @@ impl Wire {
 
 /// The socket on which the member of the database at `path` listens for commands of this machine.
 pub(super) fn socket_path(path: &Path) -> PathBuf {
-    let mut socket = path.as_os_str().to_owned();
-    socket.push("-member");
-    socket.into()
+    with_suffix(path, "-member")
 }
 
 /// The member that serves the file of a command.
@@ -290,13 +297,12 @@ impl LocalMember {
     /// Has `write` carried out by the cluster.
     ///
     /// # Errors
-    /// `None` if no member runs on the file; else what is known of the write.
-    pub(crate) fn write(&self, write: &Arc<Write>) -> Result<Outcome, Option<bool>> {
+    /// [`WriteError::NoMember`] if no member runs on the file, and as a write of a member.
+    pub(crate) fn write(&self, write: &Arc<Write>) -> Result<Outcome, WriteError> {
         match self.ask(&Ask::Write(Arc::clone(write))) {
-            Ok(Reply::Write(Ok((_, outcome)))) => Ok(outcome),
-            Ok(Reply::Write(Err(Unacknowledged::NotDone))) => Err(Some(false)),
-            Ok(_) | Err(WireError::Lost(_)) => Err(Some(true)),
-            Err(WireError::NotSent(_)) => Err(None),
+            Ok(Reply::Write(acknowledged)) => Ok(acknowledged?.1),
+            Ok(_) | Err(WireError::Lost(_)) => Err(WriteError::OutcomeUnknown),
+            Err(WireError::NotSent(_)) => Err(WriteError::NoMember),
         }
     }
 
@@ -341,8 +347,7 @@ fn connect(socket: &Path) -> io::Result<StdUnixStream> {
 /// A path of the same socket that is short, as long as the folder is open.
 pub(super) fn short_path(socket: &Path) -> io::Result<(std::fs::File, PathBuf)> {
     use std::os::fd::AsRawFd;
-    let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = std::fs::File::open(folder)?;
+    let folder = std::fs::File::open(folder_of(socket))?;
     let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
     Ok((folder, short.join(socket.file_name().unwrap_or_default())))
 }

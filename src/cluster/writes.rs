@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::shared::{LEADER_INTERVAL, Leader, Shared};
 use super::wire::{Acknowledged, Ask, Reply, Unacknowledged, Wire, WireError};
-use crate::database::{Group, Job, WRITE_DEADLINE, Write, WriteError};
+use crate::database::{Group, Job, WRITE_DEADLINE, Write};
 
 /// The most writes in an entry, and the most bytes of their parameters. One write alone may have more.
 const GROUP_MAX: usize = 256;
@@ -62,8 +62,7 @@ impl Queued {
         match self.answer {
             Answer::Job(job) => match acknowledged {
                 Ok((_, outcome)) => job.finish_with(outcome),
-                Err(Unacknowledged::NotDone) => job.finish(Err(WriteError::NoLeader)),
-                Err(Unacknowledged::Unknown) => job.finish(Err(WriteError::OutcomeUnknown)),
+                Err(why) => job.finish(Err(why.into())),
             },
             // It fails only if nothing waits any more.
             Answer::Acknowledgement(answer) => drop(answer.send(acknowledged)),

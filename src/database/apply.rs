@@ -61,6 +61,23 @@ pub(super) struct Applied {
     pub(super) sweep_refusal: Option<String>,
 }
 
+/// The refusal of the last sweep, if a rule refused it.
+#[derive(Debug, Default)]
+pub(super) struct SweepRefusal(Option<String>);
+
+impl SweepRefusal {
+    /// Notes the refusal of a sweep, or that none was refused. Logs it once while it lasts.
+    pub(super) fn note(&mut self, refusal: Option<String>) {
+        if let Some(error) = refusal.as_ref().filter(|_| refusal != self.0) {
+            tracing::error!(
+                error,
+                "a rule refused the sweep: no time limit applies; see the view integrity_violations"
+            );
+        }
+        self.0 = refusal;
+    }
+}
+
 /// Applies `writes` in one transaction at the time `ts`, in seconds since the epoch, and returns what each comes to. Equal
 /// files that get equal groups in equal order stay equal.
 ///

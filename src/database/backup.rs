@@ -37,6 +37,5 @@ fn copy(from: &Path, to: &Path) -> Result<(), OpenProblem> {
     Backup::new(&source, &mut copy)?.step(ALL_PAGES)?;
     copy.close().map_err(|(_, error)| error)?;
     // The name is on the disk once its folder is.
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(File::open(files::folder_of(to))?.sync_all()?)
 }

@@ -40,9 +40,7 @@ impl Engine {
             Self::Remote(member, _) => {
                 match member.write(job.write()) {
                     Ok(outcome) => job.finish_with(outcome),
-                    Err(None) => job.finish(Err(WriteError::NoMember)),
-                    Err(Some(true)) => job.finish(Err(WriteError::OutcomeUnknown)),
-                    Err(Some(false)) => job.finish(Err(WriteError::NoLeader)),
+                    Err(error) => job.finish(Err(error)),
                 }
                 Ok(())
             }

@@ -101,7 +101,7 @@ impl From<rusqlite::Error> for WriteError {
             return Self::Unexpected(plain_message(&error));
         }
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ if is_busy(&error) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
             _ => Self::Broken(Arc::new(error)),
         }
@@ -156,6 +156,11 @@ pub(super) fn is_of_statement(error: &rusqlite::Error) -> bool {
             | ErrorCode::ParameterOutOfRange
             | ErrorCode::AuthorizationForStatementDenied
     ) || failure.extended_code & 0xff == ffi::SQLITE_ERROR
+}
+
+/// Whether another program holds a lock.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Whether a rule or a constraint of a table refused a statement.

@@ -117,8 +117,13 @@ pub(crate) fn create_new(path: &Path) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(OWNER_ONLY)).inspect_err(|_| drop(fs::remove_file(path)))
 }
 
+/// The folder of the file at `path`.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// `path` with a suffix, as SQLite names the files beside a database.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()

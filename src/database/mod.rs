@@ -8,6 +8,7 @@ mod apply;
 mod backup;
 mod checkpoint_thread;
 mod checkpoints;
+mod commit_hint;
 mod elapsed_time;
 #[cfg(feature = "cluster")]
 mod encoding;
@@ -42,6 +43,7 @@ pub use self::apply::apply_group;
 pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
 pub use self::files::Replaced;
+pub(crate) use self::files::{folder_of, with_suffix};
 pub use self::import::{Originals, ReportLine, import};
 pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;

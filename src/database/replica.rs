@@ -14,17 +14,18 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::activity::WriterActivity;
-use super::apply::{GroupClock, Outcome, apply};
+use super::apply::{GroupClock, Outcome, SweepRefusal, apply};
 use super::backup::back_up;
 use super::checkpoints::Checkpoints;
-use super::error::{is_failed_sync, plain_message};
+use super::commit_hint::CommitHint;
+use super::error::{is_busy, is_failed_sync, plain_message};
 use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
 use super::free_pages::free_pages;
 use super::group::{Applied, Group};
 use super::open::{OpenError, OpenProblem, open_connection};
 use super::schema::{SchemaError, upgrade_plan};
-use super::writer::{CACHE_KIB, CommitHint, send_hint};
+use super::writer::CACHE_KIB;
 use crate::last_error::LastError;
 use crate::statements::{self, Statement};
 
@@ -80,9 +81,9 @@ impl Replica {
             files,
             commands: received,
             activity: Arc::clone(&activity),
-            commit_hint: Arc::clone(&commit_hint),
+            commit_hint: commit_hint.clone(),
             last_error: LastError::default(),
-            sweep_refusal: None,
+            sweep_refusal: SweepRefusal::default(),
             failures: failures.clone(),
         };
         let thread = thread::Builder::new()
@@ -148,7 +149,7 @@ impl Replica {
     }
 
     pub(super) fn set_commit_hint(&self, hint: SyncSender<()>) {
-        *self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
+        self.commit_hint.set(hint);
     }
 
     /// Ends the thread after what it was asked for.
@@ -227,7 +228,7 @@ struct ReplicaLoop {
     commit_hint: CommitHint,
     /// Of housekeeping.
     last_error: LastError,
-    sweep_refusal: Option<String>,
+    sweep_refusal: SweepRefusal,
     failures: Failures,
 }
 
@@ -263,7 +264,7 @@ impl ReplicaLoop {
                 let outcomes = self.in_transaction(|this| this.apply(&groups, &applied))?;
                 self.activity.wrote(groups.iter().flatten().map(|group| group.writes.len()).sum());
                 let _ = answer.send(outcomes);
-                send_hint(&self.commit_hint);
+                self.commit_hint.send();
                 self.checkpoints.after_commit(&self.connection)?;
             }
             Command::Found { name, ts, members, answer } => {
@@ -277,7 +278,7 @@ impl ReplicaLoop {
             Command::Install { copy, answer } => {
                 let applied = self.install(&copy)?;
                 let _ = answer.send(applied);
-                send_hint(&self.commit_hint);
+                self.commit_hint.send();
             }
         }
         Ok(())
@@ -336,7 +337,7 @@ impl ReplicaLoop {
             }
             ts = group.time_after(ts);
             let applied = apply(&self.connection, GroupClock::At(ts), group.writes.iter().map(|write| &**write))?;
-            self.note_sweep(applied.sweep_refusal);
+            self.sweep_refusal.note(applied.sweep_refusal);
             outcomes.push(applied.outcomes);
         }
         if groups.iter().all(Option::is_none) {
@@ -350,16 +351,6 @@ impl ReplicaLoop {
         let fatal = Fatal::MemberFailed(plain_message(error));
         self.failures.report(fatal.clone());
         fatal
-    }
-
-    fn note_sweep(&mut self, refusal: Option<String>) {
-        if let Some(error) = refusal.as_ref().filter(|_| refusal != self.sweep_refusal) {
-            tracing::error!(
-                error,
-                "a rule refused the sweep: no time limit applies; see the view integrity_violations"
-            );
-        }
-        self.sweep_refusal = refusal;
     }
 
     /// A commit at FULL syncs the write-ahead log, and with it all commits before.
@@ -466,10 +457,6 @@ pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The triggers of one table.
 const GUARD: &str = include_str!("../../sql/cluster/guard.sql");
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
-}
 
 /// Copies the file at `from` into the new file `to`. Returns how far the copy is.
 ///

@@ -18,8 +18,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::WriteError;
 use super::activity::WriterActivity;
-use super::apply::{GroupClock, Outcome, apply, pin_clock};
+use super::apply::{GroupClock, Outcome, SweepRefusal, apply, pin_clock};
 use super::checkpoints::{Checkpoints, save_log};
+use super::commit_hint::CommitHint;
 use super::elapsed_time::{Began, ElapsedTime};
 use super::error::{is_failed_sync, plain_message};
 use super::fatal::{Failures, Fatal};
@@ -55,16 +56,6 @@ const NORMAL: &str = "NORMAL";
 /// A result whose only error is a failed fsync, or a replaced file. The process must end.
 type SyncResult<T> = Result<T, Fatal>;
 
-/// The receiver of commit hints, if there is one.
-pub(super) type CommitHint = Arc<Mutex<Option<SyncSender<()>>>>;
-
-/// Wakes the receiver of hints. A hint that is still in the channel covers this commit, too.
-pub(super) fn send_hint(hint: &CommitHint) {
-    if let Some(hint) = &*hint.lock().unwrap_or_else(PoisonError::into_inner) {
-        let _ = hint.try_send(());
-    }
-}
-
 /// The handle of the writer thread.
 pub(super) struct Writer {
     activity: Arc<WriterActivity>,
@@ -99,13 +90,13 @@ impl Writer {
             jobs,
             waiting: VecDeque::new(),
             activity: Arc::clone(&activity),
-            commit_hint: Arc::clone(&commit_hint),
+            commit_hint: commit_hint.clone(),
             shutting_down: Arc::clone(&shutting_down),
             synchronous: FULL,
             has_unsynced: false,
             has_failed_commit: false,
             last_error: LastError::default(),
-            sweep_refusal: None,
+            sweep_refusal: SweepRefusal::default(),
             elapsed_time: ElapsedTime::new(clock),
         };
         let thread = thread::Builder::new()
@@ -131,7 +122,7 @@ impl Writer {
 
     /// Sends a hint to `hint` after each commit from now on.
     pub(super) fn set_commit_hint(&self, hint: SyncSender<()>) {
-        *self.commit_hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(hint);
+        self.commit_hint.set(hint);
     }
 
     /// From now on a write fails with [`WriteError::Closed`] instead of waiting for another program's lock.
@@ -183,8 +174,7 @@ struct WriterLoop {
     has_failed_commit: bool,
     /// Of housekeeping.
     last_error: LastError,
-    /// The refusal of the last sweep, if a rule refused it.
-    sweep_refusal: Option<String>,
+    sweep_refusal: SweepRefusal,
     elapsed_time: ElapsedTime,
 }
 
@@ -275,7 +265,7 @@ impl WriterLoop {
         for (job, outcome) in claimed.into_iter().zip(outcomes) {
             job.finish_with(outcome);
         }
-        send_hint(&self.commit_hint);
+        self.commit_hint.send();
         Ok(self.checkpoints.after_commit(&self.connection)?)
     }
 
@@ -294,7 +284,7 @@ impl WriterLoop {
         };
         let applied = apply(&self.connection, clock, jobs.iter().map(|job| &*job.write))?;
         if matches!(clock, GroupClock::At(_)) {
-            self.note_sweep(applied.sweep_refusal);
+            self.sweep_refusal.note(applied.sweep_refusal);
         }
         self.commit(&began)?;
         Ok(applied.outcomes)
@@ -394,19 +384,9 @@ impl WriterLoop {
             return Ok(true);
         }
         let refusal = pin_clock(&self.connection, began.ts())?;
-        self.note_sweep(refusal);
-        Ok(self.sweep_refusal.is_none())
-    }
-
-    /// Logs the refusal of a sweep once while it lasts.
-    fn note_sweep(&mut self, refusal: Option<String>) {
-        if let Some(error) = refusal.as_ref().filter(|_| refusal != self.sweep_refusal) {
-            tracing::error!(
-                error,
-                "a rule refused the sweep: no time limit applies; see the view integrity_violations"
-            );
-        }
-        self.sweep_refusal = refusal;
+        let is_swept = refusal.is_none();
+        self.sweep_refusal.note(refusal);
+        Ok(is_swept)
     }
 
     fn roll_back(&self) {
@@ -480,7 +460,7 @@ impl WriterLoop {
             self.roll_back();
         }
         swept?;
-        send_hint(&self.commit_hint);
+        self.commit_hint.send();
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use super::{TlsError, constraints};
+use crate::database::{folder_of, with_suffix};
 
 /// How long a server certificate is valid. Apple's browsers refuse more than 825 days; public CAs issue at most 398.
 const CERTIFICATE_DAYS: i64 = 397;
@@ -54,7 +55,7 @@ impl CertificateAuthority {
     /// # Errors
     /// If its file can be neither read nor written, or holds no CA.
     pub fn open(database: &Path) -> Result<Self, TlsError> {
-        let path = sibling(database, "-authority.pem");
+        let path = with_suffix(database, "-authority.pem");
         let existing = read(&path)?;
         let outdated = existing.as_deref().map(|pem| why_outdated(&path, pem)).transpose()?.flatten();
         let pem = match existing {
@@ -73,7 +74,7 @@ impl CertificateAuthority {
         }
         issuer(&path, &pem)?;
         let der = first_certificate(&path, &pem)?;
-        Ok(Self { path, certificate_path: sibling(database, "-tls.pem"), der, left_out: Mutex::default() })
+        Ok(Self { path, certificate_path: with_suffix(database, "-tls.pem"), der, left_out: Mutex::default() })
     }
 
     /// The CA's certificate in PEM, without its key, for devices to trust.
@@ -140,13 +141,6 @@ impl CertificateAuthority {
     }
 }
 
-/// The path of a file beside the database: its path and a suffix.
-fn sibling(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
-}
-
 /// The text of a file, `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>, TlsError> {
     match fs::read_to_string(path) {
@@ -158,8 +152,7 @@ fn read(path: &Path) -> Result<Option<String>, TlsError> {
 
 /// Replaces a file atomically. Only its owner can read it.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+    let written = tempfile::NamedTempFile::new_in(folder_of(path)).and_then(|mut file| {
         // tempfile asks for this mode, too, but the umask can take a part of it.
         file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
