@@ -14,7 +14,7 @@ pub(crate) struct ClusterClock {
 }
 
 impl Default for ClusterClock {
-    /// Until a leader is heard, the machine's wall clock counts.
+    /// Until the first heartbeat of a leader, the machine's wall clock counts.
     fn default() -> Self {
         Self { booted: AtomicU64::new(Reading::take().booted().to_bits()) }
     }

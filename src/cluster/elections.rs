@@ -1,4 +1,4 @@
-//! When a member stands for election. openraft draws the time that it waits once in the life of a process, so two members that
+//! When a member becomes a candidate. openraft draws the time that it waits once in the life of a process, so two members that
 //! draw about the same would take each other's votes again and again. Here each attempt draws a new one.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::shared::Shared;
 
-/// How long a leader may be silent. Nobody votes for another one before.
+/// How long a follower waits for a heartbeat. No member votes for another candidate before.
 pub(super) const LEADER_LEASE: Duration = Duration::from_millis(800);
 
 /// The longest that a member waits beyond that, and the pause after a vote that made no leader. Two members that wait about as
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often the time is looked at.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Stands for election whenever no leader is heard, as long as the member runs.
+/// Becomes a candidate whenever the heartbeats of a leader stop, as long as the member runs.
 pub(super) async fn stand_for_elections(shared: Arc<Shared>) {
     let mut wait = LEADER_LEASE + random(SPREAD);
     let mut attempted: Option<Instant> = None;
@@ -41,7 +41,7 @@ pub(super) async fn stand_for_elections(shared: Arc<Shared>) {
             // A leader was elected, or another member has this one's vote.
             (wait, attempted) = (LEADER_LEASE + random(SPREAD), None);
         }
-        if is_alone || (silent_for >= wait && has_paused) {
+        if (is_alone || silent_for >= wait) && has_paused {
             (wait, attempted) = (PAUSE + random(SPREAD), Some(Instant::now()));
             // It fails only if openraft has stopped.
             let _ = raft.trigger().elect().await;

@@ -31,7 +31,7 @@ use crate::database::{
 };
 use crate::statements;
 
-/// In milliseconds. How long votes are waited for, and how often a leader is heard.
+/// In milliseconds: the timeout of a vote, and the interval of heartbeats.
 const VOTE_TIMEOUT: u64 = 400;
 const HEARTBEAT_INTERVAL: u64 = 100;
 

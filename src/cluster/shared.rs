@@ -21,7 +21,7 @@ use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, 
 use crate::last_error::LastError;
 use crate::statements;
 
-/// A leader that a majority has not answered for this long tells nobody that it leads.
+/// A leader that a majority has not answered for this long does not count as one.
 pub(super) const QUORUM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long writes wait before they look for a leader again.
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) refusal: Mutex<LastError>,
 }
 
-/// What a follower has heard of the leader.
+/// The last heartbeat of the leader.
 #[derive(Clone, Copy)]
 pub(super) struct Heard {
     pub(super) at: Instant,
@@ -139,7 +139,7 @@ impl Shared {
         self.clock.now(self.stepped())
     }
 
-    /// What was heard of the leader.
+    /// The last heartbeat of the leader.
     pub(super) fn heard(&self) -> Heard {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
