@@ -120,11 +120,15 @@ async fn shorten_log(
     let is_founded = metrics.purged.is_some() || metrics.last_applied.is_none();
     let Some(index) = shared.log.purgeable().or((!is_founded).then_some(applied)) else { return Ok(()) };
     let index = index.min(applied);
-    if metrics.snapshot.is_none_or(|snapshot| snapshot.index < index) {
+    let synced = metrics.snapshot.map(|snapshot| snapshot.index);
+    if synced.is_none_or(|synced| synced < index) {
         raft.trigger().snapshot().await?;
-        return Ok(());
     }
-    raft.trigger().purge_log(index).await
+    // Under load the log grows while the file is synced. What was synced before is removed meanwhile.
+    match synced {
+        Some(synced) => raft.trigger().purge_log(index.min(synced)).await,
+        None => Ok(()),
+    }
 }
 
 /// Makes those members who are listed, one change at a time.
