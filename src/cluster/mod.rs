@@ -2,8 +2,8 @@
 //! stay equal, and any of them answers reads.
 //!
 //! openraft decides the order of the log (Raft, <https://raft.github.io/raft.pdf>): elections, replication, membership. Ours
-//! is where the log is kept ([`log`]), how members reach each other ([`wire`]), and that applying an entry is what the
-//! writer of a single server does ([`Replica`](crate::database::Replica)).
+//! is where the log is kept (`log`), how members reach each other (`wire`), and that applying an entry is what the
+//! writer of a single server does (`database::Replica`).
 //!
 //! What has queued up on the leader becomes one entry of the log: one fsync on a majority, one transaction on each member, a
 //! savepoint for each write. A follower forwards what has queued up there, and answers once its own file has it.
