@@ -41,7 +41,7 @@ impl Machine {
 
     async fn sync(&self) -> Result<Snapshot<Types>, Failed> {
         let applied = self.replica.sync().await.map_err(broken)?;
-        Ok(Snapshot { meta: meta(&applied).map_err(unreadable)?, snapshot: Box::new(FileCopy { path: None }) })
+        Ok(Snapshot { meta: meta(&applied).map_err(unreadable)?, snapshot: Box::new(FileCopy { received: None }) })
     }
 }
 
@@ -124,14 +124,12 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<FileCopy>, Failed> {
-        Ok(Box::new(FileCopy { path: None }))
+        Ok(Box::new(FileCopy { received: None }))
     }
 
     async fn install_snapshot(&mut self, _: &SnapshotMeta, copy: Box<FileCopy>) -> Result<(), Failed> {
-        let Some(path) = copy.path else { return Err(broken(ReplicaFailed)) };
-        let installed = self.replica.install(path.clone()).await.map_err(broken)?;
-        // It is in the way of the next copy alone, which replaces it.
-        let _ = std::fs::remove_file(path);
+        let Some(copy) = copy.received else { return Err(broken(ReplicaFailed)) };
+        let installed = self.replica.install(copy.path().to_owned()).await.map_err(broken)?;
         (self.last, self.membership) = parse(&installed).map_err(unreadable)?;
         self.publish();
         Ok(())

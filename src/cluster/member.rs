@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::clock::ClusterClock;
+use super::copies::remove_copies;
 use super::duties::duties;
 use super::elections::{LEADER_LEASE, stand_for_elections};
 use super::file::ClusterFile;
@@ -68,6 +69,7 @@ impl Member {
         let own_address = parts.file.members.get(&node).cloned().ok_or(ClusterError::NoSuchNode(node))?;
         let tls = MemberTls::new(&parts.file)?;
         let log = open_log(&parts)?;
+        remove_copies(parts.replica.path());
         let (queue, queued) = mpsc::unbounded_channel();
         let (publish, index) = watch::channel(0);
         let now = Instant::now();
@@ -140,9 +142,10 @@ impl Member {
         self.shared.queue.send(Queued::of_job(job)).map_err(|_| WriteError::Closed)
     }
 
-    /// Waits until a majority follows a leader that this member knows.
+    /// Waits until a majority follows a leader that this member knows, and the file is the cluster's: a machine that joins
+    /// knows the leader before it has a copy.
     pub(crate) async fn ready(&self) {
-        while matches!(self.shared.leader(), Leader::Nobody) {
+        while matches!(self.shared.leader(), Leader::Nobody) || self.shared.applied() == 0 {
             sleep(LEADER_INTERVAL).await;
         }
     }

@@ -9,6 +9,7 @@
 //! savepoint for each write. A follower forwards what has queued up there, and answers once its own file has it.
 
 mod clock;
+mod copies;
 mod duties;
 mod elections;
 mod file;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::machine::meta;
 use super::server::NO_CLUSTER;
 use super::shared::Shared;
-use super::types::{FileCopy, Types};
+use super::types::Types;
 use super::wire::{Ask, Reply, Wire};
 
 /// How long a member may take to receive and install a copy of the file.
@@ -123,9 +123,4 @@ impl RaftNetwork<Types> for Peer {
 
 fn unexpected() -> RPCError<u64, BasicNode, RaftError<u64>> {
     Unreachable::new(&io::Error::from(io::ErrorKind::InvalidData)).into()
-}
-
-/// A snapshot whose content is in `path`.
-pub(super) fn received(meta: super::types::SnapshotMeta, path: std::path::PathBuf) -> Snapshot<Types> {
-    Snapshot { meta, snapshot: Box::new(FileCopy { path: Some(path) }) }
 }

@@ -1,22 +1,21 @@
 //! What a member answers to others, and to commands of its machine.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use openraft::BasicNode;
 use openraft::raft::AppendEntriesResponse;
+use openraft::{BasicNode, Snapshot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::{sleep, timeout};
 
-use super::network::received;
+use super::copies::CopiedFile;
 use super::shared::{Leader, Shared};
 use super::status::{MemberStatus, OtherMember};
-use super::types::SnapshotMeta;
+use super::types::{FileCopy, SnapshotMeta};
 use super::wire::{Ask, CONNECT_TIMEOUT, Hello, NotJoined, Reply, Stream, Wire, greet, receive, send};
-use crate::database::{create_new, fingerprint, with_suffix};
+use crate::database::{create_new, fingerprint};
 
 /// Why a machine that starts answers nothing else.
 pub(super) const NO_CLUSTER: &str = "this machine is in no cluster yet";
@@ -116,8 +115,11 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
             Reply::Vote(result)
         }
         Ask::Copy { vote, meta, length } => {
-            let path = receive_copy(shared, stream, length).await?;
-            Reply::Copy(install(shared, vote, meta, path).await)
+            send(stream, &Reply::Noted).await?;
+            let copy = receive_copy(shared, stream, length)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "a copy of another member's file could not be received"))?;
+            Reply::Copy(install(shared, vote, meta, copy).await)
         }
         Ask::Writes(writes) => {
             // They come into the queue in their order.
@@ -160,11 +162,10 @@ async fn join(shared: &Shared, name: String, node: u64, address: String) -> Resu
 }
 
 /// Stores the bytes of another member's file beside this one's.
-async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> io::Result<PathBuf> {
-    let path = with_suffix(shared.replica.path(), "-received");
-    let _ = std::fs::remove_file(&path);
-    create_new(&path)?;
-    let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
+async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> io::Result<CopiedFile> {
+    let copy = CopiedFile::beside(shared.replica.path())?;
+    create_new(copy.path())?;
+    let mut file = std::fs::OpenOptions::new().write(true).open(copy.path())?;
     let mut left = length;
     let mut bytes = vec![0; 256 * 1024];
     while left > 0 {
@@ -177,17 +178,18 @@ async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> 
         left -= count as u64;
     }
     stream.flush().await?;
-    Ok(path)
+    Ok(copy)
 }
 
 async fn install(
     shared: &Shared,
     vote: openraft::Vote<u64>,
     meta: SnapshotMeta,
-    path: PathBuf,
+    copy: CopiedFile,
 ) -> Result<openraft::Vote<u64>, String> {
     let Some(raft) = shared.raft() else { return Err(NO_CLUSTER.to_owned()) };
-    let installed = raft.install_full_snapshot(vote, received(meta, path)).await;
+    let snapshot = Snapshot { meta, snapshot: Box::new(FileCopy { received: Some(copy) }) };
+    let installed = raft.install_full_snapshot(vote, snapshot).await;
     installed.map(|response| response.vote).map_err(|error| error.to_string())
 }
 

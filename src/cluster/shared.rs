@@ -1,7 +1,6 @@
 //! What the tasks of a member share: who it is, who leads, and the doors to its file, its log and its queue.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use openraft::{BasicNode, RaftMetrics};
 use tokio::sync::{mpsc, watch};
 
 use super::clock::ClusterClock;
+use super::copies::CopiedFile;
 use super::file::ClusterFile;
 use super::log::LogStore;
 use super::online::Online;
@@ -17,7 +17,7 @@ use super::tls::MemberTls;
 use super::types::Raft;
 use super::wire::{Acknowledged, Hello, Unacknowledged};
 use super::writes::Queued;
-use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, Write, copy_of, folder_of};
+use crate::database::{Applied, Failures, ReadError, Readers, Replica, Snapshot, Write, copy_of};
 use crate::last_error::LastError;
 use crate::statements;
 
@@ -156,17 +156,16 @@ impl Shared {
         })
     }
 
-    /// A copy of the file, and how far that is. The folder of the copy is removed when it is dropped.
+    /// A copy of the file, and how far that is.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub(super) async fn copy(&self) -> io::Result<(FolderCopy, Applied)> {
+    pub(super) async fn copy(&self) -> io::Result<(CopiedFile, Applied)> {
         let path = self.replica.path().to_owned();
         let copied = tokio::task::spawn_blocking(move || {
-            let folder = tempfile::Builder::new().prefix(".copy-for-a-member-").tempdir_in(folder_of(&path))?;
-            let copy = folder.path().join("presence.db");
-            let applied = copy_of(&path, &copy).map_err(io::Error::other)?;
-            Ok((FolderCopy { path: copy, _folder: folder }, applied))
+            let copy = CopiedFile::beside(&path)?;
+            let applied = copy_of(&path, copy.path()).map_err(io::Error::other)?;
+            Ok((copy, applied))
         });
         copied.await.map_err(io::Error::other)?
     }
@@ -183,17 +182,5 @@ impl Shared {
         // It fails only if the member stops.
         let _ = self.queue.send(queued);
         answered.await.unwrap_or(Err(Unacknowledged::NotDone))
-    }
-}
-
-/// A copy of the file, in a folder that is removed with it.
-pub(super) struct FolderCopy {
-    path: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl FolderCopy {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }

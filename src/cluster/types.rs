@@ -1,12 +1,12 @@
 //! The types that openraft is configured with, and their bytes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use openraft::{BasicNode, ErrorSubject, ErrorVerb, StorageError, StorageIOError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::copies::CopiedFile;
 use crate::database::{Group, Outcome};
 
 openraft::declare_raft_types!(
@@ -21,10 +21,10 @@ pub(super) type StoredMembership = openraft::StoredMembership<u64, BasicNode>;
 pub(super) type SnapshotMeta = openraft::SnapshotMeta<u64, BasicNode>;
 pub(super) type Failed = StorageError<u64>;
 
-/// A copy of a member's file. Only one that was received has a path: the leader makes its copy when it sends it.
+/// A copy of a member's file. Only one that was received has content: the leader makes its copy when it sends it.
 #[derive(Debug)]
 pub(crate) struct FileCopy {
-    pub(super) path: Option<PathBuf>,
+    pub(super) received: Option<CopiedFile>,
 }
 
 /// What openraft is to know of a failed disk. It stops then, and the process ends.

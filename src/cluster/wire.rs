@@ -233,7 +233,7 @@ impl Wire {
         Ok(reply)
     }
 
-    /// Sends `ask` and then the bytes of `file`, and returns the reply.
+    /// Sends `ask`, and the bytes of `file` if it is noted. Returns the reply to them, or the refusal.
     ///
     /// # Errors
     /// As [`Wire::ask`].
@@ -243,8 +243,8 @@ impl Wire {
         ask: &Ask,
         file: &mut std::fs::File,
     ) -> Result<Reply, WireError> {
-        let mut stream = self.connected(own).await.map_err(WireError::NotSent)?;
-        send(&mut *stream, ask).await.map_err(WireError::Lost)?;
+        let reply = self.ask(own, ask).await?;
+        let (Reply::Noted, Some(mut stream)) = (&reply, self.stream.take()) else { return Ok(reply) };
         let mut bytes = vec![0; 256 * 1024];
         loop {
             let count = tokio::task::block_in_place(|| file.read(&mut bytes)).map_err(WireError::Lost)?;

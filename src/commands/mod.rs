@@ -112,7 +112,7 @@ pub enum CommandError {
     /// The member cannot start.
     #[cfg(feature = "cluster")]
     #[error(transparent)]
-    Member(#[from] crate::database::MemberError),
+    Member(crate::database::MemberError),
     /// The file of a cluster cannot be used.
     #[cfg(feature = "cluster")]
     #[error(transparent)]
@@ -124,6 +124,16 @@ pub enum CommandError {
     /// A background thread of the server failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
+}
+
+#[cfg(feature = "cluster")]
+impl From<crate::database::MemberError> for CommandError {
+    fn from(error: crate::database::MemberError) -> Self {
+        match error {
+            crate::database::MemberError::Failed(fatal) => Self::Fatal(fatal),
+            error => Self::Member(error),
+        }
+    }
 }
 
 impl CommandError {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
+#[cfg(feature = "cluster")]
+use rusqlite::backup::StepResult;
 
 use super::files;
 use super::open::{OpenError, OpenProblem, open_connection};
@@ -29,6 +31,16 @@ pub(crate) fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
         let _ = fs::remove_file(to);
         problem.at(to)
     })
+}
+
+/// Replaces the content of the file of `connection` by that of `from`, in one transaction. Returns false, and
+/// changes nothing, if another program holds the write lock.
+///
+/// # Errors
+/// If one of both cannot be read or written. Then nothing has changed.
+#[cfg(feature = "cluster")]
+pub(super) fn restore(from: &Connection, connection: &mut Connection) -> rusqlite::Result<bool> {
+    Ok(Backup::new(from, connection)?.step(ALL_PAGES)? == StepResult::Done)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), OpenProblem> {

@@ -106,6 +106,9 @@ pub enum MemberError {
     /// It cannot take part in the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A thread of it has failed.
+    #[error(transparent)]
+    Failed(#[from] Fatal),
 }
 
 /// Why clients should not come to this server.
@@ -281,8 +284,15 @@ impl Database {
             progress: progress.map(|progress| (progress.name, progress.applied)),
             failures: failures.clone(),
         };
-        let member = Member::start(parts).await?;
-        member.ready().await;
+        let start = async {
+            let member = Member::start(parts).await?;
+            member.ready().await;
+            Ok::<_, MemberError>(member)
+        };
+        let member = tokio::select! {
+            fatal = failures.first() => Err(fatal.into()),
+            member = start => member,
+        }?;
         Self::with_engine(path, files, Engine::Member { member, replica }, readers, failures, lock).map_err(at)
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::activity::WriterActivity;
 use super::apply::{GroupClock, Outcome, SweepRefusal, apply};
-use super::backup::back_up;
+use super::backup::{back_up, restore};
 use super::checkpoints::Checkpoints;
 use super::commit_hint::CommitHint;
 use super::error::{is_busy, is_failed_sync, plain_message};
@@ -289,10 +289,7 @@ impl ReplicaLoop {
         loop {
             match self.connection.execute_batch("BEGIN IMMEDIATE") {
                 Ok(()) => break,
-                Err(error) if is_busy(&error) => {
-                    self.activity.note_alive();
-                    self.files.check()?;
-                }
+                Err(error) if is_busy(&error) => self.wait_for_lock()?,
                 Err(error) => return Err(self.failed(&error)),
             }
         }
@@ -305,6 +302,12 @@ impl ReplicaLoop {
         self.files.check()?;
         self.activity.committed();
         Ok(result)
+    }
+
+    /// Another program holds the write lock. SQLite has waited for a moment.
+    fn wait_for_lock(&self) -> Result<(), Fatal> {
+        self.activity.note_alive();
+        Ok(self.files.check()?)
     }
 
     fn apply(&mut self, groups: &[Option<Arc<Group>>], applied: &Applied) -> rusqlite::Result<Vec<Vec<Outcome>>> {
@@ -368,8 +371,10 @@ impl ReplicaLoop {
     }
 
     fn install(&mut self, copy: &Path) -> Result<Applied, Fatal> {
-        let no_progress = None::<fn(rusqlite::backup::Progress)>;
-        self.connection.restore("main", copy, no_progress).map_err(|error| self.failed(&error))?;
+        let copy = open_connection(copy).map_err(|error| self.failed(&error))?;
+        while !restore(&copy, &mut self.connection).map_err(|error| self.failed(&error))? {
+            self.wait_for_lock()?;
+        }
         self.sync()
     }
 

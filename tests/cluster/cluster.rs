@@ -157,6 +157,19 @@ impl Cluster {
         self.folder_of(node).join("presence.db")
     }
 
+    /// A file beside a member's database.
+    pub fn beside(&self, node: u64, suffix: &str) -> PathBuf {
+        let mut path = self.db(node).into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
+    /// The copies of files that are on their way beside a member's database.
+    pub fn copies(&self, node: u64) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.folder_of(node)).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(".presence.db-copy-")).collect()
+    }
+
     /// What a member has written to standard error since the cluster began.
     pub fn log(&self, node: u64) -> String {
         fs::read_to_string(self.folder.path().join(format!("log{node}"))).unwrap_or_default()

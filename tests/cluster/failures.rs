@@ -1,5 +1,6 @@
 //! Members that are killed, frozen or away, under load: nothing acknowledged is lost.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -142,9 +143,7 @@ async fn a_member_that_was_away_for_long_gets_a_copy() {
     cluster.kill(away);
     let applied = cluster.value::<i64>(away, "SELECT log_id ->> '$.index' FROM cluster");
     let first = || {
-        let mut log = cluster.db(leader).into_os_string();
-        log.push("-raft");
-        let log = crate::support::connect(log.as_ref());
+        let log = crate::support::connect(&cluster.beside(leader, "-raft"));
         log.query_row("SELECT min(id) FROM log", [], |row| row.get::<_, i64>(0)).unwrap()
     };
     let deadline = Instant::now() + 3 * TIMEOUT;
@@ -154,9 +153,14 @@ async fn a_member_that_was_away_for_long_gets_a_copy() {
             assert_eq!(alice.post_bytes(&media, vec![7; 4_000_000]).await.0, 200);
         }
     }
+    // What a member leaves that is killed while it receives a copy.
+    let left = cluster.db(away).with_file_name(".presence.db-copy-left");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("presence.db-wal"), [0; 4096]).unwrap();
     cluster.restart(away);
     cluster.wait_for_health(away, true).await;
     cluster.assert_equal();
+    assert_eq!(cluster.copies(away), Vec::<PathBuf>::new());
     let bob = cluster.at(away, &people[0][1]);
     assert_eq!(bob.read(&format!("/calls/{call}/state")).await["state"], "active");
     assert_eq!(bob.post(&format!("/calls/{call}/end")).await.0, 200);

@@ -1,6 +1,5 @@
 //! Disks that fail or are full, and clocks that differ.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -15,13 +14,6 @@ use crate::{TIMEOUT, lock_machine};
 
 /// The size of a member's disk. Its files begin with about 2 MiB.
 const DISK: u64 = 24 << 20;
-
-/// A file beside a member's database.
-fn beside(cluster: &Cluster, node: u64, suffix: &str) -> PathBuf {
-    let mut path = cluster.db(node).into_os_string();
-    path.push(suffix);
-    path.into()
-}
 
 /// Waits for the end of a member whose disk has failed. It ends with status 74, and says why in one line
 /// after the `before` that its log had.
@@ -53,7 +45,7 @@ async fn a_member_with_a_broken_disk_ends_and_comes_back() {
         ("-wal", WRITE, true),
     ] {
         let node = if of_leader { cluster.leader() } else { cluster.follower() };
-        let file = beside(&cluster, node, file);
+        let file = cluster.beside(node, file);
         println!("{calls} of {}, leader: {of_leader}", file.display());
         let before = errors(&cluster, node).len();
         let Some(injected) = InjectedFaults::start_in(cluster.process(node), &file, &[(calls, "error=EIO")]) else {
@@ -82,7 +74,7 @@ async fn a_member_whose_file_cannot_be_synced_ends_and_comes_back() {
     assert_eq!(bob.post(&format!("/calls/{call}/accept")).await.0, 200);
     let media = format!("/calls/{call}/media");
     assert_eq!(alice.post_bytes(&format!("{media}?init=1&mime=video/webm"), vec![1; 1000]).await.0, 200);
-    let wal = beside(&cluster, node, "-wal");
+    let wal = cluster.beside(node, "-wal");
     let before = errors(&cluster, node).len();
     let Some(injected) = InjectedFaults::start_in(cluster.process(node), &wal, &[(SYNC, "error=EIO")]) else { return };
     let deadline = Instant::now() + TIMEOUT;
