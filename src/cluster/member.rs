@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::clock::ClusterClock;
 use super::copies::remove_copies;
 use super::duties::duties;
-use super::elections::{LEADER_LEASE, stand_for_elections};
+use super::elections::{LEADER_LEASE, Rivals, stand_for_elections};
 use super::file::ClusterFile;
 use super::log::LogStore;
 use super::machine::Machine;
@@ -90,6 +90,7 @@ impl Member {
             is_founding: AtomicBool::new(false),
             was_paused: AtomicBool::new(false),
             online: Online::default(),
+            rivals: Rivals::default(),
             failures: parts.failures,
             refusal: Mutex::default(),
         });

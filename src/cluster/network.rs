@@ -93,8 +93,14 @@ impl RaftNetwork<Types> for Peer {
     }
 
     async fn vote(&mut self, request: VoteRequest<u64>, option: RPCOption) -> Rpc<VoteResponse<u64>> {
+        let own = request.last_log_id;
         match self.ask(&Ask::Vote(request), &option).await? {
-            Reply::Vote(result) => self.remote(result),
+            Reply::Vote(result) => {
+                if let Ok(response) = &result {
+                    self.shared.rivals.note_response(own, response);
+                }
+                self.remote(result)
+            }
             _ => Err(unexpected()),
         }
     }

@@ -108,9 +108,13 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
             Reply::Noted
         }
         Ask::Vote(request) => {
+            let theirs = request.last_log_id;
             let result = raft.vote(request).await;
-            if matches!(&result, Ok(response) if response.vote_granted) {
-                shared.hear_candidate();
+            if let Ok(response) = &result {
+                if response.vote_granted {
+                    shared.hear_candidate();
+                }
+                shared.rivals.note_candidate(theirs, response);
             }
             Reply::Vote(result)
         }

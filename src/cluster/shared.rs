@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::ClusterClock;
 use super::copies::CopiedFile;
+use super::elections::Rivals;
 use super::file::ClusterFile;
 use super::log::LogStore;
 use super::online::Online;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     /// The process was stopped for a while: nobody could prove presence.
     pub(super) was_paused: AtomicBool,
     pub(super) online: Online,
+    pub(super) rivals: Rivals,
     pub(super) failures: Failures,
     pub(super) refusal: Mutex<LastError>,
 }
