@@ -8,7 +8,7 @@ use super::write::Write;
 
 /// Writes that happen at one time, in one transaction on each member.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub struct Group {
     /// In seconds since the epoch, by the leader's clock.
     pub(crate) ts: f64,
     /// By how many seconds the clock of the cluster was set: the leader's was, or a new leader's differs.
@@ -21,6 +21,37 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// A group that happens at `ts`, in seconds since the epoch.
+    #[must_use]
+    pub fn at(ts: f64) -> Self {
+        Self { ts, ..Self::default() }
+    }
+
+    /// Adds writes, at the time of the group.
+    #[must_use]
+    pub fn then(mut self, writes: impl IntoIterator<Item = Write>) -> Self {
+        self.writes.extend(writes.into_iter().map(Arc::new));
+        self
+    }
+
+    /// When it happens, in seconds since the epoch.
+    #[must_use]
+    pub fn ts(&self) -> f64 {
+        self.ts
+    }
+
+    /// A group that sets the clock by `seconds`, to `ts`.
+    #[must_use]
+    pub fn of_step(ts: f64, seconds: f64) -> Self {
+        Self { ts, step: Some(seconds), ..Self::default() }
+    }
+
+    /// A group after a time until `ts` in which nobody could prove presence.
+    #[must_use]
+    pub fn of_pause(ts: f64) -> Self {
+        Self { ts, pause: true, ..Self::default() }
+    }
+
     /// When it happens, after a group that happened at `before`. Without a step, time does not go back.
     pub(super) fn time_after(&self, before: f64) -> f64 {
         if self.step.is_some() { self.ts } else { self.ts.max(before) }

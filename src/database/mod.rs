@@ -21,6 +21,8 @@ mod free_pages;
 mod group;
 mod import;
 mod job;
+#[cfg(feature = "cluster")]
+mod member_file;
 mod open;
 mod reader_pool;
 mod readers;
@@ -44,7 +46,11 @@ pub use self::error::{ReadError, WriteError};
 pub use self::fatal::{Failures, Fatal};
 pub use self::files::Replaced;
 pub(crate) use self::files::{folder_of, with_suffix};
+#[cfg(feature = "cluster")]
+pub use self::group::Group;
 pub use self::import::{Originals, ReportLine, import};
+#[cfg(feature = "cluster")]
+pub use self::member_file::MemberFile;
 pub use self::open::{APPLICATION_ID, OpenError, OpenProblem, open_connection};
 pub use self::readers::Snapshot;
 pub use self::schema::{RULES, RULES_NUMBER, SchemaError, migrations, upgrade as upgrade_schema};
@@ -64,7 +70,7 @@ pub(crate) use self::error::plain_message;
 #[cfg(feature = "cluster")]
 pub(crate) use self::files::{create as create_file, create_new};
 #[cfg(feature = "cluster")]
-pub(crate) use self::group::{Applied, Group};
+pub(crate) use self::group::Applied;
 #[cfg(feature = "cluster")]
 pub(crate) use self::job::Job;
 #[cfg(feature = "cluster")]

@@ -183,7 +183,7 @@ const DIFFERING_FUNCTIONS: [&str; 14] = [
 
 /// Refuses statements that call such a function. The rules may: they give a time to those of dates, and read the view `now`
 /// while the clock is pinned.
-fn refuse_what_differs(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn refuse_what_differs(connection: &Connection) -> rusqlite::Result<()> {
     connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
         AuthAction::Function { function_name }
             if context.accessor.is_none()
@@ -261,7 +261,9 @@ impl ReplicaLoop {
         // It fails to answer only if nobody waits any more.
         match command {
             Command::Apply { groups, applied, answer } => {
-                let outcomes = self.in_transaction(|this| this.apply(&groups, &applied))?;
+                let outcomes = self.in_transaction(|this| {
+                    apply_groups(&this.connection, &groups, &applied, &mut this.sweep_refusal)
+                })?;
                 self.activity.wrote(groups.iter().flatten().map(|group| group.writes.len()).sum());
                 let _ = answer.send(outcomes);
                 self.commit_hint.send();
@@ -310,45 +312,6 @@ impl ReplicaLoop {
         Ok(self.files.check()?)
     }
 
-    fn apply(&mut self, groups: &[Option<Arc<Group>>], applied: &Applied) -> rusqlite::Result<Vec<Vec<Outcome>>> {
-        let Progress { mut ts, stepped, .. } =
-            progress(&self.connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let stepped = stepped + groups.iter().flatten().filter_map(|group| group.step).sum::<f64>();
-        let newest = groups.iter().flatten().fold(ts, |ts, group| group.time_after(ts));
-        // Pinned, so that the guards of the tables let it pass.
-        self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
-        let mut note = self.connection.prepare_cached(statements::NOTE_APPLIED.sql())?;
-        note.execute((&applied.log_id, &applied.membership, newest, stepped))?;
-        drop(note);
-        let mut outcomes = Vec::with_capacity(groups.len());
-        for group in groups {
-            let Some(group) = group else {
-                outcomes.push(Vec::new());
-                continue;
-            };
-            if group.step.is_some() || group.pause || !group.schema.is_empty() {
-                // The group before has freed the clock.
-                self.connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
-            }
-            change_schema(&self.connection, &group.schema)?;
-            if let Some(seconds) = group.step {
-                // It moves a pinned clock along.
-                self.connection.prepare_cached(statements::STEP_CLOCK.sql())?.execute([seconds])?;
-            }
-            if group.pause {
-                self.connection.prepare_cached(statements::PAUSE_CLOCK.sql())?.execute([])?;
-            }
-            ts = group.time_after(ts);
-            let applied = apply(&self.connection, GroupClock::At(ts), group.writes.iter().map(|write| &**write))?;
-            self.sweep_refusal.note(applied.sweep_refusal);
-            outcomes.push(applied.outcomes);
-        }
-        if groups.iter().all(Option::is_none) {
-            self.connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
-        }
-        Ok(outcomes)
-    }
-
     /// Reports why this member has failed. It comes before anybody who waits for an answer misses it.
     fn failed(&self, error: &rusqlite::Error) -> Fatal {
         let fatal = Fatal::MemberFailed(plain_message(error));
@@ -395,8 +358,56 @@ impl ReplicaLoop {
     }
 }
 
+/// Applies `groups` inside a transaction, and stores `applied`. An entry of the log without writes is `None`. Returns the
+/// outcomes of each group.
+///
+/// # Errors
+/// The machine's. The caller rolls the transaction back.
+pub(super) fn apply_groups(
+    connection: &Connection,
+    groups: &[Option<Arc<Group>>],
+    applied: &Applied,
+    sweep_refusal: &mut SweepRefusal,
+) -> rusqlite::Result<Vec<Vec<Outcome>>> {
+    let Progress { mut ts, stepped, .. } = progress(connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let stepped = stepped + groups.iter().flatten().filter_map(|group| group.step).sum::<f64>();
+    let newest = groups.iter().flatten().fold(ts, |ts, group| group.time_after(ts));
+    // Pinned, so that the guards of the tables let it pass.
+    connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
+    let mut note = connection.prepare_cached(statements::NOTE_APPLIED.sql())?;
+    note.execute((&applied.log_id, &applied.membership, newest, stepped))?;
+    drop(note);
+    let mut outcomes = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Some(group) = group else {
+            outcomes.push(Vec::new());
+            continue;
+        };
+        if group.step.is_some() || group.pause || !group.schema.is_empty() {
+            // The group before has freed the clock.
+            connection.prepare_cached(statements::PIN_CLOCK_UNSWEPT.sql())?.execute([ts])?;
+        }
+        change_schema(connection, &group.schema)?;
+        if let Some(seconds) = group.step {
+            // It moves a pinned clock along.
+            connection.prepare_cached(statements::STEP_CLOCK.sql())?.execute([seconds])?;
+        }
+        if group.pause {
+            connection.prepare_cached(statements::PAUSE_CLOCK.sql())?.execute([])?;
+        }
+        ts = group.time_after(ts);
+        let applied = apply(connection, GroupClock::At(ts), group.writes.iter().map(|write| &**write))?;
+        sweep_refusal.note(applied.sweep_refusal);
+        outcomes.push(applied.outcomes);
+    }
+    if groups.iter().all(Option::is_none) {
+        connection.prepare_cached(statements::UNPIN_CLOCK.sql())?.execute([])?;
+    }
+    Ok(outcomes)
+}
+
 /// Stores who the members are, and guards the file.
-fn found(connection: &Connection, name: &str, ts: f64, members: &Members) -> rusqlite::Result<()> {
+pub(super) fn found(connection: &Connection, name: &str, ts: f64, members: &Members) -> rusqlite::Result<()> {
     connection.execute(statements::FOUND_CLUSTER.sql(), (name, ts))?;
     for (node, address) in members {
         connection.execute(statements::ADD_MEMBER.sql(), (node.cast_signed(), address))?;

@@ -32,6 +32,7 @@ use tempfile::TempDir;
 use crate::model::Limits;
 use crate::steps::{Action, Step};
 use crate::strategies::sequence;
+use crate::support::three_members::Recording;
 use crate::transports::Http;
 use crate::world::World;
 
@@ -140,11 +141,11 @@ fn run_steps(world: &mut World<'_>, steps: &[Step], report: &mut Report) -> Resu
     Ok(())
 }
 
-/// Writes the settings of a round.
-fn apply_settings(sql: &Connection, limits: &Limits) {
+/// Writes the settings of a round. Returns the statements.
+fn apply_settings(sql: &Connection, limits: &Limits) -> Vec<String> {
     // Media rows cannot be moved into the past, so over HTTP they never expire: 3600 is the highest value.
     let media = limits.media_buffer_seconds.min(3600.0);
-    sql.execute_batch(&format!(
+    let settings = format!(
         "UPDATE settings SET value = {1} WHERE name = 'presence_timeout';
          UPDATE settings SET value = {3} WHERE name = 'gone_after';
          UPDATE settings SET value = CASE name
@@ -174,8 +175,9 @@ fn apply_settings(sql: &Connection, limits: &Limits) {
         limits.media_per_person_max_bytes,
         u8::from(limits.end_for_everyone),
         if limits.busy_policy { "busy" } else { "ring" }
-    ))
-    .unwrap();
+    );
+    sql.execute_batch(&settings).unwrap();
+    settings.split(';').map(str::to_owned).collect()
 }
 
 /// Runs sequences over SQL at a pinned clock, and compares times to the millisecond.
@@ -209,8 +211,19 @@ fn run_over_sql(sequences: u32, seed: u64) -> Report {
             busy_policy: number % 8 < 3,
         };
         sql.execute_batch("BEGIN").unwrap();
-        apply_settings(&sql, &limits);
-        let outcome = run_steps(&mut World::new(number, &sql, None, limits), steps, report);
+        let mut recording = Recording::default();
+        for setting in apply_settings(&sql, &limits) {
+            recording.add(&sql, &setting, None);
+        }
+        let mut world = World::new(number, &sql, None, limits, recording);
+        let outcome = run_steps(&mut world, steps, report).and_then(|()| {
+            // Of each statement's triggers, each member's file makes a program of its own, which takes long.
+            let is_repeated = number.is_multiple_of(5);
+            let recording = std::mem::take(&mut world.recording);
+            let repeated = if is_repeated { recording.repeat(&sql) } else { Ok(()) };
+            repeated.map_err(|why| format!("on members: {why}\n\n{}", world.as_fixture()))
+        });
+        drop(world);
         sql.execute_batch("ROLLBACK").unwrap();
         outcome
     })
@@ -248,7 +261,7 @@ fn run_over_http_and_sql(sequences: u32, seed: u64) -> Report {
     apply_settings(&sql, &limits());
     run(sequences, seed, "over HTTP and by SQL", |number, steps, report| {
         let mut http = http.borrow_mut();
-        let mut world = World::new(number, &sql, Some(&mut http), limits());
+        let mut world = World::new(number, &sql, Some(&mut http), limits(), Recording::default());
         run_steps(&mut world, steps, report)?;
         world.clear();
         Ok(())

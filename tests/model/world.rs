@@ -12,6 +12,7 @@ use crate::model::{Channel, Limits, Members, Model, PEOPLE, Person, UNKNOWN_PERS
 use crate::operations::{Operation, ReplyContext};
 use crate::queries::Query;
 use crate::steps::{Action, Nth, Step, Transport, UNKNOWN_ID};
+use crate::support::three_members::Recording;
 use crate::transports::{Body, BoundStatement, Http, Outcome, bind, literal_sql, run};
 
 /// The clock of a round.
@@ -41,11 +42,19 @@ pub struct World<'a> {
     pub steps: usize,
     /// The statements so far, as records of a fixture.
     script: Vec<String>,
+    /// At a pinned clock, what the log of a cluster would have.
+    pub recording: Recording,
 }
 
 impl<'a> World<'a> {
     /// Adds people and channels to the file, under names that no other sequence uses.
-    pub fn new(number: usize, sql: &'a Connection, http: Option<&'a mut Http>, limits: Limits) -> Self {
+    pub fn new(
+        number: usize,
+        sql: &'a Connection,
+        http: Option<&'a mut Http>,
+        limits: Limits,
+        recording: Recording,
+    ) -> Self {
         let prefix = format!("s{number}");
         let mut names: Vec<String> = "abcde".chars().map(|letter| format!("{prefix}{letter}")).collect();
         names.push(format!("{prefix}nobody"));
@@ -74,6 +83,7 @@ impl<'a> World<'a> {
             ids_made: 0,
             steps: 0,
             script: vec![],
+            recording,
         };
         world.set_up();
         world
@@ -157,6 +167,10 @@ impl<'a> World<'a> {
     }
 
     fn record(&mut self, statement: &BoundStatement, outcome: &Outcome) {
+        if self.clock == Clock::Pinned {
+            let refusal = outcome.as_ref().err().map(|(_, code)| code.clone());
+            self.recording.add(self.sql, &literal_sql(statement), refusal);
+        }
         let expectation = match outcome {
             Ok(_) => "statement ok".to_owned(),
             Err((_, code)) => format!("statement error ^{code}$"),

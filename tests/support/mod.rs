@@ -7,6 +7,7 @@
 pub mod certificates;
 mod events;
 pub mod openapi;
+pub mod three_members;
 
 use std::fmt::{Debug, Write as _};
 use std::io::{BufRead, BufReader, Write};
