@@ -138,8 +138,8 @@ pub(super) fn pin_clock(connection: &Connection, ts: f64) -> rusqlite::Result<Op
 /// # Errors
 /// As [`apply`].
 pub(super) fn run_write(connection: &Connection, write: &Write) -> rusqlite::Result<Outcome> {
-    if !write.statements.iter().chain(&write.on_refusal).all(|statement| statement.sql.is_allowed()) {
-        let problem = "the statement is no INSERT, UPDATE, DELETE, REPLACE, SELECT, VALUES or WITH";
+    let mut statements = write.statements.iter().chain(&write.on_refusal);
+    if let Some(problem) = statements.find_map(|statement| statement.sql.problem()) {
         return Ok(Err(NotApplied::Unexpected(problem.to_owned())));
     }
     let error = match run_statements(connection, &write.statements) {

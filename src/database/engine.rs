@@ -1,6 +1,8 @@
 //! Who carries writes out: the writer of this process, the cluster that this process is a member of, or the member that
 //! serves the file of a command.
 
+#[cfg(feature = "cluster")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -8,7 +10,7 @@ use super::WriteError;
 use super::activity::WriterActivity;
 use super::job::Job;
 #[cfg(feature = "cluster")]
-use super::replica::Replica;
+use super::replica::{Replica, rehearse};
 use super::writer::Writer;
 #[cfg(feature = "cluster")]
 use crate::cluster::{LocalMember, Member};
@@ -21,24 +23,27 @@ pub(super) enum Engine {
         member: Member,
         replica: Arc<Replica>,
     },
-    /// A command's. The second is idle.
+    /// A command's, for the member of the file at a path. The second is idle.
     #[cfg(feature = "cluster")]
-    Remote(LocalMember, WriterActivity),
+    Remote(PathBuf, WriterActivity),
 }
 
 impl Engine {
-    /// Queues `job`.
+    /// Queues `job`. A command carries it out at once.
     ///
     /// # Errors
-    /// If the database is closed.
+    /// If the database is closed, or the file of a member cannot be read.
     pub(super) fn send(&self, job: Job) -> Result<(), WriteError> {
         match self {
             Self::Alone(writer) => writer.send(job),
             #[cfg(feature = "cluster")]
             Self::Member { member, .. } => member.send(job),
             #[cfg(feature = "cluster")]
-            Self::Remote(member, _) => {
-                match member.write(job.write()) {
+            Self::Remote(path, _) => {
+                if job.write().is_of_admin() {
+                    rehearse(path, job.write())?;
+                }
+                match LocalMember::of(path).write(job.write()) {
                     Ok(outcome) => job.finish_with(outcome),
                     Err(error) => job.finish(Err(error)),
                 }

@@ -211,7 +211,7 @@ impl Database {
         let lock = opened.lock.map(Arc::new);
         #[cfg(feature = "cluster")]
         if clock.is_none() && open::is_member(&opened.connection)? {
-            let engine = Engine::Remote(crate::cluster::LocalMember::of(path), WriterActivity::default());
+            let engine = Engine::Remote(path.to_owned(), WriterActivity::default());
             return Self::with_engine(path, files, engine, readers, failures, lock);
         }
         let checkpoint_thread = match (&clock, &lock) {

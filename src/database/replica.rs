@@ -13,6 +13,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::WriteError;
 use super::activity::WriterActivity;
 use super::apply::{GroupClock, Outcome, SweepRefusal, apply};
 use super::backup::{back_up, restore};
@@ -25,7 +26,8 @@ use super::free_pages::free_pages;
 use super::group::{Applied, Group};
 use super::open::{OpenError, OpenProblem, open_connection};
 use super::schema::{SchemaError, upgrade_plan};
-use super::writer::CACHE_KIB;
+use super::write::Write;
+use super::writer::{CACHE_KIB, WRITE_DEADLINE};
 use crate::last_error::LastError;
 use crate::statements::{self, Statement};
 
@@ -457,6 +459,21 @@ pub(crate) fn plan_upgrade(path: &Path, ts: f64) -> Result<Vec<String>, SchemaEr
         transaction.rollback()?;
     }
     Ok(plan)
+}
+
+/// Tries an admin's `write` on the member's file at `path`, and rolls it back. A statement that does not end must not get into
+/// the log, which each member would wait for: here it hangs the command alone.
+///
+/// # Errors
+/// The machine's.
+pub(super) fn rehearse(path: &Path, write: &Write) -> Result<(), WriteError> {
+    let connection = open_connection(path)?;
+    connection.busy_timeout(WRITE_DEADLINE)?;
+    refuse_what_differs(&connection)?;
+    let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+    let Some(Progress { ts, .. }) = progress(&transaction)? else { return Err(WriteError::NoMember) };
+    apply(&transaction, GroupClock::At(ts), [write])?;
+    Ok(transaction.rollback()?)
 }
 
 /// Makes the file a single server's again.

@@ -24,15 +24,19 @@ impl Sql {
         }
     }
 
-    /// Whether it reads or changes rows, and nothing else. It must not end the transaction that it is a part of.
-    pub(super) fn is_allowed(&self) -> bool {
+    /// Why it must not run as a part of a transaction, if it must not: it may read or change rows, and nothing else.
+    pub(super) fn problem(&self) -> Option<&'static str> {
         const KEYWORDS: [&str; 7] = ["delete", "insert", "replace", "select", "update", "values", "with"];
-        match self {
-            Self::Named(_) => true,
-            Self::Text(text) => {
-                let word: String = text.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
-                KEYWORDS.contains(&word.to_ascii_lowercase().as_str())
-            }
+        let Self::Text(text) = self else { return None };
+        let text = text.trim_start().to_ascii_lowercase();
+        let word = text.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
+        if !KEYWORDS.contains(&word) {
+            Some("the statement is no INSERT, UPDATE, DELETE, REPLACE, SELECT, VALUES or WITH")
+        } else if text.contains("rollback") {
+            // INSERT OR ROLLBACK undoes the writes before it, too (https://sqlite.org/lang_conflict.html).
+            Some("the statement has the word ROLLBACK, which would undo other writes")
+        } else {
+            None
         }
     }
 
@@ -49,6 +53,10 @@ impl Sql {
             Self::Named(statement) => statement.needs_sync(),
             Self::Text(_) => true,
         }
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.named().is_some()
     }
 
     fn named(&self) -> Option<&'static Statement> {
@@ -91,6 +99,12 @@ impl Write {
     /// Whether it has to be on the disk before it is acknowledged: one of its statements has to.
     pub(super) fn needs_sync(&self) -> bool {
         self.statements.iter().any(|statement| statement.sql.needs_sync())
+    }
+
+    /// Whether an admin wrote its SQL.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_of_admin(&self) -> bool {
+        self.statements.iter().any(|statement| !statement.sql.is_named())
     }
 
     /// About how much memory its parameters take, in bytes.

@@ -147,6 +147,8 @@ async fn a_shell_reads_and_the_sql_command_writes() {
             "CREATE TABLE t (a)",
             "DROP TABLE users",
             "UPDATE users SET username = 'a'; COMMIT",
+            "INSERT OR ROLLBACK INTO users (username, password_hash) SELECT username, 'x' FROM users",
+            "REPLACE INTO users SELECT * FROM users WHERE 0; UPDATE OR/**/ROLLBACK users SET username = 'a'",
             "/* a comment */ COMMIT",
             "EXPLAIN COMMIT",
             "",
@@ -161,6 +163,17 @@ async fn a_shell_reads_and_the_sql_command_writes() {
         }
         let unchanged = cluster.value::<i64>(node, "SELECT value FROM settings WHERE name = 'ringing_timeout'");
         assert_eq!(unchanged, stored);
+    }
+    // One that does not end does not get into the log.
+    let leader = cluster.leader();
+    let shell = cluster.connect(leader);
+    let endless = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+    let mut command = cluster.start_command(leader, &["sql", endless]);
+    wait_for(TIMEOUT, "lock of the command", || shell.execute_batch("BEGIN IMMEDIATE; ROLLBACK").err());
+    command.kill().unwrap();
+    command.wait().unwrap();
+    for node in cluster.nodes() {
+        assert_eq!(cluster.sql(node, "SELECT 'goes on'"), "goes on\n");
     }
     cluster.assert_equal();
     assert_eq!(cluster.nodes().len(), 3, "no member has ended");

@@ -288,18 +288,17 @@ impl Cluster {
 
     /// Runs a command on a member's file, with a line on standard input.
     pub fn try_run(&self, node: u64, arguments: &[&str], line: &str) -> Output {
-        let mut child = Command::new(PROGRAM)
-            .arg("--db")
-            .arg(self.db(node))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.start_command(node, arguments);
         // It fails if the command ends without reading it.
         let _ = writeln!(child.stdin.take().unwrap(), "{line}");
         child.wait_with_output().unwrap()
+    }
+
+    /// Starts a command on a member's file.
+    pub fn start_command(&self, node: u64, arguments: &[&str]) -> Child {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--db").arg(self.db(node)).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// As [`Cluster::try_run`], of a command that must succeed. Returns what it printed.
