@@ -7,8 +7,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::apply::SweepRefusal;
 use super::group::{Applied, Group};
+use super::guards::found;
 use super::open::open_connection;
-use super::replica::{apply_groups, found, refuse_what_differs};
+use super::replica::{apply_groups, refuse_what_differs};
 use super::write::WriteResult;
 use super::{Database, OpenError, OpenProblem, WriteError};
 

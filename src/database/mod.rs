@@ -19,6 +19,8 @@ mod files;
 mod free_pages;
 #[cfg(feature = "cluster")]
 mod group;
+#[cfg(feature = "cluster")]
+mod guards;
 mod import;
 mod job;
 #[cfg(feature = "cluster")]
@@ -72,11 +74,13 @@ pub(crate) use self::files::{create as create_file, create_new};
 #[cfg(feature = "cluster")]
 pub(crate) use self::group::Applied;
 #[cfg(feature = "cluster")]
+pub(crate) use self::guards::plan_upgrade;
+#[cfg(feature = "cluster")]
 pub(crate) use self::job::Job;
 #[cfg(feature = "cluster")]
 pub(crate) use self::readers::Readers;
 #[cfg(feature = "cluster")]
-pub(crate) use self::replica::{Replica, ReplicaFailed, copy_of, plan_upgrade};
+pub(crate) use self::replica::{Replica, ReplicaFailed, copy_of};
 #[cfg(feature = "cluster")]
 pub(crate) use self::schema::fingerprint;
 #[cfg(feature = "cluster")]
@@ -314,7 +318,7 @@ impl Database {
             if !open::is_member(&opened.connection).map_err(|error| at(error.into()))? {
                 return Err(at(OpenProblem::NoMember));
             }
-            replica::leave(&opened.connection).map_err(|error| at(error.into()))
+            guards::leave(&opened.connection).map_err(|error| at(error.into()))
         };
         leave()?;
         for suffix in ["-raft", "-raft-wal", "-raft-shm", "-member"] {

@@ -24,12 +24,12 @@ use super::fatal::{Failures, Fatal};
 use super::files::OpenFiles;
 use super::free_pages::free_pages;
 use super::group::{Applied, Group};
+use super::guards::{change_schema, found};
 use super::open::{OpenError, OpenProblem, open_connection};
-use super::schema::{SchemaError, upgrade_plan};
 use super::write::Write;
 use super::writer::{CACHE_KIB, WRITE_DEADLINE};
 use crate::last_error::LastError;
-use crate::statements::{self, Statement};
+use crate::statements;
 
 /// How often checkpoints are looked at, and free pages returned, while nothing is applied.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(500);
@@ -408,59 +408,6 @@ pub(super) fn apply_groups(
     Ok(outcomes)
 }
 
-/// Stores who the members are, and guards the file.
-pub(super) fn found(connection: &Connection, name: &str, ts: f64, members: &Members) -> rusqlite::Result<()> {
-    connection.execute(statements::FOUND_CLUSTER.sql(), (name, ts))?;
-    for (node, address) in members {
-        connection.execute(statements::ADD_MEMBER.sql(), (node.cast_signed(), address))?;
-    }
-    add_guards(connection)
-}
-
-/// Guards each table against a shell.
-fn add_guards(connection: &Connection) -> rusqlite::Result<()> {
-    let tables = names(connection, &statements::GUARDED_TABLES)?;
-    tables.iter().try_for_each(|table| connection.execute_batch(&GUARD.replace("{table}", table)))
-}
-
-fn drop_guards(connection: &Connection) -> rusqlite::Result<()> {
-    let guards = names(connection, &statements::GUARDS)?;
-    guards.iter().try_for_each(|guard| connection.execute_batch(&format!("DROP TRIGGER \"{guard}\"")))
-}
-
-fn names(connection: &Connection, statement: &Statement) -> rusqlite::Result<Vec<String>> {
-    connection.prepare(statement.sql())?.query_map([], |row| row.get(0))?.collect()
-}
-
-/// Changes the schema by the statements of a plan, if there are any. New tables get guards, too.
-fn change_schema(connection: &Connection, plan: &[String]) -> rusqlite::Result<()> {
-    if plan.is_empty() {
-        return Ok(());
-    }
-    drop_guards(connection)?;
-    plan.iter().try_for_each(|sql| connection.execute_batch(sql))?;
-    add_guards(connection)
-}
-
-/// The statements by which the schema of the member's file at `path` becomes this program's, tried and rolled back; empty if
-/// it is. `ts` is the present, in seconds since the epoch.
-///
-/// # Errors
-/// The file is of a newer version, or the statements fail on it.
-pub(crate) fn plan_upgrade(path: &Path, ts: f64) -> Result<Vec<String>, SchemaError> {
-    let connection = open_connection(path)?;
-    let applied_on: String =
-        connection.query_row("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?1, 'unixepoch')", [ts], |row| row.get(0))?;
-    let plan = upgrade_plan(&connection, &applied_on)?;
-    if !plan.is_empty() {
-        let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-        transaction.execute(statements::PIN_CLOCK_UNSWEPT.sql(), [ts])?;
-        change_schema(&transaction, &plan)?;
-        transaction.rollback()?;
-    }
-    Ok(plan)
-}
-
 /// Tries an admin's `write` on the member's file at `path`, and rolls it back. A statement that does not end must not get into
 /// the log, which each member would wait for: here it hangs the command alone.
 ///
@@ -475,21 +422,6 @@ pub(super) fn rehearse(path: &Path, write: &Write) -> Result<(), WriteError> {
     apply(&transaction, GroupClock::At(ts), [write])?;
     Ok(transaction.rollback()?)
 }
-
-/// Makes the file a single server's again.
-///
-/// # Errors
-/// If the file cannot be written.
-pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    drop_guards(&transaction)?;
-    transaction.execute(statements::LEAVE_CLUSTER.sql(), [])?;
-    transaction.execute(statements::FORGET_MEMBERS.sql(), [])?;
-    transaction.commit()
-}
-
-/// The triggers of one table.
-const GUARD: &str = include_str!("../../sql/cluster/guard.sql");
 
 /// Copies the file at `from` into the new file `to`. Returns how far the copy is.
 ///
