@@ -17,7 +17,8 @@ pub struct Shell {
 impl Shell {
     pub fn open(file: &Path) -> Self {
         let mut child = Command::new("sqlite3")
-            .args(["-batch", "-bail", "-init", "/dev/null"])
+            // It waits for a write that is under way, instead of giving up at once.
+            .args(["-batch", "-bail", "-init", "/dev/null", "-cmd", ".timeout 5000"])
             .arg(file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
