@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use minimost_calls::database::{Group, MemberFile, Write, WriteError};
+use minimost_calls::database::{Group, MemberFile, Write, WriteError, WriteResult};
 use minimost_calls::statements;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -89,17 +89,8 @@ impl Recording {
             for (groups, instants) in groups.chunks(size).zip(instants.chunks(size)) {
                 let outcomes = member.apply(groups).map_err(|error| error.to_string())?;
                 for ((sql, refusal), outcome) in instants.iter().flatten().zip(outcomes.into_iter().flatten()) {
-                    let found = match &outcome {
-                        Ok(_) => None,
-                        Err(WriteError::Refused { code, .. }) => Some(code.clone()),
-                        Err(error) => Some(error.to_string()),
-                    };
-                    let is_equal = match (&found, refusal) {
-                        (Some(code), Some(message)) => message.ends_with(code) || code.ends_with(message),
-                        (found, refusal) => found.is_none() && refusal.is_none(),
-                    };
-                    if !is_equal {
-                        return Err(format!("{sql}\nA shell: {refusal:?}. A member: {found:?}"));
+                    if !is_same_outcome(refusal.as_deref(), &outcome) {
+                        return Err(format!("{sql}\nA shell: {refusal:?}. A member: {outcome:?}"));
                     }
                 }
             }
@@ -111,6 +102,16 @@ impl Recording {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a member refuses what a shell refused with the message `refusal`, by the same code.
+fn is_same_outcome(refusal: Option<&str>, outcome: &Result<WriteResult, WriteError>) -> bool {
+    match (refusal, outcome) {
+        (None, outcome) => outcome.is_ok(),
+        (Some(_), Ok(_)) => false,
+        (Some(message), Err(WriteError::Refused { code, .. })) => message.ends_with(code),
+        (Some(message), Err(error)) => error.to_string().ends_with(message),
     }
 }
 
