@@ -46,7 +46,7 @@ impl Group {
         Self { ts, step: Some(seconds), ..Self::default() }
     }
 
-    /// A group after a time until `ts` in which nobody could prove presence.
+    /// A group at `ts`, until which presence could not be proven for a while.
     #[must_use]
     pub fn of_pause(ts: f64) -> Self {
         Self { ts, pause: true, ..Self::default() }
