@@ -15,7 +15,7 @@ use super::shared::{Leader, Shared};
 use super::status::{MemberStatus, OtherMember};
 use super::types::{FileCopy, SnapshotMeta};
 use super::wire::{Ask, CONNECT_TIMEOUT, Hello, NotJoined, Reply, Stream, Wire, greet, receive, send};
-use crate::database::{create_new, fingerprint};
+use crate::database::{Fatal, create_new, fingerprint};
 
 /// Why a machine that starts answers nothing else.
 pub(super) const NO_CLUSTER: &str = "this machine is in no cluster yet";
@@ -120,9 +120,7 @@ async fn answer(shared: &Arc<Shared>, stream: &mut dyn Stream, hello: &Hello, as
         }
         Ask::Copy { vote, meta, length } => {
             send(stream, &Reply::Noted).await?;
-            let copy = receive_copy(shared, stream, length)
-                .await
-                .inspect_err(|error| tracing::warn!(%error, "a copy of another member's file could not be received"))?;
+            let copy = receive_copy(shared, stream, length).await?;
             Reply::Copy(install(shared, vote, meta, copy).await)
         }
         Ask::Writes(writes) => {
@@ -165,11 +163,19 @@ async fn join(shared: &Shared, name: String, node: u64, address: String) -> Resu
     Ok(name)
 }
 
-/// Stores the bytes of another member's file beside this one's.
+/// Stores the bytes of another member's file beside this one's. A disk that cannot store them has failed this member: the leader
+/// would send them again and again.
 async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> io::Result<CopiedFile> {
-    let copy = CopiedFile::beside(shared.replica.path())?;
-    create_new(copy.path())?;
-    let mut file = std::fs::OpenOptions::new().write(true).open(copy.path())?;
+    let failed = |error: &io::Error| {
+        shared.failures.report(Fatal::MemberFailed(format!("it cannot store a copy of the cluster's file: {error}")));
+    };
+    let create = || {
+        let copy = CopiedFile::beside(shared.replica.path())?;
+        create_new(copy.path())?;
+        let file = std::fs::OpenOptions::new().write(true).open(copy.path())?;
+        Ok((copy, file))
+    };
+    let (copy, mut file) = create().inspect_err(failed)?;
     let mut left = length;
     let mut bytes = vec![0; 256 * 1024];
     while left > 0 {
@@ -178,7 +184,7 @@ async fn receive_copy(shared: &Shared, stream: &mut dyn Stream, length: u64) -> 
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        tokio::task::block_in_place(|| io::Write::write_all(&mut file, &bytes[..count]))?;
+        tokio::task::block_in_place(|| io::Write::write_all(&mut file, &bytes[..count])).inspect_err(failed)?;
         left -= count as u64;
     }
     stream.flush().await?;

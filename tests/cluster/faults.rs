@@ -102,7 +102,24 @@ async fn a_member_with_a_full_disk_ends_and_comes_back() {
     let prepared = std::fs::read(cluster.db(1)).unwrap();
     let disks = [1, 2, 3].map(|node| SmallDisk::mount(&cluster.folder_of(node), DISK));
     std::fs::write(cluster.db(1), prepared).unwrap();
-    cluster.restart_all(&[1, 2, 3]);
+    // A machine that has no room for the copy with which it joins.
+    cluster.spawn(3);
+    let waits = "waiting for the other members";
+    wait_for(TIMEOUT, "wait for the others", || cluster.log(3).contains(waits).then_some(()));
+    disks[2].fill(0);
+    for node in [1, 2] {
+        cluster.spawn(node);
+    }
+    for node in [1, 2] {
+        cluster.wait_until_serving(node);
+    }
+    assert_fails(&mut cluster, 3, 0);
+    disks[2].free();
+    cluster.run(1, &["cluster", "replace", "3"]);
+    for file in std::fs::read_dir(cluster.folder_of(3)).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    cluster.restart(3);
     cluster.wait_for_voters(3);
     let clients = Clients::start(&cluster, &people).await;
     clients.wait_for_more(50);
