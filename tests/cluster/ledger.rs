@@ -262,10 +262,14 @@ impl Client {
         let mut may_be_ended = false;
         for _ in 0..4 {
             match self.write(|client| client.callers[client.member].posting(&path)).await {
-                Outcome::Done(_) => break,
+                Outcome::Done(_) => {
+                    self.ledger.ended.insert(call);
+                    return;
+                }
                 Outcome::Refused(code) => {
                     assert!(may_be_ended, "the end of a live call was refused: {code}");
-                    break;
+                    self.ledger.ended.insert(call);
+                    return;
                 }
                 Outcome::NotDone => {}
                 Outcome::Unknown => may_be_ended = true,
@@ -274,7 +278,7 @@ impl Client {
                 return;
             }
         }
-        self.ledger.ended.insert(call);
+        // No member was there. The next start finds the call and ends it.
     }
 
     fn active_call(&self) -> RequestBuilder {
