@@ -38,17 +38,22 @@ pub(super) struct Rivals {
 impl Rivals {
     /// Another member has answered this one, a candidate with a log up to `own`.
     pub(super) fn note_response(&self, own: Option<LogId>, response: &VoteResponse<u64>) {
-        if !response.vote_granted && response.last_log_id > own {
+        if is_refused_for_log(own, response) {
             self.lacks_log.store(true, Relaxed);
         }
     }
 
     /// This member has answered a candidate with a log up to `theirs`.
     pub(super) fn note_candidate(&self, theirs: Option<LogId>, response: &VoteResponse<u64>) {
-        if !response.vote_granted && response.last_log_id > theirs {
+        if is_refused_for_log(theirs, response) {
             self.has_more_log.store(true, Relaxed);
         }
     }
+}
+
+/// Whether a candidate with a log up to `candidate` did not get the vote of a member that has more of the log.
+fn is_refused_for_log(candidate: Option<LogId>, response: &VoteResponse<u64>) -> bool {
+    !response.vote_granted && response.last_log_id > candidate
 }
 
 /// Becomes a candidate whenever the heartbeats of a leader stop, as long as the member runs.

@@ -164,9 +164,20 @@ impl Cluster {
         path.into()
     }
 
+    /// Removes the files of a member, database and log among them, whose names `is_lost` selects.
+    pub fn lose(&self, node: u64, is_lost: impl Fn(&str) -> bool) {
+        for file in fs::read_dir(self.folder_of(node)).unwrap() {
+            let file = file.unwrap();
+            // A copy that was under way is in a folder, which is of no use to anybody.
+            if file.file_type().unwrap().is_file() && is_lost(file.file_name().to_str().unwrap()) {
+                fs::remove_file(file.path()).unwrap();
+            }
+        }
+    }
+
     /// The copies of files that are on their way beside a member's database.
     pub fn copies(&self, node: u64) -> Vec<PathBuf> {
-        let files = std::fs::read_dir(self.folder_of(node)).unwrap().map(|file| file.unwrap().path());
+        let files = fs::read_dir(self.folder_of(node)).unwrap().map(|file| file.unwrap().path());
         files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(".presence.db-copy-")).collect()
     }
 

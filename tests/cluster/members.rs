@@ -34,17 +34,6 @@ async fn call(cluster: &Cluster, people: &[Login], node: u64) {
     assert_eq!(bob.post(&format!("/calls/{call}/reject")).await.0, 200);
 }
 
-/// Removes the files of a member whose names `is_lost`.
-fn lose(cluster: &Cluster, node: u64, is_lost: impl Fn(&str) -> bool) {
-    for file in fs::read_dir(cluster.folder_of(node)).unwrap() {
-        let file = file.unwrap();
-        // A copy that was under way is in a folder, which is of no use to anybody.
-        if file.file_type().unwrap().is_file() && is_lost(file.file_name().to_str().unwrap()) {
-            fs::remove_file(file.path()).unwrap();
-        }
-    }
-}
-
 /// Starts a member that ends with status 1, and returns the last line of its log.
 fn refused(cluster: &mut Cluster, node: u64) -> String {
     cluster.spawn(node);
@@ -63,7 +52,7 @@ async fn a_member_without_its_files_is_refused_until_it_is_replaced() {
     for (node, lost) in [(3, ""), (1, ""), (2, "presence.db-raft"), (3, "presence.db")] {
         cluster.kill(node);
         // Of the two files one, its write-ahead log included, or all.
-        lose(&cluster, node, |name| {
+        cluster.lose(node, |name| {
             name.starts_with(lost) && (lost != "presence.db" || !name.starts_with("presence.db-raft"))
         });
         let other = cluster.follower();
@@ -73,7 +62,7 @@ async fn a_member_without_its_files_is_refused_until_it_is_replaced() {
         call(&cluster, &people, other).await;
 
         cluster.run(other, &["cluster", "replace", &node.to_string()]);
-        lose(&cluster, node, |_| true);
+        cluster.lose(node, |_| true);
         cluster.restart(node);
         cluster.wait_for_voters(3);
         call(&cluster, &people, node).await;
