@@ -261,18 +261,21 @@ impl Client {
         let path = format!("/calls/{call}/end");
         let mut may_be_ended = false;
         for _ in 0..4 {
-            match self.write(|client| client.callers[client.member].posting(&path)).await {
-                Outcome::Done(_) => {
-                    self.ledger.ended.insert(call);
-                    return;
-                }
+            let is_ended = match self.write(|client| client.callers[client.member].posting(&path)).await {
+                Outcome::Done(_) => true,
                 Outcome::Refused(code) => {
                     assert!(may_be_ended, "the end of a live call was refused: {code}");
-                    self.ledger.ended.insert(call);
-                    return;
+                    true
                 }
-                Outcome::NotDone => {}
-                Outcome::Unknown => may_be_ended = true,
+                Outcome::NotDone => false,
+                Outcome::Unknown => {
+                    may_be_ended = true;
+                    false
+                }
+            };
+            if is_ended {
+                self.ledger.ended.insert(call);
+                return;
             }
             if self.progress.stop.load(Relaxed) {
                 return;
