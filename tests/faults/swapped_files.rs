@@ -17,10 +17,11 @@ fn run(folder: &Path, command: &str) {
     assert!(Command::new("sh").args(["-euc", command]).current_dir(folder).status().unwrap().success(), "{command}");
 }
 
-/// What an admin did, and where the acknowledged writes are afterwards: the database, if the swap has not deleted it.
+/// What an admin did, and where the acknowledged writes are afterwards: the database, if the swap has not deleted it. A `cp`
+/// of a database in use would be a damaged one at times.
 const SWAPS: [(&str, Option<&str>); 10] = [
-    ("cp presence.db backup; mv backup presence.db", None),
-    ("mv presence.db moved.db; cp moved.db presence.db", Some("moved.db")),
+    ("sqlite3 presence.db \"VACUUM INTO 'backup'\"; mv backup presence.db", None),
+    ("sqlite3 presence.db \"VACUUM INTO 'copy'\"; mv presence.db moved.db; mv copy presence.db", Some("moved.db")),
     ("mv presence.db moved.db", Some("moved.db")),
     ("rm presence.db", None),
     ("rm presence.db presence.db-wal presence.db-shm", None),
