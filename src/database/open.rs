@@ -235,7 +235,7 @@ pub fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     // Without this, SQLite prepares statements with a range condition (`id > ?`) again at nearly every execution.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // `synchronous` is FULL unless it is set, for which SQLite would read the schema: two megabytes of each connection.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     // The undo log of a savepoint stays in memory. Beyond 64 KiB, which one call can reach, it would be a file.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
