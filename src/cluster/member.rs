@@ -108,7 +108,7 @@ impl Member {
         let progress = parts.progress.map(|(_, applied)| applied);
         let applied = progress.unwrap_or(Applied { log_id: None, membership: None });
         if is_new && joins.is_none() {
-            let name = uuid::Uuid::new_v4().to_string();
+            let name = uuid::Uuid::now_v7().to_string();
             let members = shared.file.members.clone().into_iter().collect();
             let founded = shared.replica.found(name.clone(), shared.now(), members).await;
             founded.map_err(|error| ClusterError::Log(error.to_string()))?;

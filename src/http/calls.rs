@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use uuid::Uuid;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
@@ -13,8 +12,8 @@ use super::events::long_poll;
 use super::idempotency::Answer;
 use super::request::parse_cursor;
 use super::{
-    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, require, require_granted, route,
-    signals,
+    App, Error, HandlerResult, Request, Routes, any_of, json_list, json_text, media, new_id, require, require_granted,
+    route, signals,
 };
 use crate::database::{Snapshot, Value, Write, text};
 use crate::statements::{self, Statement};
@@ -82,7 +81,7 @@ impl UsernameBody {
 async fn initiate(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
-    let call_id = Uuid::new_v4().to_string();
+    let call_id = new_id();
     let action = request
         .action(&caller.name)?
         .then(&statements::INITIATE_CALL, [text(&call_id), text(&channel), text(&caller.name)])

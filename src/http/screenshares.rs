@@ -1,14 +1,13 @@
 //! `/screenshare`: screen shares in a channel, outside calls.
 
 use serde_json::json;
-use uuid::Uuid;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::authentication::Caller;
 use super::calls::ChannelBody;
 use super::idempotency::Answer;
-use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, require, route, signals};
+use super::{App, HandlerResult, Request, Routes, any_of, json_list, media, new_id, require, route, signals};
 use crate::database::text;
 use crate::statements;
 
@@ -29,7 +28,7 @@ pub(super) fn routes(app: &App) -> Routes {
 async fn start(request: &mut Request) -> HandlerResult<Response> {
     let caller = request.read(|_, caller| Ok(caller.clone()))?;
     let channel = ChannelBody::read(request).await?;
-    let share_id = Uuid::new_v4().to_string();
+    let share_id = new_id();
     let action = request
         .action(&caller.name)?
         .then(&statements::START_SCREENSHARE, [text(&share_id), text(&channel), text(&caller.name)])

@@ -29,6 +29,23 @@ async fn initiate_returns_the_call_and_its_participants() {
     server.assert_integrity();
 }
 
+/// The rows of a call are beside those of the call before, in the file.
+#[tokio::test]
+async fn ids_of_calls_and_shares_are_uuids_in_the_order_of_time() {
+    let server = Server::start();
+    let alice = server.person("alice");
+    let mut ids = Vec::new();
+    for name in ["bob", "carol", "dave"] {
+        server.person(name);
+        let channel = json!({ "channel": format!("dm:alice:{name}") });
+        ids.push(alice.call(channel["channel"].as_str().unwrap()).await);
+        let (_, share) = alice.post_json("/screenshare/start", channel).await;
+        ids.push(share["share_id"].as_str().unwrap().to_owned());
+    }
+    assert!(ids.is_sorted(), "{ids:?}");
+    assert!(ids.iter().all(|id| id.len() == 36 && &id[14..15] == "7"), "{ids:?}");
+}
+
 #[tokio::test]
 async fn initiate_refuses_channels_that_cannot_be_called() {
     let server = Server::start();

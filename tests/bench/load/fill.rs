@@ -43,12 +43,12 @@ pub fn finished_calls(path: &Path, count: u32) {
                UNION SELECT name, c FROM channels;"
         ))
         .unwrap();
-    // Ids in random order, as UUIDs are. 2654435761 is odd, so no two numbers modulo 2^32 are the same.
+    // Ids in the order of their times, as those of the server are.
     connection
         .execute_batch(&format!(
             "CREATE TEMP TABLE finished AS
                WITH RECURSIVE n (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM n WHERE number < {count} - 1)
-               SELECT number, printf('%08x-0000-4000-8000-%012x', number * 2654435761 % 4294967296, number) AS call_id,
+               SELECT number, printf('%08x-0000-7000-8000-%012x', number, number) AS call_id,
                       1000000000.0 + number AS ts FROM n;
              INSERT INTO calls (call_id, channel, initiator, state, started_ts, answered_ts, ended_ts, ended_reason,
                                 newest_number)

@@ -99,7 +99,7 @@ impl Raw {
         let payload = format!("{{\"candidate\":\"{}\"}}", "x".repeat(1800));
         let (begun, mut calls) = (Instant::now(), 0);
         while begun.elapsed() < duration {
-            let ids: Vec<_> = people.iter().map(|_| Uuid::new_v4().to_string()).collect();
+            let ids: Vec<_> = people.iter().map(|_| Uuid::now_v7().to_string()).collect();
             let each = || ids.iter().zip(&people);
             self.commit(|| {
                 each().for_each(|(id, [one, other])| {
