@@ -21,6 +21,9 @@ use crate::database::{Failures, Fatal, checkpoint, create_file, plain_message};
 /// Entries stay in memory up to this many bytes: they are applied, and sent to each member, right after they are stored.
 const CACHE_MAX_BYTES: usize = 1024 * 1024;
 
+/// SQLite's own cache. What is read has been in the entries' cache before, so it is read for a member that was away.
+const PAGE_CACHE_KIB: i64 = 256;
+
 /// The most bytes of entries in one message to a member.
 const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 
@@ -72,6 +75,7 @@ impl LogStore {
         connection.pragma_update(None, "synchronous", "FULL")?;
         // It discards its errors; see the checkpoints of the database.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
              CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",

@@ -134,6 +134,7 @@ pub(super) fn serve(
         runtime.spawn(Arc::clone(tls).reload_on_change());
     }
     runtime.spawn(prune_history(database.clone()));
+    database.finish_reading();
     started(address, tls.as_deref())?;
     let failures = database.failures().clone();
     let served = runtime.block_on(async {

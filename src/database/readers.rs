@@ -52,6 +52,11 @@ impl Readers {
         result
     }
 
+    /// Closes the connection of the calling thread. Its next read opens another one.
+    pub(super) fn close_own(&self) {
+        self.idle.get_or_default().take();
+    }
+
     fn read_snapshot<T, E: From<ReadError>>(&self, query: impl FnOnce(&Snapshot) -> Result<T, E>) -> Result<T, E> {
         let idle = self.idle.get_or_default();
         let snapshot = match idle.take() {
