@@ -21,7 +21,7 @@ use crate::database::{Failures, Fatal, checkpoint, create_file, plain_message};
 /// Entries stay in memory up to this many bytes: they are applied, and sent to each member, right after they are stored.
 const CACHE_MAX_BYTES: usize = 1024 * 1024;
 
-/// SQLite's own cache. What is read has been in the entries' cache before, so it is read for a member that was away.
+/// SQLite's own cache can be small: only what a member needs that was away is read from the file.
 const PAGE_CACHE_KIB: i64 = 256;
 
 /// The most bytes of entries in one message to a member.
